@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The one ceiling for index memory. Memory is granted before it is used, in runs of 64 KiB; 32
+ * runs make a slab. What holds memory embeds a `struct grant`; releasing the grant gives every
+ * byte back, so accounting cannot leak. The budget cannot change without a restart.
+ *
+ *      budget ──cuts──► slabs (2 MiB) ──cut──► runs (64 KiB) ──chained──► grant ──bumps──► bytes
+ *
+ * A grant reserves on the loop and hands out bytes on the one worker that fills the structure:
+ * it never copies what it handed out, so a structure grows while it is read.
+ *
+ * Returned slabs wait as dirty: the next grant takes them first (they are warm), and a background
+ * job purges the rest (budget_dirty, slab_purge, budget_purged).
+ *
+ * When the budget is full a grant may spill: its runs then come from a file mapping that the
+ * daemon provides (struct spill), so that a full budget never refuses a write. Spilled bytes are
+ * counted apart and are not anonymous memory.
+ *
+ * Threads: everything [loop], but grant_alloc(), which belongs to who fills the structure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "index/slab.h"
+
+#define RUN_BYTES (64u << 10)
+#define RUNS_PER_SLAB (SLAB_BYTES / RUN_BYTES)
+
+/* Outcomes. */
+enum {
+	BUDGET_FULL = 1, /* no grant: the ceiling is reached */
+};
+
+/* What the bytes are for; the figures are shown by kind. */
+enum budget_kind {
+	BUDGET_RECORD_TABLE,
+	BUDGET_VECTORS,
+	BUDGET_N_KINDS,
+};
+
+/* Mapped memory for when the budget is full: slabs of SLAB_BYTES, SLAB_BYTES-sized. */
+struct spill {
+	void *(*map)(struct spill *spill); /* NULL: none to be had */
+	void (*unmap)(struct spill *spill, void *slab);
+};
+
+struct budget_figures {
+	uint64_t limit_bytes;
+	uint64_t used_bytes;
+	uint64_t peak_bytes;
+	uint64_t spilled_bytes;
+	uint64_t dirty_bytes; /* given back, not purged yet */
+	uint64_t refused;     /* grants that got BUDGET_FULL */
+	uint64_t used_by_kind[BUDGET_N_KINDS];
+};
+
+struct budget;
+struct budget_run;
+
+/* limit_bytes is rounded down to whole slabs. spill (borrowed) may be NULL. */
+int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret);
+/* Every grant must have been released. NULL is fine; returns NULL. */
+struct budget *budget_free(struct budget *budget);
+void budget_figures(const struct budget *budget, struct budget_figures *ret);
+
+/* Moves up to max dirty slabs out for purging; returns how many. The caller purges each with
+ * budget_purge() on a worker, then says so with budget_purged(). */
+uint32_t budget_dirty(struct budget *budget, uint32_t *ret_slabs, uint32_t max);
+void budget_purge(struct budget *budget, const uint32_t *slabs, uint32_t n); /* [worker] */
+void budget_purged(struct budget *budget, const uint32_t *slabs, uint32_t n);
+
+struct grant {
+	struct budget *budget;
+	enum budget_kind kind;
+	struct budget_run *first;   /* all runs of the grant */
+	struct budget_run *next;    /* the first that was reserved and not begun */
+	struct budget_run *last;
+	uint8_t *at, *end;          /* where bytes are handed out now */
+	uint64_t reserved_bytes;    /* in runs not begun yet */
+	uint64_t granted_bytes;
+	uint64_t spilled_bytes;
+};
+
+void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kind);
+/* Makes sure that `bytes` more can be handed out in pieces of at most RUN_BYTES (waste at the end
+ * of a run included): BUDGET_FULL when the ceiling forbids and may_spill is not set or there is
+ * nothing to spill to (then nothing was reserved). */
+int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill);
+/* Reserves one whole slab and hands it out at once: 2 MiB, contiguous. */
+int grant_slab(struct grant *grant, void **ret_slab);
+/* n bytes (at most RUN_BYTES) aligned to align (a power of two up to 64) out of what was reserved;
+ * NULL when that is used up. [owner] */
+void *grant_alloc(struct grant *grant, size_t n, size_t align);
+/* Gives everything back. Fine to call twice. */
+void grant_release(struct grant *grant);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * catalog.db: which collections there are. Maps names to uuids; each collection's own directory
+ * holds the rest. A collection is made in two commits (creating, then live) and dropped in two
+ * (dropped, then gone), so that after a crash the catalog alone says which directories are
+ * trash; a directory that it does not know is left alone.
+ *
+ * Threads: one caller at a time. [worker]
+ */
+
+#include <stdint.h>
+
+#include "storage/record.h"
+#include "storage/store_io.h"
+
+#define CATALOG_NAME_BYTES_MAX 128
+
+enum {
+	CATALOG_NEWER = 1,   /* open: written by a newer Kith */
+	CATALOG_FOREIGN = 2, /* open: not a catalog */
+	CATALOG_EXISTS = 3,  /* the name is taken */
+	CATALOG_MISSING = 4,
+};
+
+enum catalog_state {
+	CATALOG_CREATING = 0,
+	CATALOG_LIVE = 1,
+	CATALOG_DROPPED = 2,
+};
+
+struct catalog_entry {
+	struct record_spec spec;
+	char name[CATALOG_NAME_BYTES_MAX + 1];
+	int64_t created_ms;
+	enum catalog_state state;
+};
+
+struct catalog;
+
+/* Opens dir/catalog.db, making it when missing. */
+int catalog_open(struct store_io *io, const char *dir, struct catalog **ret);
+struct catalog *catalog_close(struct catalog *catalog);
+
+int catalog_each(struct catalog *catalog, int (*each)(void *ctx, const struct catalog_entry *entry),
+		 void *ctx);
+/* Adds the entry in state CATALOG_CREATING. */
+int catalog_add(struct catalog *catalog, const struct catalog_entry *entry);
+/* Moves it on; CATALOG_DROPPED frees the name. */
+int catalog_set_state(struct catalog *catalog, const struct uuid *uuid, enum catalog_state state);
+int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char *name);
+/* Forgets it, after its directories are gone. */
+int catalog_remove(struct catalog *catalog, const struct uuid *uuid);
+const char *catalog_last_error(void);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The truth of one collection: an SQLite database (schema in FORMAT.md) behind plain values, so
+ * that another SQL server can take its place.
+ *
+ * Words: a slot is one version of a record's indexed content (vector and text) and is never used
+ * again; a slot that was replaced or deleted is retired at a seq and its row stays until reap()
+ * is told that nobody can see it. The seq counts the requests that changed something.
+ *
+ * Threads: a writer belongs to the one write job that runs; a reader to its worker; maintenance
+ * calls to the one background job that runs them. Three connections, three owners, no lock here.
+ * All functions are [worker] and block.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/record.h"
+#include "storage/store_io.h"
+
+#define RECORD_STORE_SCHEMA_VERSION 1
+
+/* Outcomes. */
+enum {
+	RECORD_STORE_NEWER = 1,   /* open: written by a newer Kith */
+	RECORD_STORE_MISSING = 2, /* open: no database there */
+	RECORD_STORE_FOREIGN = 3, /* open: not a record store, or of another collection */
+	RECORD_STORE_END = 4,     /* next: no more rows */
+	RECORD_STORE_BUSY = 5,    /* checkpoint: readers or a writer stand in the way */
+	RECORD_STORE_NAMESPACES_FULL = 6,
+};
+
+struct record_store; /* paths, spec, and what the three kinds of connection share */
+struct record_writer;
+struct record_reader;
+
+/* Opening ------------------------------------------------------------------------------------- */
+
+/* Creates dir/records.db (dir exists and is empty) and makes it durable. */
+int record_store_create(struct store_io *io, const char *dir, const struct record_spec *spec);
+/* Opens dir/records.db and runs the migrations its version lacks. uuid: whose it must be.
+ * cache_bytes: page cache of each connection. */
+int record_store_open(struct store_io *io, const char *dir, const struct uuid *uuid,
+		      size_t cache_bytes, struct record_store **ret);
+/* After every writer and reader was freed. NULL is fine; returns NULL. */
+struct record_store *record_store_free(struct record_store *store);
+const struct record_spec *record_store_spec(const struct record_store *store);
+/* What went wrong last on the calling thread, for the log: SQLite's words. Valid until the next
+ * call on that thread. */
+const char *record_store_last_error(void);
+
+/* Writing ------------------------------------------------------------------------------------- */
+
+/* What one record's write did. */
+enum record_effect {
+	RECORD_UNCHANGED, /* upsert or update equal to what is stored */
+	RECORD_INSERTED,
+	RECORD_REPLACED,  /* a new slot took the place of retired_slot */
+	RECORD_TOUCHED,   /* metadata, namespace or expiry changed, the slot stayed */
+	RECORD_DELETED,
+	RECORD_MISSING,   /* update or delete of an id that is not there */
+};
+
+struct record_change {
+	enum record_effect effect;
+	uint64_t slot;         /* inserted, replaced: the new one; touched: the one that stayed */
+	uint64_t retired_slot; /* replaced, deleted */
+	uint32_t ns;           /* inserted, replaced, touched: number of its namespace */
+	int64_t expires_at;
+	/* replaced by update() without a vector: the vector that the new slot took over, valid
+	 * until the next call on the writer; else NULL. */
+	const void *vector;
+};
+
+/* Which parts an update carries. */
+enum record_parts {
+	RECORD_PART_TEXT = 1 << 0,
+	RECORD_PART_META = 1 << 1,
+	RECORD_PART_NAMESPACE = 1 << 2,
+	RECORD_PART_EXPIRY = 1 << 3,
+};
+
+int record_writer_new(struct record_store *store, struct record_writer **ret);
+/* Rolls back what is open. NULL is fine; returns NULL. */
+struct record_writer *record_writer_free(struct record_writer *writer);
+
+/* A group: one transaction, one sync at commit. A request: a savepoint in it, with its own seq. */
+int record_writer_begin(struct record_writer *writer);
+int record_writer_commit(struct record_writer *writer);
+void record_writer_rollback(struct record_writer *writer);
+/* Starts a request; *ret_seq is the seq that its changes will carry if it has any. */
+int record_writer_begin_request(struct record_writer *writer, uint64_t *ret_seq);
+/* Ends it: keep, or undo just this request. A kept request with no effect gives its seq back. */
+int record_writer_end_request(struct record_writer *writer, bool keep);
+
+/* The number of a namespace, made when it is new (*ret_is_new). "" is always 0. At most
+ * max_namespaces: RECORD_STORE_NAMESPACES_FULL. */
+int record_writer_namespace(struct record_writer *writer, const char *name, size_t n,
+			    uint32_t max_namespaces, uint32_t *ret_ns, bool *ret_is_new);
+int record_writer_upsert(struct record_writer *writer, const struct record *record, uint32_t ns,
+			 struct record_change *ret);
+/* Changes the given parts (enum record_parts) of the live record with that id. */
+int record_writer_update(struct record_writer *writer, const struct record *record, uint32_t ns,
+			 unsigned parts, struct record_change *ret);
+int record_writer_delete(struct record_writer *writer, const struct record_id *id,
+			 struct record_change *ret);
+/* Removes up to max_rows rows that were retired at or before seq, in a transaction of its own;
+ * *ret_n is how many went. Trims the log of retirements to max_log entries. */
+int record_writer_reap(struct record_writer *writer, uint64_t seq, uint32_t max_rows,
+		       uint32_t max_log, uint32_t *ret_n);
+
+/* Reading ------------------------------------------------------------------------------------- */
+
+/* What a reader is to fetch beside slot and id. */
+enum record_want {
+	RECORD_WANT_VECTOR = 1 << 0,
+	RECORD_WANT_TEXT = 1 << 1,
+	RECORD_WANT_META = 1 << 2,
+	RECORD_WANT_NAMESPACE = 1 << 3,
+};
+
+struct record_row {
+	uint64_t slot;
+	uint64_t seq;
+	uint32_t ns;
+	const char *ns_name; /* RECORD_WANT_NAMESPACE */
+	uint32_t ns_name_n;
+	struct record record; /* valid until the next call on the reader */
+};
+
+struct record_store_state {
+	uint64_t seq;       /* of the last commit */
+	uint64_t floor_seq; /* retirements above it are in the log */
+	uint64_t next_slot;
+	uint64_t n_live;
+	uint64_t n_retired; /* rows waiting for reap */
+};
+
+int record_reader_new(struct record_store *store, struct record_reader **ret);
+struct record_reader *record_reader_free(struct record_reader *reader);
+/* One consistent view until end(). Short: the WAL cannot shrink under it. */
+int record_reader_begin(struct record_reader *reader);
+void record_reader_end(struct record_reader *reader);
+
+int record_reader_state(struct record_reader *reader, struct record_store_state *ret);
+/* The version of the id that was live at seq: 0, or RECORD_STORE_MISSING. */
+int record_reader_by_id(struct record_reader *reader, const struct record_id *id, uint64_t seq,
+			unsigned want, struct record_row *ret);
+/* The row of the slot, retired or not: 0, or RECORD_STORE_MISSING. */
+int record_reader_by_slot(struct record_reader *reader, uint64_t slot, unsigned want,
+			  struct record_row *ret);
+/* Starts a walk over the rows that were live at seq with slot > after_slot, by slot; of namespace
+ * ns only, or of all (ns < 0). Then next() until RECORD_STORE_END. */
+int record_reader_scan(struct record_reader *reader, uint64_t after_slot, int64_t ns, uint64_t seq,
+		       unsigned want);
+/* Starts a walk over the vectors of all rows, retired too, with first <= slot <= last. */
+int record_reader_vectors(struct record_reader *reader, uint64_t first, uint64_t last);
+int record_reader_next(struct record_reader *reader, struct record_row *ret);
+/* Calls each(ctx, ns, name, n) for every namespace but 0. */
+int record_reader_namespaces(struct record_reader *reader,
+			     int (*each)(void *ctx, uint32_t ns, const char *name, size_t n),
+			     void *ctx);
+
+/* Maintenance --------------------------------------------------------------------------------- */
+
+/* Size of the WAL file. Cheap enough after each commit. */
+uint64_t record_store_wal_bytes(struct record_store *store);
+/* Moves the WAL into the database. restart: also so that the next commit begins the WAL anew,
+ * which needs that nobody writes and no reader is open (RECORD_STORE_BUSY). */
+int record_store_checkpoint(struct record_store *store, bool restart);
+/* Gives back what the page caches hold. */
+void record_store_release_memory(void);

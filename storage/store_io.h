@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The seam between Kith and the file system. Every file operation of ours goes through one of the
+ * two tables below, SQLite's too (its VFS, see sqlite_vfs.h, opens its files through `adopt`), so
+ * that a test can record, fail or tear any of them by swapping the table.
+ *
+ * Invariants: a write is whole or an error; a read is short only at the end of the file; nothing
+ * here retries a failed sync. Offsets and sizes are bytes. Errors are -errno.
+ *
+ * Threads: a table and its files may be used from any thread; one file by one thread at a time,
+ * except read() and map(), which may run beside anything.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct store_io;
+struct store_file;
+
+enum store_open_flags {
+	STORE_READ = 1 << 0,
+	STORE_WRITE = 1 << 1,
+	STORE_CREATE = 1 << 2,    /* create it with mode 0600 when it is missing */
+	STORE_EXCLUSIVE = 1 << 3, /* with STORE_CREATE: -EEXIST when it is there */
+	STORE_TRUNCATE = 1 << 4,
+};
+
+/* Outcomes. */
+enum {
+	STORE_LOCKED = 1, /* lock(): another process holds it */
+};
+
+struct store_file_ops {
+	/* Reads up to n bytes at offset; returns how many, fewer than n only at the end of the file. */
+	ssize_t (*read)(struct store_file *file, void *buf, size_t n, uint64_t offset);
+	int (*write)(struct store_file *file, const void *buf, size_t n, uint64_t offset);
+	/* Makes all writes before it durable (fdatasync). */
+	int (*sync)(struct store_file *file);
+	/* Sets the size; growth reads as zeros and takes no space until written. */
+	int (*truncate)(struct store_file *file, uint64_t size_bytes);
+	int (*size)(struct store_file *file, uint64_t *ret_size_bytes);
+	/* Maps [offset, offset + n), page-aligned, shared; beyond the end of the file is allowed
+	 * but must not be touched before the file has grown. Writable only when asked. */
+	int (*map)(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
+	int (*unmap)(struct store_file *file, void *addr, size_t n);
+	/* Takes an exclusive advisory lock for this process until close. STORE_LOCKED with the
+	 * holder's pid (0 when unknown) when another process has it. */
+	int (*lock)(struct store_file *file, pid_t *ret_holder);
+	/* Closes and frees the file, also when it returns an error. */
+	int (*close)(struct store_file *file);
+};
+
+/* Embedded first in each implementation's own struct. */
+struct store_file {
+	const struct store_file_ops *ops;
+};
+
+struct store_io_ops {
+	int (*open)(struct store_io *io, const char *path, unsigned flags, struct store_file **ret);
+	/* Takes an open file of another implementation (SQLite's own) into this table: the result
+	 * stands for it from now on. The POSIX form returns the file itself. */
+	int (*adopt)(struct store_io *io, const char *path, struct store_file *file,
+		     struct store_file **ret);
+	int (*rename)(struct store_io *io, const char *from, const char *to);
+	int (*unlink)(struct store_io *io, const char *path);
+	/* Makes creations, renames and removals inside the directory durable. */
+	int (*sync_dir)(struct store_io *io, const char *path);
+	/* Creates one directory with mode 0700; -EEXIST when it is there. */
+	int (*make_dir)(struct store_io *io, const char *path);
+	int (*remove_dir)(struct store_io *io, const char *path);
+	/* Calls each(ctx, name) for every entry but "." and ".."; stops at the first non-zero result
+	 * and returns it. */
+	int (*list)(struct store_io *io, const char *path, int (*each)(void *ctx, const char *name),
+		    void *ctx);
+};
+
+struct store_io {
+	const struct store_io_ops *ops;
+};
+
+/* The POSIX form. One for the process, needs no release. */
+struct store_io *store_io_posix(void);
+
+/* Shorthands over the tables. close accepts NULL. */
+int store_open(struct store_io *io, const char *path, unsigned flags, struct store_file **ret);
+ssize_t store_read(struct store_file *file, void *buf, size_t n, uint64_t offset);
+int store_write(struct store_file *file, const void *buf, size_t n, uint64_t offset);
+int store_sync(struct store_file *file);
+int store_truncate(struct store_file *file, uint64_t size_bytes);
+int store_size(struct store_file *file, uint64_t *ret_size_bytes);
+int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
+int store_unmap(struct store_file *file, void *addr, size_t n);
+int store_close(struct store_file *file);
+int store_rename(struct store_io *io, const char *from, const char *to);
+int store_unlink(struct store_io *io, const char *path);
+int store_sync_dir(struct store_io *io, const char *path);
+
+/* Creates the directory and its missing parents, mode 0700. Fine when it is there. */
+int store_make_dirs(struct store_io *io, const char *path);
+/* Removes the directory with everything in it (files and one level of directories). Fine when it
+ * is missing. */
+int store_remove_tree(struct store_io *io, const char *path);
