@@ -3,7 +3,8 @@
 
 /*
  * One daemon a directory: a lock file (".lock") in it, held until release. The lock goes with the
- * process, so a crash leaves nothing to clean up.
+ * process, so a crash leaves nothing to clean up. It is between processes only: one process takes
+ * it once a directory (see lock() in store_io.h).
  */
 
 #include <sys/types.h>
@@ -18,4 +19,5 @@ struct dir_lock {
 enum { DIR_LOCK_HELD = 1 };
 
 int dir_lock_take(struct dir_lock *lock, struct store_io *io, const char *dir, pid_t *ret_holder);
+/* Accepts a zeroed lock. */
 void dir_lock_release(struct dir_lock *lock);

@@ -48,7 +48,9 @@ struct store_file_ops {
 	int (*map)(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
 	int (*unmap)(struct store_file *file, void *addr, size_t n);
 	/* Takes an exclusive advisory lock for this process until close. STORE_LOCKED with the
-	 * holder's pid (0 when unknown) when another process has it. */
+	 * holder's pid (0 when unknown) when another process has it. It is a POSIX record lock:
+	 * one process never conflicts with itself, and closing any file of its that is open on
+	 * the same path drops the lock. */
 	int (*lock)(struct store_file *file, pid_t *ret_holder);
 	/* Closes and frees the file, also when it returns an error. */
 	int (*close)(struct store_file *file);
@@ -60,6 +62,7 @@ struct store_file {
 };
 
 struct store_io_ops {
+	/* -ELOOP when the last component is a symbolic link. */
 	int (*open)(struct store_io *io, const char *path, unsigned flags, struct store_file **ret);
 	/* Takes an open file of another implementation (SQLite's own) into this table: the result
 	 * stands for it from now on. The POSIX form returns the file itself. */
@@ -94,6 +97,7 @@ int store_truncate(struct store_file *file, uint64_t size_bytes);
 int store_size(struct store_file *file, uint64_t *ret_size_bytes);
 int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
 int store_unmap(struct store_file *file, void *addr, size_t n);
+int store_lock(struct store_file *file, pid_t *ret_holder);
 int store_close(struct store_file *file);
 int store_rename(struct store_io *io, const char *from, const char *to);
 int store_unlink(struct store_io *io, const char *path);
@@ -101,6 +105,6 @@ int store_sync_dir(struct store_io *io, const char *path);
 
 /* Creates the directory and its missing parents, mode 0700. Fine when it is there. */
 int store_make_dirs(struct store_io *io, const char *path);
-/* Removes the directory with everything in it (files and one level of directories). Fine when it
- * is missing. */
+/* Removes the directory with everything in it (files and one level of directories). Symbolic links
+ * are removed, not followed. Fine when it is missing. */
 int store_remove_tree(struct store_io *io, const char *path);
