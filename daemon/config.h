@@ -3,29 +3,18 @@
 
 /*
  * What kithd runs with: defaults, then the config file, then the command line. One table declares
- * every key; the file's parser, the options, --help and the man page's check come from it.
+ * every key; the struct, the file's parser, the options, --help and the man pages' check come from
+ * it.
  *
  * Threads: filled at start, constant afterwards.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "protocol/endpoint.h"
 
+/* With the closing NUL; leaves the daemon room under PATH_MAX for its own names. */
 #define CONFIG_PATH_SIZE 1024
-
-/* Key K(kind, name, default, min, max, unit, help): an option --name-with-dashes and a line
- * "name = value" in the config file. Paths have their default from the environment. */
-#define CONFIG_KEYS(K)                                                                     \
-	K(number, index_cache_mb, 256, 0, 1u << 20, "MiB",                                 \
-	  "memory for indexes and resident vectors")                                       \
-	K(number, metadata_cache_mb, 64, 4, 1u << 16, "MiB", "memory for SQLite's caches") \
-	K(number, inflight_mb, 64, 32, 1u << 14, "MiB", "requests and answers under way")  \
-	K(number, interactive_threads, 0, 0, 64, "",                                       \
-	  "search and read workers (0: one a core, at least 2)")                           \
-	K(number, write_threads, 2, 1, 16, "", "write workers")                            \
-	K(number, background_threads, 1, 1, 16, "", "workers at low priority")
 
 enum config_log_level {
 	CONFIG_LOG_ERROR,
@@ -34,23 +23,58 @@ enum config_log_level {
 	CONFIG_LOG_DEBUG
 };
 
+/*
+ * K(kind, name, default, min, max, unit, help): the option --name-with-dashes and the line
+ * "name = value" of the config file.
+ *   number  a decimal from min to max.
+ *   level   a name of enum config_log_level.
+ *   path    of min to max bytes; absolute in the file. Its default is a rule of the environment:
+ *           the text here is for people, config.c applies it.
+ */
+#define CONFIG_KEYS(K)                                                                         \
+	K(path, socket, "$XDG_RUNTIME_DIR/kith/kith.sock", 1, ENDPOINT_PATH_SIZE - 1, "bytes", \
+	  "where to listen")                                                                   \
+	K(path, data_dir, "$XDG_DATA_HOME/kith", 1, CONFIG_PATH_SIZE - 1, "bytes",             \
+	  "the records, the only truth")                                                       \
+	K(path, cache_dir, "$XDG_CACHE_HOME/kith", 1, CONFIG_PATH_SIZE - 1, "bytes",           \
+	  "what is derived from them")                                                         \
+	K(level, log_level, "info", CONFIG_LOG_ERROR, CONFIG_LOG_DEBUG, "",                    \
+	  "least important lines to log")                                                      \
+	K(number, index_cache_mb, "256", 0, 1u << 20, "MiB",                                   \
+	  "memory for indexes and resident vectors")                                           \
+	K(number, metadata_cache_mb, "64", 4, 1u << 16, "MiB", "memory for SQLite's caches")   \
+	K(number, inflight_mb, "64", 32, 1u << 14, "MiB", "requests and answers under way")    \
+	K(number, interactive_threads, "0", 0, 64, "",                                         \
+	  "search and read workers; 0: one a core, at least 2")                                \
+	K(number, write_threads, "2", 1, 16, "", "write workers")                              \
+	K(number, background_threads, "1", 1, 16, "", "workers at low priority")
+
+#define CONFIG_MEMBER_path(name, max) char name[(max) + 1]
+#define CONFIG_MEMBER_level(name, max) enum config_log_level name
+#define CONFIG_MEMBER_number(name, max) uint32_t name
+#define CONFIG_MEMBER(kind, name, def, min, max, unit, help) CONFIG_MEMBER_##kind(name, max);
 struct config {
-	char socket[ENDPOINT_PATH_SIZE]; /* --socket, socket = */
-	char data_dir[CONFIG_PATH_SIZE]; /* --data-dir, data_dir = */
-	char cache_dir[CONFIG_PATH_SIZE];
-	enum config_log_level log_level; /* --log-level error|warning|info|debug */
-#define CONFIG_MEMBER(kind, name, def, min, max, unit, help) uint32_t name;
 	CONFIG_KEYS(CONFIG_MEMBER)
-#undef CONFIG_MEMBER
 };
+#undef CONFIG_MEMBER
+#undef CONFIG_MEMBER_number
+#undef CONFIG_MEMBER_level
+#undef CONFIG_MEMBER_path
 
 /* Outcomes of config_load(). */
 enum {
-	CONFIG_EXIT_OK = 1, /* --help or --version was printed */
-	CONFIG_EXIT_USAGE =
-	        2 /* bad option, key or value: said on stderr, naming it and its file and line */
+	CONFIG_EXIT_OK = 1,   /* --help or --version was printed */
+	CONFIG_EXIT_USAGE = 2 /* bad option, key or value: logged, with its file, line and limit */
 };
 
-/* Defaults, then the file (--config FILE, else $XDG_CONFIG_HOME/kith/kith.conf when it exists),
- * then the options. Under systemd STATE_DIRECTORY and CACHE_DIRECTORY are the default folders. */
+/*
+ * Defaults, then the file (--config FILE, else $XDG_CONFIG_HOME/kith/kith.conf when it exists),
+ * then the options. Of an option given twice the last counts; a key given twice in the file is an
+ * error. Paths that nobody gave:
+ *   socket     endpoint_path(NULL)
+ *   data_dir   the first of $STATE_DIRECTORY (the service manager's), else $XDG_DATA_HOME/kith,
+ *              else $HOME/.local/share/kith
+ *   cache_dir  the first of $CACHE_DIRECTORY, else $XDG_CACHE_HOME/kith, else $HOME/.cache/kith
+ * Relative paths in the environment count as not set. config is untouched unless 0 is returned.
+ */
 int config_load(struct config *config, int argc, char **argv);

@@ -2,13 +2,19 @@
 #pragma once
 
 /*
- * Lines for people, on stderr: "kithd: collection 'notes': opened, ..." — with systemd's "<n>"
- * priority in front when stderr is the journal. Only daemon/ logs, and each failure once, where
- * it is handled. [any]
+ * Lines for people, on stderr: "kithd: collection 'notes': opened, ..."; when stderr is the
+ * journal, which knows the program's name, with systemd's "<n>" priority instead. Only daemon/
+ * logs, and each failure once, where it is handled. errno is kept. [any]
  */
 
 #include "daemon/config.h"
 
+/* Room for a path and what is wrong with it. Longer lines are cut and end in "...". Control
+ * characters, a client's newline for one, come out as '?', so that one call is one line. */
+#define LOG_LINE_SIZE 2048
+
+/* Lines below level are dropped from now on; before the first call it is CONFIG_LOG_INFO. Called
+ * before other threads start. */
 void log_open(enum config_log_level level);
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
