@@ -44,7 +44,7 @@ int catalog_open(struct store_io *io, const char *dir, struct catalog **ret);
 struct catalog *catalog_close(struct catalog *catalog);
 
 int catalog_each(struct catalog *catalog, int (*each)(void *ctx, const struct catalog_entry *entry),
-		 void *ctx);
+                 void *ctx);
 /* Adds the entry in state CATALOG_CREATING. */
 int catalog_add(struct catalog *catalog, const struct catalog_entry *entry);
 /* Moves it on; CATALOG_DROPPED frees the name. */

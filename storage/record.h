@@ -42,7 +42,12 @@ struct record_id {
 struct record_field {
 	const char *name;
 	uint32_t name_n;
-	enum { RECORD_FIELD_INT, RECORD_FIELD_FLOAT, RECORD_FIELD_BOOL, RECORD_FIELD_TEXT } kind;
+	enum {
+		RECORD_FIELD_INT,
+		RECORD_FIELD_FLOAT,
+		RECORD_FIELD_BOOL,
+		RECORD_FIELD_TEXT
+	} kind;
 	union {
 		int64_t integer;
 		double real;

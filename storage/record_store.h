@@ -44,7 +44,7 @@ int record_store_create(struct store_io *io, const char *dir, const struct recor
 /* Opens dir/records.db and runs the migrations its version lacks. uuid: whose it must be.
  * cache_bytes: page cache of each connection. */
 int record_store_open(struct store_io *io, const char *dir, const struct uuid *uuid,
-		      size_t cache_bytes, struct record_store **ret);
+                      size_t cache_bytes, struct record_store **ret);
 /* After every writer and reader was freed. NULL is fine; returns NULL. */
 struct record_store *record_store_free(struct record_store *store);
 const struct record_spec *record_store_spec(const struct record_store *store);
@@ -58,15 +58,15 @@ const char *record_store_last_error(void);
 enum record_effect {
 	RECORD_UNCHANGED, /* upsert or update equal to what is stored */
 	RECORD_INSERTED,
-	RECORD_REPLACED,  /* a new slot took the place of retired_slot */
-	RECORD_TOUCHED,   /* metadata, namespace or expiry changed, the slot stayed */
+	RECORD_REPLACED, /* a new slot took the place of retired_slot */
+	RECORD_TOUCHED,  /* metadata, namespace or expiry changed, the slot stayed */
 	RECORD_DELETED,
-	RECORD_MISSING,   /* update or delete of an id that is not there */
+	RECORD_MISSING, /* update or delete of an id that is not there */
 };
 
 struct record_change {
 	enum record_effect effect;
-	uint64_t slot;         /* inserted, replaced: the new one; touched: the one that stayed */
+	uint64_t slot;         /* inserted, replaced: the new one; touched, unchanged: its own */
 	uint64_t retired_slot; /* replaced, deleted */
 	uint32_t ns;           /* inserted, replaced, touched: number of its namespace */
 	int64_t expires_at;
@@ -87,30 +87,44 @@ int record_writer_new(struct record_store *store, struct record_writer **ret);
 /* Rolls back what is open. NULL is fine; returns NULL. */
 struct record_writer *record_writer_free(struct record_writer *writer);
 
-/* A group: one transaction, one sync at commit. A request: a savepoint in it, with its own seq. */
+/* A group: one transaction, one sync at commit. A request: a savepoint in it, with its own seq.
+ *
+ * Whatever a writer's function returned < 0 for, its request must be ended with keep = false; the
+ * group's other requests are untouched by that. When the error cost the whole group (a failed
+ * commit; a full disk or no memory, after which SQLite has no transaction any more) the writer is
+ * spent: every call from then on, that end_request() too, gives the error. Then rollback(), free
+ * and make a new one. A sync that failed is not tried again. */
 int record_writer_begin(struct record_writer *writer);
 int record_writer_commit(struct record_writer *writer);
+/* Undoes what is open. Fine when nothing is. */
 void record_writer_rollback(struct record_writer *writer);
-/* Starts a request; *ret_seq is the seq that its changes will carry if it has any. */
+/* Starts a request; *ret_seq is the seq that its changes will carry if it has any. All writes
+ * below happen in a request. */
 int record_writer_begin_request(struct record_writer *writer, uint64_t *ret_seq);
 /* Ends it: keep, or undo just this request. A kept request with no effect gives its seq back. */
 int record_writer_end_request(struct record_writer *writer, bool keep);
 
-/* The number of a namespace, made when it is new (*ret_is_new). "" is always 0. At most
- * max_namespaces: RECORD_STORE_NAMESPACES_FULL. */
+/* The number of a namespace, made when it is new (*ret_is_new) and forgotten again when its
+ * request is undone. "" is always 0 and not counted. RECORD_STORE_NAMESPACES_FULL when there are
+ * max_namespaces already. */
 int record_writer_namespace(struct record_writer *writer, const char *name, size_t n,
-			    uint32_t max_namespaces, uint32_t *ret_ns, bool *ret_is_new);
+                            uint32_t max_namespaces, uint32_t *ret_ns, bool *ret_is_new);
+/* Stores the record as the live version of its id. What differs from the stored one decides on
+ * the effect: vector or text take a new slot; metadata (its blob), namespace and expiry change in
+ * place; nothing writes nothing. */
 int record_writer_upsert(struct record_writer *writer, const struct record *record, uint32_t ns,
-			 struct record_change *ret);
-/* Changes the given parts (enum record_parts) of the live record with that id. */
+                         struct record_change *ret);
+/* Changes the given parts (enum record_parts) of the live record with that id; an absent text or
+ * metadata that is carried removes it. The record's vector is not looked at. */
 int record_writer_update(struct record_writer *writer, const struct record *record, uint32_t ns,
-			 unsigned parts, struct record_change *ret);
+                         unsigned parts, struct record_change *ret);
 int record_writer_delete(struct record_writer *writer, const struct record_id *id,
-			 struct record_change *ret);
+                         struct record_change *ret);
 /* Removes up to max_rows rows that were retired at or before seq, in a transaction of its own;
- * *ret_n is how many went. Trims the log of retirements to max_log entries. */
+ * *ret_n is how many went. Takes as many of the oldest entries, at whole seqs, from the log of
+ * retirements as long as it has more than max_log. No group may be open. max_rows > 0. */
 int record_writer_reap(struct record_writer *writer, uint64_t seq, uint32_t max_rows,
-		       uint32_t max_log, uint32_t *ret_n);
+                       uint32_t max_log, uint32_t *ret_n);
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -128,7 +142,9 @@ struct record_row {
 	uint32_t ns;
 	const char *ns_name; /* RECORD_WANT_NAMESPACE */
 	uint32_t ns_name_n;
-	struct record record; /* valid until the next call on the reader */
+	/* Absent what was not asked for; of the metadata the blob only. Valid until the next call
+	 * of the same kind (lookup or walk) on the reader, or end(). */
+	struct record record;
 };
 
 struct record_store_state {
@@ -148,28 +164,36 @@ void record_reader_end(struct record_reader *reader);
 int record_reader_state(struct record_reader *reader, struct record_store_state *ret);
 /* The version of the id that was live at seq: 0, or RECORD_STORE_MISSING. */
 int record_reader_by_id(struct record_reader *reader, const struct record_id *id, uint64_t seq,
-			unsigned want, struct record_row *ret);
+                        unsigned want, struct record_row *ret);
 /* The row of the slot, retired or not: 0, or RECORD_STORE_MISSING. */
 int record_reader_by_slot(struct record_reader *reader, uint64_t slot, unsigned want,
-			  struct record_row *ret);
-/* Starts a walk over the rows that were live at seq with slot > after_slot, by slot; of namespace
+                          struct record_row *ret);
+/* Walks: one at a time; lookups may happen in between.
+ * Starts a walk over the rows that were live at seq with slot > after_slot, by slot; of namespace
  * ns only, or of all (ns < 0). Then next() until RECORD_STORE_END. */
 int record_reader_scan(struct record_reader *reader, uint64_t after_slot, int64_t ns, uint64_t seq,
-		       unsigned want);
+                       unsigned want);
 /* Starts a walk over the vectors of all rows, retired too, with first <= slot <= last. */
 int record_reader_vectors(struct record_reader *reader, uint64_t first, uint64_t last);
 int record_reader_next(struct record_reader *reader, struct record_row *ret);
 /* Calls each(ctx, ns, name, n) for every namespace but 0. */
 int record_reader_namespaces(struct record_reader *reader,
-			     int (*each)(void *ctx, uint32_t ns, const char *name, size_t n),
-			     void *ctx);
+                             int (*each)(void *ctx, uint32_t ns, const char *name, size_t n),
+                             void *ctx);
 
 /* Maintenance --------------------------------------------------------------------------------- */
 
-/* Size of the WAL file. Cheap enough after each commit. */
+/* How far the WAL's frames reach, as of the last commit: what a checkpoint has to move, and what
+ * the WAL's bound is kept on. Begins again when a commit begins the WAL anew, which it does once a
+ * checkpoint moved everything and no reader needs the old frames. The file itself is as long as it
+ * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
+ * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
-/* Moves the WAL into the database. restart: also so that the next commit begins the WAL anew,
- * which needs that nobody writes and no reader is open (RECORD_STORE_BUSY). */
+/* Moves the WAL into the database, as far as readers allow. restart: all of it, so that the next
+ * commit begins the WAL anew, which needs that nobody writes and no reader is open
+ * (RECORD_STORE_BUSY, at once); a writer that begins meanwhile waits for it. */
 int record_store_checkpoint(struct record_store *store, bool restart);
-/* Gives back what the page caches hold. */
-void record_store_release_memory(void);
+/* Give back what the connection's page cache holds; by its owner, with nothing open. (SQLite can
+ * do this for the whole process only where it was built for it, and Debian's was not.) */
+void record_writer_release_memory(struct record_writer *writer);
+void record_reader_release_memory(struct record_reader *reader);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creating, opening and checkpointing. The WAL: commits append frames to it, a passive checkpoint
+ * copies them into the database, and once all are there and no reader needs them the next commit
+ * begins the WAL anew from its start. The file keeps its size then (overwriting is cheaper than
+ * growing), so its size says little; what counts for the bound is how far the frames reach, and
+ * SQLite tells that after each commit (sqlite3_wal_hook).
+ */
+#include "storage/record_store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/record_schema.h"
+#include "storage/record_store_private.h"
+#include "storage/sql.h"
+
+#define FILE_NAME "records.db"
+/* Measured with 784 dimensions: a single upsert writes 25 KB of WAL (98 KB with pages of 16384);
+ * larger pages make bulk inserts up to a third faster, but these are fast enough. */
+#define PAGE_BYTES 4096
+/* A checkpoint copies from file to file and needs no page cache worth the name. */
+#define MAINTENANCE_CACHE_BYTES (64 << 10)
+
+static size_t element_bytes(uint32_t dtype)
+{
+	return dtype == RECORD_DTYPE_F32 ? sizeof(float) : 0;
+}
+
+static int path_in(const char *dir, char **ret)
+{
+	return asprintf(ret, "%s/" FILE_NAME, dir) < 0 ? -ENOMEM : 0;
+}
+
+/* Creating ------------------------------------------------------------------------------------ */
+
+static int fill(sqlite3 *db, const struct record_spec *spec)
+{
+	char pragmas[96];
+	int r;
+
+	snprintf(pragmas, sizeof(pragmas),
+	         "PRAGMA page_size = %d; PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL;",
+	         PAGE_BYTES);
+	r = sql_exec(db, pragmas);
+	if (r == 0)
+		r = sql_configure(db, MAINTENANCE_CACHE_BYTES);
+	if (r == 0)
+		r = record_schema_migrate(db, 0);
+	if (r == 0)
+		r = record_schema_write_spec(db, spec);
+	if (r == 0)
+		r = sql_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+	return r;
+}
+
+int record_store_create(struct store_io *io, const char *dir, const struct record_spec *spec)
+{
+	sqlite3 *db;
+	char *path;
+	int r;
+
+	r = path_in(dir, &path);
+	if (r < 0)
+		return r;
+	r = sql_open(io, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db);
+	free(path);
+	if (r < 0)
+		return r;
+	r = fill(db, spec);
+	sql_close(db);
+	if (r == 0)
+		r = store_sync_dir(io, dir);
+	return r;
+}
+
+/* Opening ------------------------------------------------------------------------------------- */
+
+int record_store_connect(struct record_store *store, int flags, sqlite3 **ret)
+{
+	sqlite3 *db;
+	int r;
+
+	r = sql_open(store->io, store->path, flags, &db);
+	if (r < 0)
+		return r;
+	r = sql_configure(db, store->cache_bytes);
+	if (r < 0) {
+		sql_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+/* What a WAL left by a killed process may hold: the next commit's number replaces it. */
+static int measure_wal(struct record_store *store)
+{
+	sqlite3_file *wal = NULL;
+	sqlite3_int64 size = 0;
+	int rc;
+
+	rc = sqlite3_file_control(store->maintenance, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+	if (rc == SQLITE_OK && wal && wal->pMethods)
+		rc = wal->pMethods->xFileSize(wal, &size);
+	if (rc != SQLITE_OK)
+		return sql_fail(store->maintenance, rc);
+	atomic_store_explicit(&store->wal_bytes, (uint64_t)size, memory_order_relaxed);
+	return 0;
+}
+
+static int read_layout(struct record_store *store, const struct uuid *uuid)
+{
+	int64_t page_bytes;
+	int r;
+
+	r = record_schema_read_spec(store->maintenance, &store->spec);
+	if (r < 0)
+		return r;
+	if (!uuid_equal(&store->spec.uuid, uuid))
+		return RECORD_STORE_FOREIGN;
+	if (element_bytes(store->spec.dtype) == 0)
+		return sql_fail_because(-EBADMSG, "the collection's dtype is unknown");
+	r = sql_query_int(store->maintenance, "PRAGMA page_size", &page_bytes);
+	if (r < 0)
+		return r;
+	store->page_bytes = (uint32_t)page_bytes;
+	store->vector_bytes = store->spec.dim * element_bytes(store->spec.dtype);
+	return measure_wal(store);
+}
+
+static int open_checked(struct record_store *store, const struct uuid *uuid)
+{
+	int version;
+	int r;
+
+	r = sql_open(store->io, store->path, SQLITE_OPEN_READWRITE, &store->maintenance);
+	if (r == -ENOENT)
+		return RECORD_STORE_MISSING;
+	if (r < 0)
+		return r;
+	r = record_schema_check(store->maintenance, &version);
+	if (r != 0)
+		return r;
+	r = sql_configure(store->maintenance, MAINTENANCE_CACHE_BYTES);
+	if (r == 0)
+		r = record_schema_migrate(store->maintenance, version);
+	if (r == 0)
+		r = read_layout(store, uuid);
+	return r;
+}
+
+int record_store_open(struct store_io *io, const char *dir, const struct uuid *uuid,
+                      size_t cache_bytes, struct record_store **ret)
+{
+	struct record_store *store;
+	int r;
+
+	store = calloc(1, sizeof(*store));
+	if (!store)
+		return -ENOMEM;
+	store->io = io;
+	store->cache_bytes = cache_bytes;
+	r = path_in(dir, &store->path);
+	if (r == 0)
+		r = open_checked(store, uuid);
+	if (r != 0) {
+		record_store_free(store);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}
+
+struct record_store *record_store_free(struct record_store *store)
+{
+	if (!store)
+		return NULL;
+	sql_close(store->maintenance);
+	free(store->path);
+	free(store);
+	return NULL;
+}
+
+const struct record_spec *record_store_spec(const struct record_store *store)
+{
+	return &store->spec;
+}
+
+const char *record_store_last_error(void)
+{
+	return sql_last_error();
+}
+
+/* Maintenance --------------------------------------------------------------------------------- */
+
+uint64_t record_store_wal_bytes(struct record_store *store)
+{
+	return atomic_load_explicit(&store->wal_bytes, memory_order_relaxed);
+}
+
+static int checkpoint(struct record_store *store, int mode)
+{
+	int rc = sqlite3_wal_checkpoint_v2(store->maintenance, "main", mode, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		return 0;
+	if ((rc & 0xff) == SQLITE_BUSY)
+		return RECORD_STORE_BUSY;
+	return sql_fail(store->maintenance, rc);
+}
+
+int record_store_checkpoint(struct record_store *store, bool restart)
+{
+	uint64_t before = record_store_wal_bytes(store);
+	int r;
+
+	/* A restart checkpoint keeps writers out while it runs, so the passive one does most of its
+	 * work before. */
+	r = checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+	if (r != 0 || !restart)
+		return r;
+	sqlite3_busy_timeout(store->maintenance, 0);
+	r = checkpoint(store, SQLITE_CHECKPOINT_RESTART);
+	/* Unless a commit got in between, whose own number is the newer one. */
+	if (r == 0)
+		atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0,
+		                                        memory_order_relaxed, memory_order_relaxed);
+	return r;
+}

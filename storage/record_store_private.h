@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the connections of one record store share. Nothing but record_*.c includes this.
+ */
+
+#include <stdatomic.h>
+
+#include <sqlite3.h>
+
+#include "storage/record_store.h"
+
+struct record_store {
+	struct store_io *io;
+	char *path; /* of records.db */
+	struct record_spec spec;
+	size_t cache_bytes;
+	uint32_t page_bytes;
+	size_t vector_bytes;
+	/* Checkpoints only. Open for the store's whole life, so that SQLite's checkpoint on the
+	 * last close never falls on a writer's or reader's free. */
+	sqlite3 *maintenance;
+	/* Written by the writer's commits and by restart checkpoints, read by anyone. A lone number
+	 * that guards nothing, so relaxed order is enough. */
+	_Atomic uint64_t wal_bytes;
+};
+
+/* A connection of its own for a reader or the writer. */
+int record_store_connect(struct record_store *store, int flags, sqlite3 **ret);
