@@ -52,7 +52,8 @@ struct wire_error {
 	uint64_t row;                      /* position in a batch, or WIRE_ERROR_NO_ROW */
 };
 
-/* Fills error; field may be NULL. Texts that do not fit are cut. */
+/* Fills error; field may be NULL. Texts that do not fit are cut; control characters and bytes that
+ * are no UTF-8 become '?', so that a message may quote what a peer sent. */
 void wire_error_set(struct wire_error *error, enum wire_error_code code, const char *field,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same for one row of a batch. */

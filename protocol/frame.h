@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 #define FRAME_HEADER_BYTES 4u
-/* What a connection may have in its buffer without asking; one read's worth. */
+/* What a connection may have in its buffer without asking; one read's worth. A frame that is
+ * larger, header included, is a large one. */
 #define FRAME_SMALL_BYTES (64u << 10)
 
 /* Outcomes of frame_splitter_next(). */
@@ -39,8 +40,9 @@ struct frame_splitter {
 void frame_splitter_init(struct frame_splitter *splitter, uint32_t max_payload_bytes);
 void frame_splitter_release(struct frame_splitter *splitter);
 
-/* Where the next bytes may go: at least 1 byte of room, or -ENOMEM. Valid until the next call.
- * Room reaches past the frame at hand, so that one read takes several small frames. */
+/* Where the next bytes may go: at least 1 byte of room. Valid until the next call. Room reaches
+ * past a small frame at hand, so that one read takes several, and ends where a large one does.
+ * -EAGAIN while next() has something to tell (anything but FRAME_MORE). -ENOMEM. */
 int frame_splitter_room(struct frame_splitter *splitter, void **ret_at, size_t *ret_n);
 /* n bytes were put there. */
 void frame_splitter_fed(struct frame_splitter *splitter, size_t n);

@@ -29,8 +29,8 @@ struct wire_request {
 	void *params; /* struct <method>_params, in the arena */
 };
 
-/* For the daemon. On MESSAGE_REFUSED ret->id is set, so that the refusal can be answered.
- * -ENOMEM. */
+/* For the daemon. On MESSAGE_REFUSED and -ENOMEM ret->id is set, so that the refusal can be
+ * answered. */
 int message_decode_request(const uint8_t *payload, size_t n, struct wire_arena *arena,
                            struct wire_request *ret, struct wire_error *ret_error);
 
@@ -52,17 +52,20 @@ struct wire_peek {
  * know (ignore it). */
 int message_peek(const uint8_t *payload, size_t n, struct wire_peek *ret);
 /* ret_result: struct <method>_result. Unknown fields are skipped, so that a newer daemon can add
- * some. MESSAGE_REFUSED: the daemon refused, *ret_error is its error. MESSAGE_BROKEN. -ENOMEM.
- * A code that this version does not know becomes WIRE_N_ERRORS. */
+ * some; an unknown choice becomes the length of its list, or is left out of a list of choices;
+ * limits are not checked; metadata is handed over as a blob without scalars. MESSAGE_REFUSED: the
+ * daemon refused, *ret_error is its error. MESSAGE_BROKEN. -ENOMEM. A code that this version does
+ * not know becomes WIRE_N_ERRORS. */
 int message_decode_response(const uint8_t *payload, size_t n, enum wire_method_idx method,
                             struct wire_arena *arena, void *ret_result,
                             struct wire_error *ret_error);
-/* ret_fields: struct <event>_event. */
+/* ret_fields: struct <event>_event. MESSAGE_BROKEN. -ENOMEM. */
 int message_decode_event(const uint8_t *payload, size_t n, enum wire_event_idx event,
                          struct wire_arena *arena, void *ret_fields);
 
-/* Encoding; when memory ran out buf->failed is set. A message over LIMIT_FRAME_BYTES is taken back
- * (buf is as it was) and MESSAGE_REFUSED returned. */
+/* Encoding. A message over LIMIT_FRAME_BYTES is taken back (buf holds what it held) and
+ * MESSAGE_REFUSED returned. -ENOMEM, and buf->failed is set. The values of choices must be in
+ * their lists. */
 int message_encode_request(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
                            const void *params);
 int message_encode_result(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,

@@ -6,7 +6,7 @@
  * string) or lists of scalars. Its canonical encoding, which is what is stored and handed back:
  * MessagePack with keys in byte order, integers in their shortest form, floats as float64,
  * strings in their shortest form. Equal metadata has equal bytes. (Decoding it from a message is
- * message.c's business.)
+ * decode_meta.c's business.)
  *
  * The builder is for who makes metadata: clients and tests. [any]
  */
@@ -16,6 +16,7 @@
 struct wire_meta_builder {
 	struct wire_buf buf;
 	uint32_t n_pairs;
+	uint32_t n_in_list; /* elements that the list at hand still waits for */
 };
 
 void wire_meta_begin(struct wire_meta_builder *builder);

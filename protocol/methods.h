@@ -16,6 +16,7 @@
  * Method `x` has PARAMS_x and RESULT_x, and so struct x_params and struct x_result.
  */
 
+#include "protocol/errors.h"
 #include "protocol/limits.h"
 #include "protocol/schema.h"
 #include "protocol/wire.h"
@@ -70,9 +71,10 @@
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)
 
-/* Rows: structs inside results. --------------------------------------------------------------- */
+/* Rows: structs inside results and errors.
+ * --------------------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R) R(collection) R(budget) R(memory) R(lane) R(usage)
+#define WIRE_ROW_LIST(R) R(collection) R(budget) R(memory) R(lane) R(usage) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -119,6 +121,13 @@
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)   \
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
+
+/* What an error response carries; see errors.h. */
+#define ROW_error(F, X)                       \
+	F(X, str, code, REQUIRED, 0, 0, 0)    \
+	F(X, str, message, REQUIRED, 0, 0, 0) \
+	F(X, str, field, OPTIONAL, 0, 0, 0)   \
+	F(X, u64, row, OPTIONAL, 0, 0, WIRE_ERROR_NO_ROW)
 
 /* Methods. ------------------------------------------------------------------------------------ */
 

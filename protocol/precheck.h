@@ -20,4 +20,8 @@ enum {
 	PRECHECK_TYPE = 5, /* an extension, or the byte 0xc1 */
 };
 
+/* The deepest max_depth that may be asked for. */
+#define PRECHECK_MAX_DEPTH 16
+
+/* The value itself counts; a container without anything in it is a level too. */
 int precheck(const uint8_t *data, size_t n, uint32_t max_depth, uint32_t max_values);

@@ -17,7 +17,7 @@ struct wire_str {
 };
 
 struct wire_bin {
-	const void *data; /* NULL: absent */
+	const void *data; /* NULL: absent; not aligned */
 	size_t n;
 };
 
