@@ -52,8 +52,8 @@ struct vfs_file {
 	size_t pending_n;
 	uint64_t pending_offset;
 	bool is_wal;
-	/* The unix VFS's file, of its szOsFile bytes. */
-	max_align_t unix_file[];
+	/* The unix VFS's file, of its szOsFile bytes. SQLite aligns files to 8 bytes. */
+	uint64_t unix_file[];
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -86,8 +86,11 @@ static int errno_of(int rc)
 	}
 }
 
+/* errno is where the unix VFS's xGetLastError looks. */
 static int rc_of(int error, int otherwise)
 {
+	if (error < 0)
+		errno = -error;
 	switch (error) {
 	case 0:
 		return SQLITE_OK;

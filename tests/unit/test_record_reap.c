@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/lib/record_fixture.h"
+
+#define LOG_MAX 1000
+
+static struct record_fixture fixture;
+
+static int setup(void **state)
+{
+	(void)state;
+	record_fixture_init(&fixture);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	record_fixture_release(&fixture);
+	return 0;
+}
+
+static uint32_t reap(uint64_t seq, uint32_t max_rows, uint32_t max_log)
+{
+	uint32_t n;
+
+	assert_int_equal(record_writer_reap(fixture.writer, seq, max_rows, max_log, &n), 0);
+	return n;
+}
+
+static void only_what_was_retired_by_the_seq_goes(void **state)
+{
+	(void)state;
+	struct record_row row;
+
+	for (int i = 1; i <= 4; i++) /* slots 1, 2, 3 retired at 2, 3, 4 */
+		fixture_put(&fixture, "a", (float)i, "text");
+	assert_int_equal(reap(1, 100, LOG_MAX), 0);
+	assert_int_equal(reap(3, 100, LOG_MAX), 2);
+	assert_int_equal(record_reader_by_slot(fixture.reader, 2, 0, &row), RECORD_STORE_MISSING);
+	fixture_assert_live(&fixture, "a", 3, 3, "text");
+	fixture_assert_live(&fixture, "a", 4, 4, "text");
+	assert_int_equal(fixture_state(&fixture).n_retired, 1);
+	assert_int_equal(fixture_state(&fixture).seq, 4);
+	assert_int_equal(reap(UINT64_MAX, 100, LOG_MAX), 1);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM records"), 1);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM vectors"), 1);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM contents"), 1);
+}
+
+static void a_slots_fields_go_with_it(void **state)
+{
+	(void)state;
+	struct record_field fields[] = {fixture_field("file", "notes"), fixture_field("k", "v")};
+	struct record record = fixture_record("a", 1, NULL);
+
+	record.meta = fixture_meta("meta", fields, 2);
+	fixture_upsert(&fixture, &record, 0);
+	fixture_put(&fixture, "a", 2, NULL);
+	record.id = fixture_id("b");
+	fixture_upsert(&fixture, &record, 0);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM fields"), 4);
+	assert_int_equal(reap(UINT64_MAX, 100, LOG_MAX), 1);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM fields"), 2);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM fields WHERE slot = 3"), 2);
+}
+
+static void a_step_takes_the_oldest_and_no_more_than_asked(void **state)
+{
+	(void)state;
+	for (int i = 1; i <= 6; i++)
+		fixture_put(&fixture, "a", (float)i, NULL);
+	assert_int_equal(reap(UINT64_MAX, 2, LOG_MAX), 2);
+	assert_int_equal(fixture_query(&fixture, "SELECT min(slot) FROM records"), 3);
+	assert_int_equal(reap(UINT64_MAX, 2, LOG_MAX), 2);
+	assert_int_equal(reap(UINT64_MAX, 2, LOG_MAX), 1);
+	assert_int_equal(reap(UINT64_MAX, 2, LOG_MAX), 0);
+}
+
+static void slots_are_not_used_again_after_delete_reap_and_reopen(void **state)
+{
+	(void)state;
+	fixture_put(&fixture, "a", 1, NULL);
+	fixture_put(&fixture, "b", 2, NULL);
+	fixture_delete(&fixture, "b");
+	fixture_delete(&fixture, "a");
+	assert_int_equal(reap(UINT64_MAX, 100, 0), 2);
+	record_fixture_reopen(&fixture);
+	assert_int_equal(fixture_put(&fixture, "a", 1, NULL).slot, 3);
+	assert_int_equal(fixture_state(&fixture).seq, 5);
+}
+
+static void the_log_is_cut_between_seqs(void **state)
+{
+	(void)state;
+	struct record_change change;
+	char id[16];
+	uint64_t seq;
+
+	for (int i = 0; i < 6; i++) { /* seqs 1 to 6 */
+		snprintf(id, sizeof(id), "%d", i);
+		fixture_put(&fixture, id, 1, NULL);
+	}
+	for (int group = 0; group < 2; group++) { /* three retirements each at seqs 7 and 8 */
+		assert_int_equal(record_writer_begin(fixture.writer), 0);
+		assert_int_equal(record_writer_begin_request(fixture.writer, &seq), 0);
+		for (int i = 3 * group; i < 3 * group + 3; i++) {
+			snprintf(id, sizeof(id), "%d", i);
+			struct record_id record_id = fixture_id(id);
+			assert_int_equal(record_writer_delete(fixture.writer, &record_id, &change),
+			                 0);
+		}
+		assert_int_equal(record_writer_end_request(fixture.writer, true), 0);
+		assert_int_equal(record_writer_commit(fixture.writer), 0);
+	}
+	reap(0, 100, 6);
+	assert_int_equal(fixture_state(&fixture).floor_seq, 0);
+	reap(0, 100, 5); /* one too many, but its seq holds three */
+	assert_int_equal(fixture_state(&fixture).floor_seq, 7);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM retirements"), 3);
+	record_fixture_reopen(&fixture);
+	reap(0, 1, 0); /* in steps of one row, too */
+	assert_int_equal(fixture_state(&fixture).floor_seq, 8);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM retirements"), 0);
+	assert_int_equal(fixture_state(&fixture).n_retired, 6);
+}
+
+static void packed_fields_that_make_no_sense_are_told(void **state)
+{
+	(void)state;
+	struct record_field field = fixture_field("file", "notes");
+	struct record record = fixture_record("a", 1, NULL);
+	uint32_t n;
+
+	record.meta = fixture_meta("meta", &field, 1);
+	fixture_upsert(&fixture, &record, 0);
+	fixture_delete(&fixture, "a");
+	fixture_exec(&fixture, "UPDATE contents SET fields = x'0463'");
+	assert_int_equal(record_writer_reap(fixture.writer, UINT64_MAX, 10, 10, &n), -EBADMSG);
+	assert_int_equal(fixture_state(&fixture).n_retired, 1);
+	/* only that reap was undone: the writer goes on */
+	assert_int_equal(fixture_put(&fixture, "b", 1, NULL).effect, RECORD_INSERTED);
+	assert_int_equal(fixture_state(&fixture).n_retired, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	        TEST(only_what_was_retired_by_the_seq_goes),
+	        TEST(a_slots_fields_go_with_it),
+	        TEST(a_step_takes_the_oldest_and_no_more_than_asked),
+	        TEST(slots_are_not_used_again_after_delete_reap_and_reopen),
+	        TEST(the_log_is_cut_between_seqs),
+	        TEST(packed_fields_that_make_no_sense_are_told),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
