@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * kith-bench: suites that measure Kith beside the raw thing it is made of, in the same run and in
+ * turns, so that a busy machine slows both. Suites are rows of one table in main.c.
+ */
+
+#include <stdbool.h>
+
+#include "tests/bench/dataset.h"
+#include "tests/bench/report.h"
+
+/* The set that the published figures are about: 60,000 rows of 784 dimensions. */
+#define BENCH_SET "fashion-mnist"
+#define BENCH_K 10
+
+struct bench {
+	const char *data_dir;
+	bool with_socket; /* false: only what needs no daemon */
+	struct report *report;
+};
+
+/* Reads BENCH_SET, saying on stderr what is wrong when it cannot. */
+int bench_read_set(const struct bench *bench, struct dataset **ret);
+
+/* Each returns 0, or -errno after it said why on stderr. */
+int suite_exact(struct bench *bench);
+int suite_ipc(struct bench *bench);
+int suite_write(struct bench *bench);
+int suite_restart(struct bench *bench);
+
+/* Says on stderr that `what` failed with result r of kith.h, storage/ or the system; returns a
+ * negative one. */
+int bench_fail(const char *what, int r);

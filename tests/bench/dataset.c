@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/dataset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_PATH 1024
+#define MAX_COLUMNS 65536
+/* True distances are f32: what rounding may have taken off. */
+#define TIE_TOLERANCE 1e-6
+
+/* Reads rows of one count each, all equal, into one block without the counts. Elements are of 4
+ * bytes, floats or integers alike. */
+static int read_rows(const char *data_dir, const char *name, const char *file_name,
+                     uint32_t *ret_columns, size_t *ret_n, float **ret_rows)
+{
+	char path[MAX_PATH];
+	struct stat stat;
+	FILE *file;
+	float *rows = NULL;
+	int32_t columns;
+	size_t n;
+	int r = -EBADMSG;
+
+	if (snprintf(path, sizeof(path), "%s/%s/%s", data_dir, name, file_name) >= MAX_PATH)
+		return -ENAMETOOLONG;
+	file = fopen(path, "rb");
+	if (!file)
+		return -errno;
+	if (fstat(fileno(file), &stat) < 0 || fread(&columns, sizeof(columns), 1, file) != 1 ||
+	    columns < 1 || columns > MAX_COLUMNS)
+		goto out;
+	n = (size_t)stat.st_size / (sizeof(columns) + (size_t)columns * sizeof(*rows));
+	rows = malloc(n * (size_t)columns * sizeof(*rows));
+	if (!rows) {
+		r = -ENOMEM;
+		goto out;
+	}
+	rewind(file);
+	for (size_t i = 0; i < n; i++) {
+		int32_t here;
+
+		if (fread(&here, sizeof(here), 1, file) != 1 || here != columns ||
+		    fread(rows + i * (size_t)columns, sizeof(*rows), (size_t)columns, file) !=
+		            (size_t)columns)
+			goto out;
+	}
+	*ret_columns = (uint32_t)columns;
+	*ret_n = n;
+	*ret_rows = rows;
+	rows = NULL;
+	r = 0;
+out:
+	free(rows);
+	fclose(file);
+	return r;
+}
+
+int dataset_read(const char *data_dir, const char *name, struct dataset **ret)
+{
+	struct dataset *dataset = calloc(1, sizeof(*dataset));
+	uint32_t query_dim;
+	size_t n_truths;
+	int r;
+
+	if (!dataset)
+		return -ENOMEM;
+	snprintf(dataset->name, sizeof(dataset->name), "%s", name);
+	r = read_rows(data_dir, name, "base.fvecs", &dataset->dim, &dataset->n_base,
+	              &dataset->base);
+	if (!r)
+		r = read_rows(data_dir, name, "query.fvecs", &query_dim, &dataset->n_queries,
+		              &dataset->queries);
+	if (!r)
+		r = read_rows(data_dir, name, "gt_dist.fvecs", &dataset->n_true, &n_truths,
+		              &dataset->true_distances);
+	if (!r && (query_dim != dataset->dim || n_truths != dataset->n_queries))
+		r = -EBADMSG;
+	if (r) {
+		dataset_free(dataset);
+		return r;
+	}
+	*ret = dataset;
+	return 0;
+}
+
+/* The next number in [-1, 1) of a linear congruential generator (Knuth's MMIX). */
+static float next_component(uint64_t *state)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return (float)(*state >> 40) / (float)(1u << 23) - 1.0f;
+}
+
+int dataset_make(const char *name, size_t n_base, size_t n_queries, uint32_t dim, uint64_t seed,
+                 struct dataset **ret)
+{
+	struct dataset *dataset = calloc(1, sizeof(*dataset));
+
+	if (!dataset)
+		return -ENOMEM;
+	snprintf(dataset->name, sizeof(dataset->name), "%s", name);
+	dataset->dim = dim;
+	dataset->n_base = n_base;
+	dataset->n_queries = n_queries;
+	dataset->base = malloc(n_base * dim * sizeof(*dataset->base));
+	dataset->queries = malloc(n_queries * dim * sizeof(*dataset->queries));
+	if (!dataset->base || !dataset->queries) {
+		dataset_free(dataset);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n_base * dim; i++)
+		dataset->base[i] = next_component(&seed);
+	for (size_t i = 0; i < n_queries * dim; i++)
+		dataset->queries[i] = next_component(&seed);
+	*ret = dataset;
+	return 0;
+}
+
+struct dataset *dataset_free(struct dataset *dataset)
+{
+	if (!dataset)
+		return NULL;
+	free(dataset->base);
+	free(dataset->queries);
+	free(dataset->true_distances);
+	free(dataset);
+	return NULL;
+}
+
+static double squared_distance(const float *a, const float *b, uint32_t dim)
+{
+	double sum = 0.0;
+
+	for (uint32_t i = 0; i < dim; i++) {
+		double difference = (double)a[i] - (double)b[i];
+
+		sum += difference * difference;
+	}
+	return sum;
+}
+
+size_t dataset_n_right(const struct dataset *dataset, size_t query_idx, const uint64_t *rows,
+                       size_t k)
+{
+	const float *query = dataset_query(dataset, query_idx);
+	const float *truth =
+	        dataset->true_distances + query_idx % dataset->n_queries * dataset->n_true;
+	double bound = (double)truth[k - 1] * (1.0 + TIE_TOLERANCE);
+	size_t n_right = 0;
+
+	for (size_t i = 0; i < k; i++)
+		n_right += rows[i] < dataset->n_base &&
+		           squared_distance(dataset_row(dataset, rows[i]), query, dataset->dim) <=
+		                   bound;
+	return n_right;
+}

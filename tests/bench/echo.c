@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/echo.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct echo {
+	struct echo_spec spec;
+	int fd;
+	int thread_fd;
+	char *buf; /* of the caller's side */
+	pthread_t thread;
+};
+
+static size_t larger_of(const struct echo_spec *spec)
+{
+	return spec->request_bytes > spec->answer_bytes ? spec->request_bytes : spec->answer_bytes;
+}
+
+/* Reads n bytes; -EPIPE when the other end is gone. */
+static int read_whole(int fd, char *buf, size_t n)
+{
+	while (n > 0) {
+		ssize_t got = read(fd, buf, n);
+
+		if (got <= 0)
+			return got < 0 ? -errno : -EPIPE;
+		buf += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+static int write_whole(int fd, const char *buf, size_t n)
+{
+	while (n > 0) {
+		ssize_t put = send(fd, buf, n, MSG_NOSIGNAL);
+
+		if (put < 0)
+			return -errno;
+		buf += put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
+static void *answer(void *arg)
+{
+	struct echo *echo = arg;
+	const struct echo_spec *spec = &echo->spec;
+	char *buf = calloc(1, larger_of(spec));
+
+	while (buf && read_whole(echo->thread_fd, buf, spec->request_bytes) == 0) {
+		if (spec->work)
+			spec->work(spec->ctx);
+		if (write_whole(echo->thread_fd, buf, spec->answer_bytes))
+			break;
+	}
+	free(buf);
+	return NULL;
+}
+
+int echo_new(const struct echo_spec *spec, struct echo **ret)
+{
+	struct echo *echo = calloc(1, sizeof(*echo));
+	int ends[2];
+	int r;
+
+	if (!echo)
+		return -ENOMEM;
+	echo->spec = *spec;
+	echo->buf = calloc(1, larger_of(spec));
+	if (!echo->buf || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+		r = echo->buf ? -errno : -ENOMEM;
+		free(echo->buf);
+		free(echo);
+		return r;
+	}
+	echo->fd = ends[0];
+	echo->thread_fd = ends[1];
+	r = pthread_create(&echo->thread, NULL, answer, echo);
+	if (r) {
+		close(echo->fd);
+		close(echo->thread_fd);
+		free(echo->buf);
+		free(echo);
+		return -r;
+	}
+	*ret = echo;
+	return 0;
+}
+
+struct echo *echo_free(struct echo *echo)
+{
+	if (!echo)
+		return NULL;
+	close(echo->fd);
+	pthread_join(echo->thread, NULL);
+	close(echo->thread_fd);
+	free(echo->buf);
+	free(echo);
+	return NULL;
+}
+
+int echo_round_trip(struct echo *echo)
+{
+	int r = write_whole(echo->fd, echo->buf, echo->spec.request_bytes);
+
+	return r ? r : read_whole(echo->fd, echo->buf, echo->spec.answer_bytes);
+}

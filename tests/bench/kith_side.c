@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/kith_side.h"
+
+#include <errno.h>
+
+#include "tests/bench/sample.h"
+
+#define BUDGET_MB "512"
+#define IMPORT_BATCH 500
+#define IMPORT_PIPELINE 8
+#define MAX_K 64
+#define WARM_PATIENCE_US 2e6
+
+int kith_side_start(struct kith_side *side)
+{
+	int r = daemon_process_new(&side->daemon);
+
+	r = r ? r : daemon_process_option(side->daemon, "--index-cache-mb", BUDGET_MB);
+	r = r ? r : daemon_process_start(side->daemon);
+	return r ? r : kith_side_connect(side, &side->conn);
+}
+
+void kith_side_stop(struct kith_side *side)
+{
+	kith_close(side->conn);
+	side->conn = NULL;
+	if (side->daemon && side->daemon->pid)
+		daemon_process_stop(side->daemon);
+	side->daemon = daemon_process_free(side->daemon);
+}
+
+int kith_side_connect(const struct kith_side *side, struct kith_conn **ret)
+{
+	struct kith_options options = {
+	        .socket_path = side->daemon->socket,
+	        .client = "kith-bench",
+	};
+
+	return kith_connect(&options, ret);
+}
+
+int kith_side_create(struct kith_side *side, const char *collection, uint32_t dim)
+{
+	struct kith_create_collection_params params = {
+	        .name = kith_text(collection),
+	        .dim = dim,
+	        .metric = KITH_METRIC_L2,
+	};
+
+	return kith_create_collection(side->conn, &params, NULL);
+}
+
+static int submit_rows(struct kith_conn *conn, const char *collection,
+                       const struct dataset *dataset, size_t first, uint64_t *ret_ticket)
+{
+	struct kith_id ids[IMPORT_BATCH];
+	size_t left = dataset->n_base - first;
+	uint32_t n = left < IMPORT_BATCH ? (uint32_t)left : IMPORT_BATCH;
+	struct kith_upsert_params params = {
+	        .collection = kith_text(collection),
+	        .ids = {ids, n},
+	        .vectors = kith_vectors(dataset_row(dataset, first), (size_t)n * dataset->dim),
+	};
+
+	for (uint32_t i = 0; i < n; i++)
+		ids[i] = kith_id_number(first + i);
+	return kith_submit_upsert(conn, &params, ret_ticket);
+}
+
+int kith_side_import(struct kith_side *side, const char *collection, const struct dataset *dataset)
+{
+	uint64_t tickets[IMPORT_PIPELINE];
+	size_t n_submitted = 0;
+	size_t n_collected = 0;
+	int r = 0;
+
+	for (size_t first = 0; first < dataset->n_base && !r; first += IMPORT_BATCH) {
+		if (n_submitted - n_collected == IMPORT_PIPELINE)
+			r = kith_collect_upsert(side->conn,
+			                        tickets[n_collected++ % IMPORT_PIPELINE],
+			                        KITH_USUAL, NULL);
+		if (!r)
+			r = submit_rows(side->conn, collection, dataset, first,
+			                &tickets[n_submitted++ % IMPORT_PIPELINE]);
+	}
+	while (n_collected < n_submitted && !r)
+		r = kith_collect_upsert(side->conn, tickets[n_collected++ % IMPORT_PIPELINE],
+		                        KITH_USUAL, NULL);
+	return r;
+}
+
+int kith_side_warm(struct kith_side *side, const char *collection, const struct dataset *dataset)
+{
+	uint64_t start = clock_ns();
+	bool is_resident = false;
+
+	while (!is_resident && elapsed_us(start) < WARM_PATIENCE_US) {
+		struct kith_search_result *answer;
+		int r = kith_side_search(side->conn, collection, dataset->queries, dataset->dim, 1,
+		                         &answer);
+
+		if (r)
+			return r;
+		is_resident = answer->served_from == KITH_SOURCE_RESIDENT;
+		kith_free(answer);
+	}
+	return 0;
+}
+
+int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id,
+                     const float *vector, uint32_t dim)
+{
+	struct kith_id row = kith_id_number(id);
+	struct kith_upsert_params params = {
+	        .collection = kith_text(collection),
+	        .ids = {&row, 1},
+	        .vectors = kith_vectors(vector, dim),
+	};
+
+	return kith_upsert(conn, &params, NULL);
+}
+
+int kith_side_search(struct kith_conn *conn, const char *collection, const float *query,
+                     uint32_t dim, uint32_t k, struct kith_search_result **ret)
+{
+	struct kith_search_params params = {
+	        .collection = kith_text(collection),
+	        .vectors = kith_vectors(query, dim),
+	        .k = k,
+	};
+
+	return kith_search(conn, &params, ret);
+}
+
+size_t kith_side_n_right(const struct dataset *dataset, size_t query_idx,
+                         const struct kith_search_result *answer)
+{
+	uint64_t rows[MAX_K];
+	size_t k = answer->ids.n < MAX_K ? answer->ids.n : MAX_K;
+
+	for (size_t i = 0; i < k; i++)
+		rows[i] = answer->ids.v[i].number;
+	return k ? dataset_n_right(dataset, query_idx, rows, k) : 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Kith's side of a measurement: a private daemon, a connection to it, and the few calls that
+ * suites make of it, on records whose ids are the numbers of their rows.
+ *
+ * Results are those of kith.h. Threads: one owner; other threads bring connections of their own.
+ */
+
+#include "client/kith.h"
+#include "tests/bench/dataset.h"
+#include "tests/lib/daemon_process.h"
+
+struct kith_side {
+	struct daemon_process *daemon;
+	struct kith_conn *conn;
+};
+
+/* A zeroed one is ready for each. Starts the daemon, with a budget that holds the largest set
+ * resident, and connects. */
+int kith_side_start(struct kith_side *side);
+/* Stops and removes all of it. Fine when it did not start. */
+void kith_side_stop(struct kith_side *side);
+
+/* One more connection. */
+int kith_side_connect(const struct kith_side *side, struct kith_conn **ret);
+
+/* Makes an empty l2 collection for the dataset's vectors. */
+int kith_side_create(struct kith_side *side, const char *collection, uint32_t dim);
+/* Stores all base rows, durably, batches pipelined. */
+int kith_side_import(struct kith_side *side, const char *collection, const struct dataset *dataset);
+/* Searches until the vectors are resident or that is not going to happen. */
+int kith_side_warm(struct kith_side *side, const char *collection, const struct dataset *dataset);
+
+int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id,
+                     const float *vector, uint32_t dim);
+/* ret may be NULL. */
+int kith_side_search(struct kith_conn *conn, const char *collection, const float *query,
+                     uint32_t dim, uint32_t k, struct kith_search_result **ret);
+/* Of an answer with k hits to the dataset's query, how many are right. */
+size_t kith_side_n_right(const struct dataset *dataset, size_t query_idx,
+                         const struct kith_search_result *answer);

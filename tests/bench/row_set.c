@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/row_set.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "index/exact.h"
+#include "index/topk.h"
+#include "tests/bench/read_pass.h"
+
+#define MASK_WORDS (VECTOR_FILE_EXTENT_BYTES / 64 / 64)
+
+static size_t rows_in(const struct row_set *set, size_t extent_idx)
+{
+	size_t first = extent_idx * set->extent_rows;
+	size_t left = set->dataset->n_base - first;
+
+	return left < set->extent_rows ? left : set->extent_rows;
+}
+
+static int set_new(const char *name, const struct dataset *dataset, enum metric metric,
+                   struct row_set **ret)
+{
+	struct row_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return -ENOMEM;
+	set->name = name;
+	set->dataset = dataset;
+	set->metric = metric;
+	set->stride_bytes = vector_stride_bytes(dataset->dim);
+	*ret = set;
+	return 0;
+}
+
+static int set_extents(struct row_set *set, uint32_t extent_rows)
+{
+	set->extent_rows = extent_rows;
+	set->n_extents = (set->dataset->n_base + extent_rows - 1) / extent_rows;
+	set->extents = calloc(set->n_extents, sizeof(*set->extents));
+	return set->extents ? 0 : -ENOMEM;
+}
+
+int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret)
+{
+	struct row_set *set;
+	int r = set_new("resident", dataset, metric, &set);
+
+	if (r)
+		return r;
+	r = set_extents(set, SLAB_BYTES / set->stride_bytes);
+	if (!r)
+		r = budget_new((uint64_t)(set->n_extents + 1) * SLAB_BYTES, NULL, &set->budget);
+	if (!r)
+		grant_init(&set->grant, set->budget, BUDGET_VECTORS);
+	for (size_t i = 0; i < set->n_extents && !r; i++) {
+		void *slab;
+
+		r = grant_slab(&set->grant, &slab);
+		if (r)
+			break;
+		vector_prepare(dataset_row(dataset, i * set->extent_rows), rows_in(set, i),
+		               dataset->dim, metric, slab);
+		set->extents[i] = slab;
+	}
+	if (r) {
+		row_set_free(set);
+		return r > 0 ? -ENOMEM : r;
+	}
+	*ret = set;
+	return 0;
+}
+
+/* Appends all rows, an extent's worth at a time. */
+static int fill_file(struct row_set *set)
+{
+	const struct dataset *dataset = set->dataset;
+	uint32_t step = SLAB_BYTES / set->stride_bytes;
+	uint64_t *slots = calloc(step, sizeof(*slots));
+	void *rows = aligned_alloc(64, (size_t)step * set->stride_bytes);
+	int r = slots && rows ? 0 : -ENOMEM;
+
+	for (size_t first = 0; first < dataset->n_base && !r; first += step) {
+		size_t n = dataset->n_base - first < step ? dataset->n_base - first : step;
+
+		for (size_t i = 0; i < n; i++)
+			slots[i] = first + i + 1;
+		vector_prepare(dataset_row(dataset, first), n, dataset->dim, set->metric, rows);
+		r = vector_file_append(set->file, n, slots, rows);
+	}
+	free(slots);
+	free(rows);
+	return r;
+}
+
+int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row_set **ret)
+{
+	struct vector_file_spec spec = {.dim = dataset->dim, .metric = metric};
+	char path[SCRATCH_PATH_SIZE];
+	const char *why;
+	struct row_set *set;
+	int r = set_new("mapped", dataset, metric, &set);
+
+	if (r)
+		return r;
+	scratch_dir_init(&set->scratch);
+	spec.stride_bytes = set->stride_bytes;
+	r = vector_file_open(store_io_posix(), scratch_dir_path(&set->scratch, "rows", path), &spec,
+	                     &set->file, &why);
+	r = r ? r : fill_file(set);
+	r = r ? r : set_extents(set, vector_file_extent_rows(set->file));
+	for (size_t i = 0; i < set->n_extents && !r; i++)
+		r = vector_file_extent(set->file, i, &set->extents[i]);
+	if (r) {
+		row_set_free(set);
+		return r;
+	}
+	*ret = set;
+	return 0;
+}
+
+struct row_set *row_set_free(struct row_set *set)
+{
+	if (!set)
+		return NULL;
+	if (set->budget)
+		grant_release(&set->grant);
+	budget_free(set->budget);
+	if (set->file)
+		vector_file_free(set->file);
+	if (set->scratch.path[0])
+		scratch_dir_release(&set->scratch);
+	free(set->extents);
+	free(set);
+	return NULL;
+}
+
+float row_set_read(const struct row_set *set)
+{
+	float sum = 0.0f;
+
+	for (size_t i = 0; i < set->n_extents; i++)
+		sum += read_pass(set->extents[i],
+		                 rows_in(set, i) * set->stride_bytes / sizeof(float));
+	return sum;
+}
+
+/* All of the first n bits. */
+static void fill_mask(uint64_t mask[static MASK_WORDS], size_t n)
+{
+	for (size_t i = 0; i < MASK_WORDS; i++, n -= n < 64 ? n : 64)
+		mask[i] = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
+
+void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
+                    uint32_t n, uint32_t k, uint64_t *ret_rows)
+{
+	static _Thread_local struct hit hits[ROW_SET_MAX_QUERIES][ROW_SET_MAX_K];
+	struct topk best[ROW_SET_MAX_QUERIES];
+	uint64_t everyone[MASK_WORDS];
+	void *queries = aligned_alloc(64, (size_t)n * set->stride_bytes);
+	struct exact_scan scan = {
+	        .kernels = kernels,
+	        .metric = set->metric,
+	        .dim = set->dataset->dim,
+	        .n_queries = n,
+	        .queries = queries,
+	        .best = best,
+	};
+
+	if (!queries)
+		abort();
+	for (uint32_t i = 0; i < n; i++) {
+		vector_prepare(dataset_query(set->dataset, query_idx + i), 1, set->dataset->dim,
+		               set->metric, (char *)queries + (size_t)i * set->stride_bytes);
+		topk_init(&best[i], hits[i], k);
+	}
+	for (size_t i = 0; i < set->n_extents; i++) {
+		struct exact_rows rows = {
+		        .rows = set->extents[i],
+		        .first = i * set->extent_rows,
+		        .n = (uint32_t)rows_in(set, i),
+		        .mask = everyone,
+		};
+
+		fill_mask(everyone, rows.n);
+		exact_scan_rows(&scan, &rows);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		topk_sort(&best[i]);
+		for (uint32_t j = 0; j < k; j++)
+			ret_rows[i * k + j] = best[i].hits[j].row_idx;
+	}
+	free(queries);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The base vectors of a dataset as rows for the kernels, and the exact scan over them in this
+ * process: what a search costs without a daemon around it. Rows lie either in slabs of a budget
+ * (huge pages), as the daemon keeps them resident, or in a vector file that is mapped.
+ *
+ * Threads: one owner; searching is for anyone.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "index/budget.h"
+#include "index/kernels.h"
+#include "index/vector.h"
+#include "storage/vector_file.h"
+#include "tests/bench/dataset.h"
+#include "tests/lib/scratch_dir.h"
+
+#define ROW_SET_MAX_QUERIES 16
+#define ROW_SET_MAX_K 64
+
+struct row_set {
+	const char *name; /* "resident", "mapped" */
+	const struct dataset *dataset;
+	enum metric metric;
+	uint32_t stride_bytes;
+	uint32_t extent_rows;
+	size_t n_extents;
+	const void **extents;
+	struct budget *budget; /* of a resident one */
+	struct grant grant;
+	struct vector_file *file; /* of a mapped one */
+	struct scratch_dir scratch;
+};
+
+/* Borrows the dataset. */
+int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret);
+int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row_set **ret);
+/* NULL is fine; returns NULL. */
+struct row_set *row_set_free(struct row_set *set);
+
+/* Reads every row once. */
+float row_set_read(const struct row_set *set);
+/* The k nearest rows to each of n queries (the dataset's, from query_idx on): n times k rows,
+ * nearest first. */
+void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
+                    uint32_t n, uint32_t k, uint64_t *ret_rows);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/bench.h"
+
+/*
+ * The exact scan, in this process. Each round reads all rows once with nothing but additions and
+ * then scans them, so that both see the same machine; their ratio is what the scan costs above
+ * memory itself.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/bench/row_set.h"
+#include "tests/bench/sample.h"
+
+#define MIN_ROUNDS 7
+#define MAX_ROUNDS 60
+#define ENOUGH_US 2e6
+#define BAR_RATIO 1.3
+
+static const uint32_t query_counts[] = {1, 4, 16};
+
+struct figures {
+	struct sample read_us;
+	struct sample scan_us;
+	size_t n_answers;
+	size_t n_right;
+	float sum; /* so that no pass is optimised away */
+};
+
+static void measure(const struct row_set *set, const struct kernels *kernels, uint32_t n_queries,
+                    struct figures *figures)
+{
+	uint64_t rows[ROW_SET_MAX_QUERIES * BENCH_K];
+	uint64_t begin = clock_ns();
+	size_t query_idx = 0;
+
+	row_set_search(set, kernels, query_idx, n_queries, BENCH_K, rows);
+	for (size_t round = 0; round < MAX_ROUNDS; round++) {
+		uint64_t start = clock_ns();
+
+		if (round >= MIN_ROUNDS && elapsed_us(begin) > ENOUGH_US)
+			break;
+		figures->sum += row_set_read(set);
+		sample_add(&figures->read_us, elapsed_us(start));
+		start = clock_ns();
+		row_set_search(set, kernels, query_idx, n_queries, BENCH_K, rows);
+		sample_add(&figures->scan_us, elapsed_us(start));
+		for (uint32_t i = 0; i < n_queries; i++)
+			figures->n_right += dataset_n_right(set->dataset, query_idx + i,
+			                                    rows + i * BENCH_K, BENCH_K);
+		figures->n_answers += (size_t)n_queries * BENCH_K;
+		query_idx += n_queries;
+	}
+}
+
+static void tell(struct bench *bench, const struct row_set *set, const struct kernels *kernels,
+                 uint32_t n_queries, struct figures *figures)
+{
+	struct report *report = bench->report;
+	double read_us = sample_p50(&figures->read_us);
+	double scan_us = sample_p50(&figures->scan_us);
+	double ratio = scan_us / read_us;
+	char engine[64];
+
+	snprintf(engine, sizeof(engine), "exact %s", kernels->name);
+	report_begin(report, "exact", engine, set->dataset->name);
+	report_text(report, "vectors", set->name);
+	report_count(report, "queries_at_once", n_queries);
+	report_count(report, "rounds", figures->scan_us.n);
+	report_number(report, "read_p50_ms", read_us * 1e-3);
+	report_number(report, "p50_ms", scan_us * 1e-3);
+	report_number(report, "p99_ms", sample_p99(&figures->scan_us) * 1e-3);
+	report_number(report, "per_query_ms", scan_us * 1e-3 / n_queries);
+	if (n_queries == 1 && kernels == kernels_best())
+		report_at_most(report, "ratio", ratio, BAR_RATIO);
+	else
+		report_number(report, "ratio", ratio);
+	report_at_least(report, "recall", (double)figures->n_right / (double)figures->n_answers,
+	                1.0);
+	report_end(report);
+}
+
+/* Every kernel set with every number of queries at once. Every answer must be right. */
+static int run_on(struct bench *bench, const struct row_set *set)
+{
+	for (const struct kernels *const *kernels = kernels_all(); *kernels; kernels++) {
+		for (size_t i = 0; i < sizeof(query_counts) / sizeof(*query_counts); i++) {
+			struct figures figures = {0};
+			bool right;
+
+			measure(set, *kernels, query_counts[i], &figures);
+			tell(bench, set, *kernels, query_counts[i], &figures);
+			right = figures.n_right == figures.n_answers;
+			sample_release(&figures.read_us);
+			sample_release(&figures.scan_us);
+			if (!right)
+				return bench_fail("the exact scan is not exact", -EBADMSG);
+		}
+	}
+	return 0;
+}
+
+int suite_exact(struct bench *bench)
+{
+	int (*const make[])(const struct dataset *, enum metric,
+	                    struct row_set **) = {row_set_resident, row_set_mapped};
+	struct dataset *dataset;
+	int r = bench_read_set(bench, &dataset);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < sizeof(make) / sizeof(*make) && !r; i++) {
+		struct row_set *set;
+
+		r = make[i](dataset, METRIC_L2, &set);
+		if (r) {
+			r = bench_fail("cannot lay out the rows", r);
+			break;
+		}
+		r = run_on(bench, set);
+		row_set_free(set);
+	}
+	dataset_free(dataset);
+	return r;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/bench.h"
+
+/*
+ * What the socket, the protocol and the daemon's threads cost. Each round makes, one after the
+ * other, a bare echo between two threads over a socketpair and a ping; then the search in this
+ * process, an echo of the search's bytes without work and with that same search done by the other
+ * thread, and the search over the socket. Differences of medians are what Kith adds.
+ */
+
+#include <stdio.h>
+
+#include "protocol/message.h"
+#include "tests/bench/echo.h"
+#include "tests/bench/kith_side.h"
+#include "tests/bench/row_set.h"
+#include "tests/bench/sample.h"
+
+#define COLLECTION "ipc"
+#define PING_ROUNDS 5000
+#define SEARCH_ROUNDS_SMALL 3000
+#define SEARCH_ROUNDS_LARGE 120
+#define BAR_PING_US 15
+#define BAR_SEARCH_US 60
+
+/* Ping. --------------------------------------------------------------------------------------- */
+
+static size_t ping_bytes(void)
+{
+	struct wire_buf buf;
+	struct ping_params params = {0};
+	size_t n;
+
+	wire_buf_init(&buf);
+	message_encode_request(&buf, 1, WIRE_METHOD_ping, &params);
+	n = buf.n;
+	wire_buf_release(&buf);
+	return n;
+}
+
+static int measure_ping(struct bench *bench, struct kith_side *side)
+{
+	struct echo_spec spec = {.request_bytes = ping_bytes(), .answer_bytes = ping_bytes()};
+	struct sample echo_us = {0};
+	struct sample ping_us = {0};
+	struct echo *echo;
+	int r = echo_new(&spec, &echo);
+
+	if (r)
+		return bench_fail("cannot make a socketpair", r);
+	for (size_t i = 0; i < PING_ROUNDS && !r; i++) {
+		uint64_t start = clock_ns();
+
+		r = echo_round_trip(echo);
+		sample_add(&echo_us, elapsed_us(start));
+		start = clock_ns();
+		r = r ? r : kith_ping(side->conn);
+		sample_add(&ping_us, elapsed_us(start));
+	}
+	if (!r) {
+		double echo_p50 = sample_p50(&echo_us);
+		double ping_p50 = sample_p50(&ping_us);
+
+		report_begin(bench->report, "ipc", "ping", "none");
+		report_count(bench->report, "rounds", ping_us.n);
+		report_number(bench->report, "socketpair_p50_us", echo_p50);
+		report_number(bench->report, "socketpair_p99_us", sample_p99(&echo_us));
+		report_number(bench->report, "ping_p50_us", ping_p50);
+		report_number(bench->report, "ping_p99_us", sample_p99(&ping_us));
+		report_at_most(bench->report, "above_socketpair_us", ping_p50 - echo_p50,
+		               BAR_PING_US);
+		report_end(bench->report);
+	}
+	echo_free(echo);
+	sample_release(&echo_us);
+	sample_release(&ping_us);
+	return r ? bench_fail("cannot ping", r) : 0;
+}
+
+/* Search. ------------------------------------------------------------------------------------- */
+
+struct search_run {
+	const struct dataset *dataset;
+	struct row_set *rows;
+	struct echo *bare;
+	struct echo *working;
+	size_t query_idx; /* set before the working echo's request, read by its thread after it */
+	uint64_t found[BENCH_K];
+	struct sample in_process_us;
+	struct sample bare_us;
+	struct sample working_us;
+	struct sample search_us;
+	struct sample inside_us; /* what the daemon says it took */
+	size_t n_resident;
+};
+
+static void search_here(void *ctx)
+{
+	struct search_run *run = ctx;
+
+	row_set_search(run->rows, kernels_best(), run->query_idx, 1, BENCH_K, run->found);
+}
+
+static size_t request_bytes(const struct dataset *dataset)
+{
+	struct wire_buf buf;
+	struct search_params params = {
+	        .collection = {COLLECTION, sizeof(COLLECTION) - 1},
+	        .vectors = {dataset->queries, dataset->dim * sizeof(float)},
+	        .k = BENCH_K,
+	};
+	size_t n;
+
+	wire_buf_init(&buf);
+	message_encode_request(&buf, 1, WIRE_METHOD_search, &params);
+	n = buf.n;
+	wire_buf_release(&buf);
+	return n;
+}
+
+static size_t answer_bytes(void)
+{
+	struct wire_buf buf;
+	struct wire_id ids[BENCH_K];
+	float distances[BENCH_K] = {0};
+	uint32_t count = BENCH_K;
+	struct search_result result = {
+	        .counts = {&count, 1},
+	        .ids = {ids, BENCH_K},
+	        .distances = {distances, sizeof(distances)},
+	        .coverage = 1.0,
+	        .time_us = 1000,
+	};
+	size_t n;
+
+	for (size_t i = 0; i < BENCH_K; i++)
+		ids[i] = (struct wire_id){.number = 10000};
+	wire_buf_init(&buf);
+	message_encode_result(&buf, 1, WIRE_METHOD_search, &result);
+	n = buf.n;
+	wire_buf_release(&buf);
+	return n;
+}
+
+static int search_round(struct search_run *run, struct kith_conn *conn)
+{
+	const float *query = dataset_query(run->dataset, run->query_idx);
+	struct kith_search_result *answer;
+	uint64_t start = clock_ns();
+	int r;
+
+	search_here(run);
+	sample_add(&run->in_process_us, elapsed_us(start));
+	start = clock_ns();
+	r = echo_round_trip(run->bare);
+	sample_add(&run->bare_us, elapsed_us(start));
+	start = clock_ns();
+	r = r ? r : echo_round_trip(run->working);
+	sample_add(&run->working_us, elapsed_us(start));
+	start = clock_ns();
+	r = r ? r : kith_side_search(conn, COLLECTION, query, run->dataset->dim, BENCH_K, &answer);
+	sample_add(&run->search_us, elapsed_us(start));
+	if (r)
+		return bench_fail("cannot search", r);
+	for (uint32_t i = 0; i < answer->ids.n && !r; i++)
+		if (answer->ids.v[i].number != run->found[i])
+			r = bench_fail("the daemon's answer is another than this process's", -1);
+	sample_add(&run->inside_us, (double)answer->time_us);
+	run->n_resident += answer->served_from == KITH_SOURCE_RESIDENT;
+	kith_free(answer);
+	return r;
+}
+
+static void tell(struct bench *bench, struct search_run *run)
+{
+	struct report *report = bench->report;
+	double in_process = sample_p50(&run->in_process_us);
+	double bare = sample_p50(&run->bare_us);
+	double working = sample_p50(&run->working_us);
+	double search = sample_p50(&run->search_us);
+
+	report_begin(report, "ipc", "search", run->dataset->name);
+	report_count(report, "rounds", run->search_us.n);
+	report_text(report, "vectors",
+	            run->n_resident == run->search_us.n ? "resident" : "not all resident");
+	report_number(report, "in_process_p50_us", in_process);
+	report_number(report, "socketpair_p50_us", bare);
+	report_number(report, "socketpair_with_work_p50_us", working);
+	report_number(report, "search_p50_us", search);
+	report_number(report, "search_p99_us", sample_p99(&run->search_us));
+	report_number(report, "inside_daemon_p50_us", sample_p50(&run->inside_us));
+	report_number(report, "above_socketpair_with_work_us", search - working);
+	report_at_most(report, "above_in_process_us", search - in_process, BAR_SEARCH_US);
+	report_end(report);
+}
+
+static int measure_search(struct bench *bench, struct kith_side *side,
+                          const struct dataset *dataset, size_t n_rounds)
+{
+	struct search_run run = {.dataset = dataset};
+	struct echo_spec spec = {.request_bytes = request_bytes(dataset),
+	                         .answer_bytes = answer_bytes()};
+	struct kith_drop_collection_params drop = {.collection = kith_text(COLLECTION)};
+	int r = row_set_resident(dataset, METRIC_L2, &run.rows);
+
+	r = r ? r : echo_new(&spec, &run.bare);
+	spec.work = search_here;
+	spec.ctx = &run;
+	r = r ? r : echo_new(&spec, &run.working);
+	r = r ? r : kith_side_create(side, COLLECTION, dataset->dim);
+	r = r ? r : kith_side_import(side, COLLECTION, dataset);
+	r = r ? r : kith_side_warm(side, COLLECTION, dataset);
+	if (r)
+		bench_fail("cannot set up the search", r);
+	for (; run.query_idx < n_rounds && !r; run.query_idx++)
+		r = search_round(&run, side->conn);
+	if (!r)
+		tell(bench, &run);
+	r = r ? r : kith_drop_collection(side->conn, &drop, NULL);
+	echo_free(run.working);
+	echo_free(run.bare);
+	row_set_free(run.rows);
+	sample_release(&run.in_process_us);
+	sample_release(&run.bare_us);
+	sample_release(&run.working_us);
+	sample_release(&run.search_us);
+	sample_release(&run.inside_us);
+	return r;
+}
+
+int suite_ipc(struct bench *bench)
+{
+	struct kith_side side = {0};
+	struct dataset *small = NULL;
+	struct dataset *large = NULL;
+	int r;
+
+	if (!bench->with_socket)
+		return 0;
+	r = kith_side_start(&side);
+	if (r)
+		bench_fail("cannot start the daemon", r);
+	r = r ? r : measure_ping(bench, &side);
+	r = r ? r : dataset_make("uniform-1000x128", 1000, 100, 128, 1, &small);
+	r = r ? r : measure_search(bench, &side, small, SEARCH_ROUNDS_SMALL);
+	r = r ? r : bench_read_set(bench, &large);
+	r = r ? r : measure_search(bench, &side, large, SEARCH_ROUNDS_LARGE);
+	dataset_free(small);
+	dataset_free(large);
+	kith_side_stop(&side);
+	return r;
+}
