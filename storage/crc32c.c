@@ -17,7 +17,6 @@
 
 #include "storage/crc32c.h"
 
-#include <endian.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -53,7 +52,10 @@ static uint64_t load_le64(const uint8_t *at)
 	uint64_t value;
 
 	memcpy(&value, at, sizeof(value));
-	return le64toh(value);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	value = __builtin_bswap64(value);
+#endif
+	return value;
 }
 
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t n)

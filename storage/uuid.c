@@ -2,7 +2,7 @@
 #include "storage/uuid.h"
 
 #include <errno.h>
-#include <unistd.h>
+#include <sys/random.h>
 
 int uuid_new(struct uuid *ret)
 {

@@ -9,10 +9,13 @@
  *
  * What it promises: rows [0, synced) and their checksums survived the last sync(); later rows are
  * there for this process only and are written again from the truth after a crash. An extent is
- * checked once against its CRC32C before its synced rows are first used.
+ * checked once against its CRC32C before those of its rows that were there at open are first
+ * used. Mapped rows stay where they are until free(), also when reset() forgets them; the file
+ * never shrinks while it is open.
  *
- * Threads: append, sync, reset belong to one job at a time [worker]; extent() may run beside them
- * on any thread for rows that were published to the caller.
+ * Threads: open, free, append, sync, reset and the counts belong to one job at a time [worker];
+ * extent() may run beside append, sync and reset on any thread, for rows that were published to
+ * the caller.
  */
 
 #include <stdbool.h>
@@ -23,41 +26,52 @@
 #include "storage/uuid.h"
 
 #define VECTOR_FILE_EXTENT_BYTES (2u << 20)
+/* Room for 32 times the 500,000 records Kith is made for: replaced rows stay until compaction. */
+#define VECTOR_FILE_ROWS_MAX (UINT64_C(1) << 24)
+/* 16384 dimensions of f32. */
+#define VECTOR_FILE_STRIDE_MAX 65536u
 
 struct vector_file_spec {
 	struct uuid uuid;
 	uint32_t dim;
 	uint32_t metric;
 	uint32_t dtype;
-	uint32_t stride_bytes; /* of a row, a multiple of 64 */
+	uint32_t stride_bytes; /* of a row, a multiple of 64, at most VECTOR_FILE_STRIDE_MAX */
 };
 
 struct vector_file;
 
 /* Opens path when it is a sound file of that spec; otherwise starts an empty one in its place and
- * says why in *ret_why (a literal; NULL when the file was sound). */
+ * says why in *ret_why (a literal, to follow "the vector file starts over: "; NULL when the file
+ * was sound). Reads heads and slots, not rows. -EINVAL for a stride that is none. */
 int vector_file_open(struct store_io *io, const char *path, const struct vector_file_spec *spec,
-		     struct vector_file **ret, const char **ret_why);
+                     struct vector_file **ret, const char **ret_why);
 /* Unmaps and closes; does not sync. */
 struct vector_file *vector_file_free(struct vector_file *file);
 
-/* Rows in one extent: the same for the file's whole life. */
+/* Rows in one extent: the same for the file's whole life. [any] */
 uint32_t vector_file_extent_rows(const struct vector_file *file);
 /* Rows that were found at open or appended since. */
 uint64_t vector_file_n_rows(const struct vector_file *file);
-/* Copies the slots of rows [first, first + n) that were there at open. Ascending. */
-int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint64_t *ret_slots);
-
-/* Forgets rows from first on: the next append begins there. */
-int vector_file_reset(struct vector_file *file, uint64_t first);
-/* Appends n rows of stride_bytes each; slots ascend. No sync. */
-int vector_file_append(struct vector_file *file, uint64_t n, const uint64_t *slots,
-		       const void *rows);
-/* Makes all rows durable, then the header that counts them. */
-int vector_file_sync(struct vector_file *file);
 /* Rows that would survive a power cut. */
 uint64_t vector_file_synced_rows(const struct vector_file *file);
+/* Copies the slots of rows [first, first + n), which must be there. Ascending. */
+int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint64_t *ret_slots);
 
-/* The rows of one extent, 64-byte aligned. The first call for an extent checks its synced rows:
- * -EBADMSG when they are not what was written. [any] */
+/* Forgets rows from first on: the next append begins there. Durable when it forgets synced rows.
+ * -EBADMSG when rows before first share an extent with it and are not what was written: reset to
+ * the first row of that extent instead. Nothing is forgotten on error. */
+int vector_file_reset(struct vector_file *file, uint64_t first);
+/* Appends n rows of stride_bytes each; slots ascend, over all rows (-EINVAL). No sync. All of
+ * them or none: after an error it may be called again. -ENOSPC also at VECTOR_FILE_ROWS_MAX. */
+int vector_file_append(struct vector_file *file, uint64_t n, const uint64_t *slots,
+                       const void *rows);
+/* Makes all rows durable, then the header that counts them. When the medium refused to (a failed
+ * fdatasync: nobody knows what it dropped), every later sync fails alike until a reset() to
+ * synced_rows or before, after which the rows are appended again. */
+int vector_file_sync(struct vector_file *file);
+
+/* The rows of one extent, 64-byte aligned. The first call for an extent checks the rows it had at
+ * open: -EBADMSG, then and on every later call, when they are not what was written. A reset() to
+ * the extent's first row or before heals it. [any] */
 int vector_file_extent(struct vector_file *file, uint64_t extent_idx, const void **ret_rows);

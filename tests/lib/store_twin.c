@@ -464,6 +464,7 @@ void store_twin_forget(struct store_twin *twin)
 struct disk {
 	uint8_t *bytes;
 	size_t n;
+	size_t max;
 	uint64_t seed; /* of the draws; 0: everything gets there */
 };
 
@@ -477,7 +478,10 @@ static bool disk_draw(struct disk *disk)
 
 static void disk_resize(struct disk *disk, size_t n)
 {
-	disk->bytes = twin_alloc(disk->bytes, n + 1);
+	if (n > disk->max) {
+		disk->max = 2 * n;
+		disk->bytes = twin_alloc(disk->bytes, disk->max);
+	}
 	if (n > disk->n)
 		memset(disk->bytes + disk->n, 0, n - disk->n);
 	disk->n = n;
