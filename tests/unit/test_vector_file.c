@@ -589,6 +589,7 @@ int main(void)
 	        TEST(a_new_file_is_empty_and_says_why),
 	        TEST(a_stride_that_is_none_is_refused),
 	        TEST(rows_come_back_over_many_extents),
+	        TEST(bytes_stand_where_the_format_says),
 	        TEST(slots_are_copied_from_any_row_on),
 	        TEST(rows_behind_the_last_sync_are_forgotten),
 	        TEST(heads_of_lost_syncs_are_never_taken),
