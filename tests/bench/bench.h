@@ -17,6 +17,7 @@
 
 struct bench {
 	const char *data_dir;
+	bool with_peers;
 	bool with_socket; /* false: only what needs no daemon */
 	struct report *report;
 };

@@ -20,7 +20,7 @@ static const struct {
 
 static void print_usage(FILE *to)
 {
-	fputs("usage: kith-bench SUITE... [--data DIR] [--socket none]\n\n"
+	fputs("usage: kith-bench SUITE... [--data DIR] [--peers] [--socket none]\n\n"
 	      "Prints one JSON object a line on stdout and a table on stderr at the end.\n"
 	      "The exit status is 0 when all was measured, whether or not the bars held.\n\n",
 	      to);
@@ -28,6 +28,7 @@ static void print_usage(FILE *to)
 		fprintf(to, "  %-14s %s\n", suites[i].name, suites[i].help);
 	fputs("  all            all of them\n\n"
 	      "  --data DIR     holds " BENCH_SET "/{base,query,gt_dist}.fvecs; else $KITH_DATA\n"
+	      "  --peers        measure other engines too, those that are built in\n"
 	      "  --socket none  leave out what needs a daemon\n",
 	      to);
 }
@@ -49,6 +50,10 @@ static bool parse(int argc, char **argv, struct bench *bench, bool named[static 
 		    strcmp(argv[i + 1], "none") == 0) {
 			bench->with_socket = false;
 			i++;
+			continue;
+		}
+		if (strcmp(argv[i], "--peers") == 0) {
+			bench->with_peers = true;
 			continue;
 		}
 		for (size_t j = 0; j < N_SUITES; j++) {
