@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/collection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collections.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+struct collection *collection_new(struct daemon *daemon, const struct catalog_entry *entry,
+                                  enum collection_state state)
+{
+	struct collection *collection = calloc(1, sizeof(*collection));
+	uint32_t n_workers = lanes_n_workers(daemon->lanes);
+
+	if (!collection)
+		return NULL;
+	collection->readers = calloc(n_workers, sizeof(struct record_reader *));
+	if (!collection->readers) {
+		free(collection);
+		return NULL;
+	}
+	collection->daemon = daemon;
+	collection->n_refs = 1;
+	collection->entry = *entry;
+	collection->state = state;
+	uuid_format(&entry->spec.uuid, collection->uuid_text);
+	snprintf(collection->data_dir, COLLECTION_PATH_SIZE, "%s/%s", daemon->config.data_dir,
+	         collection->uuid_text);
+	snprintf(collection->cache_dir, COLLECTION_PATH_SIZE, "%s/%s", daemon->config.cache_dir,
+	         collection->uuid_text);
+	snprintf(collection->vectors_path, COLLECTION_PATH_SIZE, "%.*s/vectors",
+	         COLLECTION_PATH_SIZE - 16, collection->cache_dir);
+	list_init(&collection->link);
+	list_init(&collection->waiting);
+	list_init(&collection->pins);
+	list_init(&collection->held_reads);
+	write_queue_init(&collection->writes);
+	record_table_init(&collection->table, daemon->budget);
+	resident_init(&collection->resident, daemon->budget);
+	namespaces_init(&collection->namespaces);
+	upkeep_init(&collection->upkeep, collection);
+	daemon->n_handles++;
+	return collection;
+}
+
+struct collection *collection_ref(struct collection *collection)
+{
+	collection->n_refs++;
+	return collection;
+}
+
+void collection_unref(struct collection *collection)
+{
+	assert(collection->n_refs > 0);
+	if (--collection->n_refs == 0)
+		collection_close(collection);
+}
+
+/* Admission ----------------------------------------------------------------------------------- */
+
+static void admit(struct request *request)
+{
+	struct collection *collection = request->collection;
+
+	if (!request->session) {
+		request_refuse_errno(request, -ECANCELED, "waiting for the collection");
+		request_finish(request);
+	} else if (collection->dropped) {
+		request_finish_refusal(request, WIRE_ERROR_DROPPED, "collection",
+		                       "the collection '%s' was dropped", collection->entry.name);
+	} else if (request->daemon->stopping) {
+		request_finish_refusal(request, WIRE_ERROR_STOPPING, NULL,
+		                       "the daemon is stopping");
+	} else if (collection->state == COLLECTION_OPEN && !collection->dropping) {
+		request->admitted(request);
+	} else {
+		request->next = admit;
+		list_append(&collection->waiting, &request->wait_link);
+		if (collection->state == COLLECTION_CLOSED)
+			collection_open(collection);
+	}
+}
+
+void collection_enter(struct request *request, struct wire_str name, request_step admitted)
+{
+	struct collection *collection = collections_find(request->daemon->collections, name);
+
+	if (!collection) {
+		request_finish_refusal(request, WIRE_ERROR_NO_COLLECTION, "collection",
+		                       "there is no collection '%.*s'", (int)name.n, name.data);
+		return;
+	}
+	request->collection = collection_ref(collection);
+	request->admitted = admitted;
+	admit(request);
+}
+
+void collection_queue_read(struct request *request)
+{
+	struct request *write =
+	        write_queue_last(&request->collection->writes, request->session_number);
+
+	if (!write) {
+		reading_queue(request);
+		return;
+	}
+	request->next = reading_queue;
+	list_append(&write->followers, &request->wait_link);
+}
+
+void collection_queue_write(struct request *request)
+{
+	struct collection *collection = request->collection;
+
+	if (write_queue_push(&collection->writes, request) < 0) {
+		request_refuse_errno(request, -ENOMEM, "queueing the write");
+		request_finish(request);
+		return;
+	}
+	collection_kick(collection);
+}
+
+void collection_wake(struct collection *collection)
+{
+	struct list waiting, *link;
+
+	list_init(&waiting);
+	list_splice(&waiting, &collection->waiting);
+	while ((link = list_pop(&waiting))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request->next(request);
+	}
+}
+
+void collection_opened(struct collection *collection, const struct wire_error *error)
+{
+	struct list *link;
+
+	collection->state = error ? COLLECTION_CLOSED : COLLECTION_OPEN;
+	/* Who waited for an opening that failed gets its error; the next use tries again. */
+	while (error && (link = list_pop(&collection->waiting))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request_refuse_with(request, error);
+		request_finish(request);
+	}
+	collection_wake(collection);
+	if (!error)
+		upkeep_look(collection);
+}
+
+static void refuse_list(struct list *list, enum wire_error_code code, const char *message)
+{
+	struct list *link;
+
+	while ((link = list_pop(list))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request_finish_refusal(request, code, NULL, "%s", message);
+	}
+}
+
+void collection_refuse_pending(struct collection *collection, enum wire_error_code code,
+                               const char *message)
+{
+	struct list pending;
+
+	list_init(&pending);
+	write_queue_drain(&collection->writes, &pending);
+	for (struct list *link = pending.next; link != &pending; link = link->next)
+		write_queue_forget(&collection->writes,
+		                   LIST_ELEMENT(link, struct request, wait_link));
+	refuse_list(&pending, code, message);
+	refuse_list(&collection->held_reads, code, message);
+	collection_wake(collection);
+}
+
+void collection_kick(struct collection *collection)
+{
+	struct request *requests[WRITE_GROUP_REQUESTS];
+	struct write_task *task;
+	uint32_t n;
+
+	task = write_queue_next(&collection->writes, requests, &n);
+	if (task)
+		task->start(task);
+	else if (n > 0)
+		collection_write(collection, requests, n);
+}
+
+/* Pins ---------------------------------------------------------------------------------------- */
+
+void collection_pin(struct collection *collection, struct pin *pin)
+{
+	pin->seq = collection->seq;
+	pin->n_rows = collection->n_rows;
+	pin->mapped_rows = collection->mapped_rows;
+	pin->resident_rows = collection->resident.n_rows;
+	list_append(&collection->pins, &pin->link);
+	collection_ref(collection);
+}
+
+void collection_unpin(struct collection *collection, struct pin *pin)
+{
+	list_remove(&pin->link);
+	collection_unref(collection);
+}
+
+uint64_t collection_reap_seq(const struct collection *collection)
+{
+	if (list_empty(&collection->pins))
+		return collection->seq;
+	return LIST_ELEMENT(collection->pins.next, const struct pin, link)->seq;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One collection: its truth, what is derived from it in memory, and what of both is published.
+ *
+ *            create            first use              stop, drop
+ *   CREATING ──────► CLOSED ─────────────► OPENING ───────────────► CLOSING ──► gone
+ *                       ▲  ▲                  │ ▲                       ▲
+ *                       │  └── cannot open ───┘ └──── OPEN ─────────────┘
+ *                       └── (the error is answered; the next use tries again)
+ *
+ * Requests that come while it is created, opened or dropped wait in `waiting` and are admitted
+ * again when that has ended. A drop marks it (`dropped`), takes it out of the registry and lets
+ * what runs end; late completions find their own collection through their reference, never a
+ * namesake made since.
+ *
+ * Publishing: a write job changes the truth, then the record table and the vector file behind what
+ * readers were told of; then the loop moves seq and n_rows on, in one step, and answers. A reading
+ * takes both in one step too (collection_pin), so it sees a commit wholly or not at all.
+ *
+ * Threads: [loop], except what a job was given.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/lanes.h"
+#include "daemon/list.h"
+#include "daemon/namespaces.h"
+#include "daemon/reading.h"
+#include "daemon/request.h"
+#include "daemon/resident.h"
+#include "daemon/upkeep.h"
+#include "daemon/write_queue.h"
+#include "index/record_table.h"
+#include "index/vector.h"
+#include "storage/catalog.h"
+#include "storage/record_store.h"
+#include "storage/vector_file.h"
+
+enum collection_state {
+	COLLECTION_CREATING,
+	COLLECTION_CLOSED,
+	COLLECTION_OPENING,
+	COLLECTION_OPEN,
+	COLLECTION_CLOSING,
+};
+
+#define COLLECTION_PATH_SIZE 1100
+
+struct collection {
+	struct daemon *daemon;
+	struct list link; /* in the registry */
+	uint32_t n_refs;  /* requests, jobs, and the registry */
+	struct catalog_entry entry;
+	char uuid_text[UUID_TEXT_SIZE];
+	char data_dir[COLLECTION_PATH_SIZE];
+	char cache_dir[COLLECTION_PATH_SIZE];
+	char vectors_path[COLLECTION_PATH_SIZE];
+	enum collection_state state;
+	bool dropping;       /* its drop is being committed */
+	bool dropped;        /* it was */
+	struct list waiting; /* struct request.wait_link */
+
+	/* While open: the truth and what is derived. */
+	struct record_store *store;
+	struct record_writer *writer;
+	struct record_reader **readers; /* one a worker, opened by it */
+	struct vector_file *vectors;    /* NULL when the cache directory does not work */
+	struct record_table table;
+	struct resident resident;
+	struct namespaces namespaces;
+
+	/* Published. */
+	uint64_t seq, n_rows, n_live;
+	uint64_t mapped_rows; /* rows [0, mapped_rows) are in the vector file */
+
+	struct list pins; /* struct pin, oldest first */
+	struct write_queue writes;
+	struct list held_reads; /* they need SQL, and a restart checkpoint goes first */
+	uint32_t n_sql_reads;   /* under way */
+	struct upkeep upkeep;
+
+	/* Figures. */
+	uint64_t n_searches, n_comparisons, n_writes, n_groups;
+};
+
+struct collection *collection_new(struct daemon *daemon, const struct catalog_entry *entry,
+                                  enum collection_state state);
+struct collection *collection_ref(struct collection *collection);
+/* The last one closes what is open and frees. */
+void collection_unref(struct collection *collection);
+
+/* Finds the collection by name for the request (a reference in request->collection) and goes on
+ * with `admitted` once it is open, in the order of arrival. Refuses when there is none, or when it
+ * cannot be opened. */
+void collection_enter(struct request *request, struct wire_str name, request_step admitted);
+/* Two ways to go on: a read waits for the writes that its own session sent before it, then for
+ * its turn; a write waits for its group. */
+void collection_queue_read(struct request *request);
+void collection_queue_write(struct request *request);
+/* Lets those that waited try again. */
+void collection_wake(struct collection *collection);
+/* The opening ended; error: 0, or why it cannot be opened. */
+void collection_opened(struct collection *collection, const struct wire_error *error);
+/* Ends what is pending with `code`: it was dropped, or the daemon stops. */
+void collection_refuse_pending(struct collection *collection, enum wire_error_code code,
+                               const char *message);
+/* Starts whatever may change the collection next (write_queue_next). */
+void collection_kick(struct collection *collection);
+
+void collection_pin(struct collection *collection, struct pin *pin);
+void collection_unpin(struct collection *collection, struct pin *pin);
+/* Rows that were retired at or before this are seen by nobody. */
+uint64_t collection_reap_seq(const struct collection *collection);
+
+static inline uint32_t collection_stride(const struct collection *collection)
+{
+	return vector_stride_bytes(collection->entry.spec.dim);
+}
+
+/* Opens it in steps (collection_open.c): then collection_opened(). */
+void collection_open(struct collection *collection);
+/* Closes what is open, removes the files of a dropped one, frees it. After the last reference. */
+void collection_close(struct collection *collection);
+/* Runs a group of writes (write_group.c): then publishes, answers and kicks. */
+void collection_write(struct collection *collection, struct request **requests, uint32_t n);

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Opening and closing a collection.
+ *
+ * Opening is one job that may run several times: it opens the truth and the vector file, then
+ * fills the record table. The table's rows are numbered as in the vector file: first all rows that
+ * the file has (those whose slot is no longer live are dead from the start), then the live slots
+ * that it lacks, which the restore care writes into it afterwards. Memory for the table is granted
+ * on the loop, so the job stops when what it has is used up, says so, and goes on with more.
+ *
+ * Nothing is inserted, rebuilt or synced here: opening costs a walk over slots and ids.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/collections.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+/* First guess of what a string id takes; a wrong one costs another round. */
+#define ID_BYTES_GUESS 24
+/* Slots of the vector file that are read at once. */
+#define SLOT_BATCH 4096
+/* A vector file with more dead rows than live ones, and at least this many, is begun anew. */
+#define DEAD_ROWS_MIN 4096
+
+enum opening_outcome {
+	OPENING_DONE,
+	OPENING_MORE_MEMORY, /* the table needs a larger grant */
+	OPENING_REFUSED,     /* the truth cannot be opened; error is filled */
+};
+
+struct opening {
+	struct job job;
+	struct collection *collection;
+	bool opened;  /* the files are open */
+	bool loading; /* memory was granted once */
+	int outcome;  /* enum opening_outcome, or -errno */
+	struct wire_error error;
+	const char *vectors_why; /* the vector file was begun anew, and why */
+	int vectors_error;       /* it cannot even be made: -errno */
+	struct record_store_state state;
+	uint64_t file_rows; /* of the vector file that the table follows */
+	uint64_t file_at;   /* the next of them */
+	uint64_t last_slot; /* of the live rows taken so far */
+	uint64_t n_live;
+	uint64_t round_rows;        /* of the table when this round of loading began */
+	uint64_t slots[SLOT_BATCH]; /* of file rows [slots_first, slots_first + n_slots) */
+	uint64_t slots_first, n_slots;
+};
+
+/* Opening: on the worker ---------------------------------------------------------------------- */
+
+static void refuse(struct opening *opening, int r)
+{
+	const char *name = opening->collection->entry.name;
+
+	switch (r) {
+	case RECORD_STORE_NEWER:
+		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
+		               "'%s' was written by a newer Kith: use that version", name);
+		break;
+	case RECORD_STORE_MISSING:
+	case RECORD_STORE_FOREIGN:
+		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
+		               "the database of '%s' is %s", name,
+		               r == RECORD_STORE_MISSING ? "missing" : "not its own");
+		break;
+	case -EBADMSG:
+		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
+		               "the database of '%s' is damaged: %s", name,
+		               record_store_last_error());
+		break;
+	default:
+		wire_error_set(&opening->error, WIRE_ERROR_STORAGE_FAILED, "collection",
+		               "cannot open '%s': %s (%s)", name, strerror(r < 0 ? -r : EIO),
+		               record_store_last_error());
+	}
+	opening->outcome = OPENING_REFUSED;
+}
+
+static void open_vectors(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+	const struct record_spec *spec = &collection->entry.spec;
+	struct vector_file_spec vectors = {
+	        .uuid = spec->uuid,
+	        .dim = spec->dim,
+	        .metric = spec->metric,
+	        .dtype = spec->dtype,
+	        .stride_bytes = collection_stride(collection),
+	};
+	struct store_io *io = collection->daemon->io;
+	int r = store_make_dirs(io, collection->cache_dir);
+
+	if (r == 0)
+		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
+		                     &opening->vectors_why);
+	opening->vectors_error = r;
+	if (r == 0)
+		opening->file_rows = vector_file_n_rows(collection->vectors);
+}
+
+static int open_files(struct opening *opening, uint32_t worker)
+{
+	struct collection *collection = opening->collection;
+	struct daemon *daemon = collection->daemon;
+	size_t cache_bytes = ((size_t)daemon->config.metadata_cache_mb << 20) / 16;
+	int r;
+
+	r = record_store_open(daemon->io, collection->data_dir, &collection->entry.spec.uuid,
+	                      cache_bytes, &collection->store);
+	if (r)
+		return r;
+	r = record_writer_new(collection->store, &collection->writer);
+	if (r == 0)
+		r = record_reader_new(collection->store, &collection->readers[worker]);
+	if (r == 0)
+		r = record_reader_begin(collection->readers[worker]);
+	if (r)
+		return r;
+	r = record_reader_state(collection->readers[worker], &opening->state);
+	record_reader_end(collection->readers[worker]);
+	if (r)
+		return r;
+	open_vectors(opening);
+	if (opening->file_rows > 2 * opening->state.n_live + DEAD_ROWS_MIN &&
+	    vector_file_reset(collection->vectors, 0) == 0) {
+		opening->file_rows = 0;
+		opening->vectors_why = "more dead rows than live ones";
+	}
+	opening->opened = true;
+	return 0;
+}
+
+/* The slot of the file's row `file_at`. */
+static int file_slot(struct opening *opening, uint64_t *ret_slot)
+{
+	uint64_t at = opening->file_at;
+
+	if (at < opening->slots_first || at >= opening->slots_first + opening->n_slots) {
+		uint64_t n = opening->file_rows - at;
+		int r;
+
+		if (n > SLOT_BATCH)
+			n = SLOT_BATCH;
+		r = vector_file_slots(opening->collection->vectors, at, n, opening->slots);
+		if (r < 0)
+			return r;
+		opening->slots_first = at;
+		opening->n_slots = n;
+	}
+	*ret_slot = opening->slots[at - opening->slots_first];
+	return 0;
+}
+
+/* Takes the file's rows below `slot` as dead ones. */
+static int take_dead_rows(struct opening *opening, uint64_t slot)
+{
+	struct record_table_row dead = {.retired_seq = 0};
+	int r;
+
+	while (opening->file_at < opening->file_rows) {
+		r = file_slot(opening, &dead.slot);
+		if (r < 0 || dead.slot >= slot)
+			return r;
+		r = record_table_append(&opening->collection->table, &dead);
+		if (r < 0)
+			return r;
+		opening->file_at++;
+	}
+	return 0;
+}
+
+static int take_live_row(struct opening *opening, const struct record_row *row)
+{
+	struct collection *collection = opening->collection;
+	uint64_t slot;
+	struct record_table_row live = {
+	        .slot = row->slot,
+	        .id = {row->record.id.text, row->record.id.n, row->record.id.number},
+	        .ns = row->ns,
+	        .expires_at = row->record.expires_at,
+	        .retired_seq = RECORD_TABLE_LIVE,
+	};
+	int r = take_dead_rows(opening, row->slot);
+
+	if (r == 0 && opening->file_at < opening->file_rows)
+		r = file_slot(opening, &slot);
+	if (r < 0)
+		return r;
+	r = record_table_append(&collection->table, &live);
+	if (r < 0)
+		return r;
+	if (opening->file_at < opening->file_rows) {
+		if (slot == row->slot) {
+			opening->file_at++;
+		} else {
+			/* The file lacks a slot in its middle: what follows is not of use. */
+			opening->vectors_why = "a slot is missing";
+			opening->file_rows = opening->file_at;
+			r = vector_file_reset(collection->vectors, opening->file_at);
+		}
+	}
+	opening->last_slot = row->slot;
+	opening->n_live++;
+	return r;
+}
+
+static int add_namespace(void *ctx, uint32_t ns, const char *name, size_t n)
+{
+	return namespaces_add(ctx, name, n, ns);
+}
+
+static int load_table(struct opening *opening, struct record_reader *reader)
+{
+	struct collection *collection = opening->collection;
+	struct record_row row;
+	int r = record_reader_namespaces(reader, add_namespace, &collection->namespaces);
+
+	if (r == 0)
+		r = record_reader_scan(reader, opening->last_slot, -1, opening->state.seq, 0);
+	while (r == 0 && (r = record_reader_next(reader, &row)) == 0)
+		r = take_live_row(opening, &row);
+	if (r == RECORD_STORE_END)
+		r = take_dead_rows(opening, UINT64_MAX);
+	return r;
+}
+
+static void opening_work(struct job *job, uint32_t worker)
+{
+	struct opening *opening = LIST_ELEMENT(job, struct opening, job);
+	struct collection *collection = opening->collection;
+	int r;
+
+	if (!opening->opened) {
+		r = open_files(opening, worker);
+		if (r)
+			refuse(opening, r);
+		else
+			opening->outcome = OPENING_MORE_MEMORY;
+		return;
+	}
+	if (!collection->readers[worker])
+		r = record_reader_new(collection->store, &collection->readers[worker]);
+	else
+		r = 0;
+	if (r == 0)
+		r = record_reader_begin(collection->readers[worker]);
+	if (r == 0) {
+		r = load_table(opening, collection->readers[worker]);
+		record_reader_end(collection->readers[worker]);
+	}
+	if (r == 0)
+		opening->outcome = OPENING_DONE;
+	else if (r == -ENOSPC)
+		opening->outcome = OPENING_MORE_MEMORY;
+	else
+		refuse(opening, r);
+}
+
+/* Closing ------------------------------------------------------------------------------------- */
+
+static void close_files(struct collection *collection)
+{
+	uint32_t n_workers = lanes_n_workers(collection->daemon->lanes);
+
+	for (uint32_t i = 0; i < n_workers; i++)
+		collection->readers[i] = record_reader_free(collection->readers[i]);
+	collection->writer = record_writer_free(collection->writer);
+	collection->store = record_store_free(collection->store);
+	collection->vectors = vector_file_free(collection->vectors);
+}
+
+static void release_memory(struct collection *collection)
+{
+	record_table_release(&collection->table);
+	record_table_init(&collection->table, collection->daemon->budget);
+	resident_release(&collection->resident);
+	namespaces_release(&collection->namespaces);
+}
+
+/* Opening: on the loop ------------------------------------------------------------------------ */
+
+static int reserve_table(struct opening *opening)
+{
+	uint64_t live_left = opening->state.n_live - opening->n_live;
+	uint64_t file_left = opening->file_rows - opening->file_at;
+	uint64_t rows = live_left > file_left ? live_left : file_left;
+
+	return record_table_reserve(&opening->collection->table, rows + 1,
+	                            (live_left + 1) * ID_BYTES_GUESS + LIMIT_ID_BYTES);
+}
+
+static void opening_ended(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+
+	if (opening->vectors_error)
+		log_error("collection '%s': cannot use the vector file %s: %s; searching the "
+		          "database instead",
+		          collection->entry.name, collection->vectors_path,
+		          strerror(-opening->vectors_error));
+	else if (opening->vectors_why && opening->n_live > 0)
+		log_warning("collection '%s': the vector file is begun anew: %s",
+		            collection->entry.name, opening->vectors_why);
+	collection->seq = opening->state.seq;
+	collection->n_rows = collection->table.n_rows;
+	collection->n_live = opening->n_live;
+	collection->mapped_rows = opening->file_rows;
+	collection->upkeep.n_retired = opening->state.n_retired;
+	log_info("collection '%s': opened, %llu records, %llu of %llu rows in the vector file",
+	         collection->entry.name, (unsigned long long)collection->n_live,
+	         (unsigned long long)collection->mapped_rows,
+	         (unsigned long long)collection->n_rows);
+	collection_opened(collection, NULL);
+}
+
+static void opening_done(struct job *job)
+{
+	struct opening *opening = LIST_ELEMENT(job, struct opening, job);
+	struct collection *collection = opening->collection;
+
+	if (!opening->job.ran) {
+		opening->outcome = OPENING_REFUSED;
+		wire_error_set(&opening->error, WIRE_ERROR_STOPPING, NULL,
+		               "the daemon is stopping");
+	}
+	if (opening->outcome == OPENING_MORE_MEMORY) {
+		bool got_on = !opening->loading || collection->table.n_rows > opening->round_rows;
+
+		if (got_on && reserve_table(opening) == 0) {
+			opening->loading = true;
+			opening->round_rows = collection->table.n_rows;
+			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
+			return;
+		}
+		opening->outcome = OPENING_REFUSED;
+		wire_error_set(&opening->error, WIRE_ERROR_OUT_OF_MEMORY, "collection",
+		               "no memory for the record table of '%s'", collection->entry.name);
+	}
+	if (opening->outcome == OPENING_REFUSED) {
+		log_error("%s", opening->error.message);
+		close_files(collection);
+		release_memory(collection);
+		collection_opened(collection, &opening->error);
+	} else {
+		opening_ended(opening);
+	}
+	free(opening);
+	collection_unref(collection);
+}
+
+void collection_open(struct collection *collection)
+{
+	struct opening *opening = calloc(1, sizeof(*opening));
+	struct wire_error error;
+
+	if (!opening) {
+		wire_error_set(&error, WIRE_ERROR_OUT_OF_MEMORY, "collection", "out of memory");
+		collection_opened(collection, &error);
+		return;
+	}
+	collection->state = COLLECTION_OPENING;
+	opening->collection = collection_ref(collection);
+	opening->job.what = "open";
+	opening->job.work = opening_work;
+	opening->job.done = opening_done;
+	lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->job);
+}
+
+/* A collection that nobody refers to any more. */
+struct closing {
+	struct job job;
+	struct collection *collection;
+	int sync_error;
+};
+
+static void closing_work(struct job *job, uint32_t worker)
+{
+	struct closing *closing = LIST_ELEMENT(job, struct closing, job);
+	struct collection *collection = closing->collection;
+	struct store_io *io = collection->daemon->io;
+
+	(void)worker;
+	if (!collection->dropped && collection->vectors)
+		closing->sync_error = vector_file_sync(collection->vectors);
+	if (!collection->dropped && collection->store)
+		(void)record_store_checkpoint(collection->store, false);
+	close_files(collection);
+	if (collection->dropped) {
+		(void)store_remove_tree(io, collection->cache_dir);
+		closing->sync_error = store_remove_tree(io, collection->data_dir);
+	}
+}
+
+static void closing_done(struct job *job)
+{
+	struct closing *closing = LIST_ELEMENT(job, struct closing, job);
+	struct collection *collection = closing->collection;
+	struct daemon *daemon = collection->daemon;
+
+	if (closing->sync_error)
+		log_error("collection '%s': closing: %s", collection->entry.name,
+		          strerror(-closing->sync_error));
+	if (collection->dropped && !closing->sync_error)
+		collections_forget(daemon->collections, &collection->entry.spec.uuid);
+	release_memory(collection);
+	free(collection->readers);
+	free(collection);
+	free(closing);
+	daemon->n_handles--;
+	daemon_closed_one(daemon);
+}
+
+void collection_close(struct collection *collection)
+{
+	struct closing *closing = calloc(1, sizeof(*closing));
+
+	collection->state = COLLECTION_CLOSING;
+	if (!closing) {
+		/* Its files stay open; the truth needs no closing, the kernel closes them. */
+		log_error("collection '%s': out of memory while closing", collection->entry.name);
+		return;
+	}
+	closing->job.what = "close";
+	closing->job.work = closing_work;
+	closing->job.done = closing_done;
+	closing->collection = collection;
+	lanes_submit(collection->daemon->lanes, LANE_WRITE, &closing->job);
+}

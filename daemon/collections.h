@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The registry: all collections by name, kept in step with the catalog. What changes the catalog
+ * (create, rename, drop) is queued and runs one at a time in the write lane; the registry follows
+ * when it was committed. [loop]
+ */
+
+#include "daemon/request.h"
+#include "storage/catalog.h"
+
+struct collections;
+struct collection;
+
+/* Opens the catalog, removes what unfinished creations and drops left, and lists the rest.
+ * Blocks: for the start only. The log has said why on failure. */
+int collections_new(struct daemon *daemon, struct collections **ret);
+/* After collections_stop() and when every collection has closed. NULL is fine; returns NULL. */
+struct collections *collections_free(struct collections *collections);
+/* Gives up the registry's references: each collection closes when nothing uses it any more. */
+void collections_stop(struct collections *collections);
+/* Refuses what waits for any collection; what runs ends. */
+void collections_refuse_pending(struct collections *collections);
+/* Whether no change of the catalog is queued or under way. */
+bool collections_idle(const struct collections *collections);
+
+struct collection *collections_find(struct collections *collections, struct wire_str name);
+uint32_t collections_count(const struct collections *collections);
+/* The next collection after `after` (NULL: the first) in the order of creation; NULL at the end. */
+struct collection *collections_next(const struct collections *collections,
+                                    const struct collection *after);
+
+/* The changes; each answers the request when it is committed. */
+void collections_create(struct collections *collections, struct request *request);
+void collections_rename(struct collections *collections, struct request *request);
+void collections_drop(struct collections *collections, struct request *request);
+/* The files of a dropped collection are gone: the catalog may forget it. */
+void collections_forget(struct collections *collections, const struct uuid *uuid);

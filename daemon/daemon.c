@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Starting and stopping.
+ *
+ * Stopping goes in steps, each begun when the one before has ended (stop_step): what waits is
+ * refused and what runs ends; then the sessions close, once their answers were read or a moment
+ * has passed; then the collections save and close; then the lanes; then the loop has no handle
+ * left and ends.
+ */
+
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "daemon/collection.h"
+#include "daemon/collections.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/session.h"
+#include "daemon/spill.h"
+#include "storage/sqlite_vfs.h"
+
+/* How long a stop waits for clients to read their last answers. */
+#define STOP_FLUSH_MS 2000
+/* Reads in the lane for each of its workers: one at work, one ready. */
+#define READS_PER_WORKER 2
+#define PURGE_BATCH 64
+
+/* Purging ------------------------------------------------------------------------------------- */
+
+struct purging {
+	struct job job;
+	struct daemon *daemon;
+	uint32_t slabs[PURGE_BATCH];
+	uint32_t n;
+};
+
+static void purging_work(struct job *job, uint32_t worker)
+{
+	struct purging *purging = LIST_ELEMENT(job, struct purging, job);
+
+	(void)worker;
+	budget_purge(purging->daemon->budget, purging->slabs, purging->n);
+}
+
+static void purging_done(struct job *job)
+{
+	struct purging *purging = LIST_ELEMENT(job, struct purging, job);
+	struct daemon *daemon = purging->daemon;
+
+	budget_purged(daemon->budget, purging->slabs, purging->n);
+	free(purging);
+	daemon->purging = false;
+	daemon_closed_one(daemon);
+}
+
+static void purge(struct daemon *daemon)
+{
+	struct budget_figures figures;
+	struct purging *purging;
+
+	budget_figures(daemon->budget, &figures);
+	if (daemon->purging || figures.dirty_bytes == 0)
+		return;
+	purging = calloc(1, sizeof(*purging));
+	if (!purging)
+		return; /* the next tick tries again */
+	purging->daemon = daemon;
+	purging->n = budget_dirty(daemon->budget, purging->slabs, PURGE_BATCH);
+	purging->job.what = "purge";
+	purging->job.work = purging_work;
+	purging->job.done = purging_done;
+	daemon->purging = true;
+	lanes_submit(daemon->lanes, LANE_BACKGROUND, &purging->job);
+}
+
+/* Turns and ticks ----------------------------------------------------------------------------- */
+
+static void on_turn(uv_idle_t *idle)
+{
+	struct daemon *daemon = idle->data;
+	struct list turns, *link;
+
+	list_init(&turns);
+	list_splice(&turns, &daemon->turns);
+	while ((link = list_pop(&turns)))
+		session_turn(LIST_ELEMENT(link, struct session, turn_link));
+	if (list_empty(&daemon->turns))
+		uv_idle_stop(&daemon->turner);
+}
+
+void daemon_queue_turn(struct daemon *daemon, struct session *session)
+{
+	if (session->closing || !list_empty(&session->turn_link))
+		return;
+	list_append(&daemon->turns, &session->turn_link);
+	uv_idle_start(&daemon->turner, on_turn);
+}
+
+static void stop_step(struct daemon *daemon);
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+	uint64_t now_ns = clock_monotonic_ns(daemon->clock);
+	struct collection *collection = NULL;
+	struct list *link = daemon->sessions.next;
+
+	while (link != &daemon->sessions) {
+		struct session *session = LIST_ELEMENT(link, struct session, link);
+
+		link = link->next; /* the check may close it */
+		session_check_stall(session, now_ns);
+	}
+	while ((collection = collections_next(daemon->collections, collection)))
+		upkeep_look(collection);
+	if (daemon->stopping)
+		stop_step(daemon);
+	else
+		purge(daemon);
+}
+
+/* Stopping ------------------------------------------------------------------------------------ */
+
+static void close_sessions(struct daemon *daemon, bool all)
+{
+	struct list *link = daemon->sessions.next;
+
+	while (link != &daemon->sessions) {
+		struct session *session = LIST_ELEMENT(link, struct session, link);
+
+		link = link->next;
+		if (all || session->unread_bytes == 0)
+			session_close(session);
+	}
+}
+
+static void stop_step(struct daemon *daemon)
+{
+	bool late = clock_monotonic_ns(daemon->clock) - daemon->stopping_ns >=
+	            STOP_FLUSH_MS * UINT64_C(1000000);
+
+	if (daemon->n_open_requests > 0 || !collections_idle(daemon->collections))
+		return;
+	close_sessions(daemon, late);
+	if (daemon->n_sessions > 0)
+		return;
+	if (!daemon->collections_stopped) {
+		daemon->collections_stopped = true;
+		collections_stop(daemon->collections);
+	}
+	if (daemon->n_handles > 0 || daemon->purging || !collections_idle(daemon->collections) ||
+	    !daemon->lanes)
+		return;
+	lanes_close(daemon->lanes, NULL, NULL);
+	daemon->lanes = NULL;
+	uv_close((uv_handle_t *)&daemon->tick, NULL);
+	uv_close((uv_handle_t *)&daemon->turner, NULL);
+}
+
+void daemon_closed_one(struct daemon *daemon)
+{
+	if (daemon->stopping)
+		stop_step(daemon);
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+	struct list *link;
+
+	if (daemon->stopping)
+		return;
+	daemon->stopping = true;
+	daemon->stopping_ns = clock_monotonic_ns(daemon->clock);
+	server_close(daemon->server);
+	daemon->server = NULL;
+	for (link = daemon->sessions.next; link != &daemon->sessions; link = link->next)
+		reading_forget(LIST_ELEMENT(link, struct session, link));
+	collections_refuse_pending(daemon->collections);
+	stop_step(daemon);
+}
+
+/* Starting ------------------------------------------------------------------------------------ */
+
+static int lock_dir(struct daemon *daemon, struct dir_lock *lock, const char *dir)
+{
+	pid_t holder = 0;
+	int r = store_make_dirs(daemon->io, dir);
+
+	if (r == 0)
+		r = dir_lock_take(lock, daemon->io, dir, &holder);
+	if (r == DIR_LOCK_HELD) {
+		log_error("%s is in use by process %d", dir, (int)holder);
+		return DAEMON_IN_USE;
+	}
+	if (r < 0)
+		log_error("cannot use %s: %s", dir, strerror(-r));
+	return r;
+}
+
+/* Tens of collections take tens of files each; the usual soft limit of 1024 is low. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static uint32_t n_interactive(const struct config *config)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->interactive_threads)
+		return config->interactive_threads;
+	return cores < 2 ? 2 : cores > 64 ? 64 : (uint32_t)cores;
+}
+
+static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
+{
+	const uint32_t n_threads[LANE_N] = {
+	        [LANE_INTERACTIVE] = n_interactive(&daemon->config),
+	        [LANE_WRITE] = daemon->config.write_threads,
+	        [LANE_BACKGROUND] = daemon->config.background_threads,
+	};
+	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
+
+	if (r < 0) {
+		log_error("cannot start the workers: %s", strerror(-r));
+		return r;
+	}
+	read_turns_init(&daemon->read_turns, n_threads[LANE_INTERACTIVE] * READS_PER_WORKER);
+	uv_timer_init(daemon->loop, &daemon->tick);
+	daemon->tick.data = daemon;
+	uv_timer_start(&daemon->tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
+	uv_idle_init(daemon->loop, &daemon->turner);
+	daemon->turner.data = daemon;
+	return 0;
+}
+
+static int take_memory(struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+	int r = sqlite_setup((size_t)config->metadata_cache_mb << 20);
+
+	if (r == 0)
+		r = spill_file_new(daemon->io, config->cache_dir, &daemon->spill);
+	if (r == 0)
+		r = budget_new((uint64_t)config->index_cache_mb << 20,
+		               spill_file_spill(daemon->spill), &daemon->budget);
+	if (r < 0)
+		log_error("cannot reserve %u MiB for indexes: %s", config->index_cache_mb,
+		          strerror(-r));
+	return r;
+}
+
+int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon_world *world,
+               struct daemon **ret)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int r;
+
+	if (!daemon)
+		return -ENOMEM;
+	daemon->loop = loop;
+	daemon->config = *config;
+	daemon->io = world->io;
+	daemon->clock = world->clock;
+	daemon->kernels = kernels_best();
+	daemon->started_ns = clock_monotonic_ns(daemon->clock);
+	list_init(&daemon->turns);
+	list_init(&daemon->sessions);
+	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
+	raise_file_limit();
+	r = lock_dir(daemon, &daemon->data_lock, config->data_dir);
+	if (r == 0 && strcmp(config->data_dir, config->cache_dir) != 0)
+		r = lock_dir(daemon, &daemon->cache_lock, config->cache_dir);
+	if (r == 0)
+		r = take_memory(daemon);
+	if (r == 0)
+		r = start_lanes(daemon, world->observer);
+	if (r == 0)
+		r = collections_new(daemon, &daemon->collections);
+	if (r) {
+		daemon_free(daemon);
+		return r;
+	}
+	*ret = daemon;
+	return 0;
+}
+
+int daemon_listen(struct daemon *daemon, int fd)
+{
+	return server_new(daemon, fd, &daemon->server);
+}
+
+struct daemon *daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return NULL;
+	/* A start that failed half-way left handles; the loop ends them. */
+	if (daemon->lanes) {
+		if (daemon->collections)
+			daemon_stop(daemon);
+		else {
+			lanes_close(daemon->lanes, NULL, NULL);
+			uv_close((uv_handle_t *)&daemon->tick, NULL);
+			uv_close((uv_handle_t *)&daemon->turner, NULL);
+		}
+		uv_run(daemon->loop, UV_RUN_DEFAULT);
+	}
+	daemon->collections = collections_free(daemon->collections);
+	daemon->budget = budget_free(daemon->budget);
+	daemon->spill = spill_file_free(daemon->spill);
+	sqlite_vfs_drop(daemon->io);
+	dir_lock_release(&daemon->cache_lock);
+	dir_lock_release(&daemon->data_lock);
+	free(daemon);
+	return NULL;
+}

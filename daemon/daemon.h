@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The daemon: what there is one of. The loop thread owns all of it.
+ *
+ * Life: daemon_new() takes the directories' locks and the memory, daemon_listen() opens the
+ * socket, uv_run() serves, daemon_stop() (from a signal) lets what runs finish, closes everything
+ * and so ends uv_run(), daemon_free() gives the rest back.
+ */
+
+#include <uv.h>
+
+#include "daemon/config.h"
+#include "daemon/inflight.h"
+#include "daemon/lanes.h"
+#include "daemon/list.h"
+#include "daemon/reading.h"
+#include "index/budget.h"
+#include "index/kernels.h"
+#include "storage/clock.h"
+#include "storage/dir_lock.h"
+#include "storage/store_io.h"
+
+struct collections;
+struct server;
+struct spill_file;
+
+/* What the daemon stands on; tests bring their own. */
+struct daemon_world {
+	struct store_io *io;
+	struct clock *clock;
+	struct lanes_observer *observer; /* may be NULL */
+};
+
+struct daemon {
+	uv_loop_t *loop;
+	struct config config;
+	struct store_io *io;
+	struct clock *clock;
+	const struct kernels *kernels;
+	struct dir_lock data_lock, cache_lock;
+	struct lanes *lanes;
+	struct spill_file *spill;
+	struct budget *budget;
+	struct inflight inflight;
+	struct read_turns read_turns;
+	struct collections *collections;
+	struct server *server;
+	uv_timer_t tick;      /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
+	uv_idle_t turner;     /* runs while sessions wait for their turn */
+	struct list turns;    /* struct session.turn_link */
+	struct list sessions; /* struct session.link */
+	uint32_t n_sessions;
+	uint64_t session_numbers; /* given out so far */
+	uint64_t n_requests, n_refused;
+	uint64_t n_open_requests; /* not answered yet */
+	uint32_t n_handles;       /* sessions and collections that have not closed */
+	uint64_t started_ns;
+	bool purging;
+	bool stopping;
+	bool collections_stopped;
+	uint64_t stopping_ns;
+};
+
+#define DAEMON_TICK_MS 250
+
+/* Outcomes of daemon_new(): another daemon has the directory; said in the log with its pid. */
+enum {
+	DAEMON_IN_USE = 1
+};
+
+int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon_world *world,
+               struct daemon **ret);
+/* Opens the socket: fd (a listening Unix socket, taken) or, when fd is < 0, config.socket. */
+int daemon_listen(struct daemon *daemon, int fd);
+/* Stops accepting, lets running work finish, cancels what waits, saves, closes. The loop ends
+ * when all is closed. Fine to call twice. */
+void daemon_stop(struct daemon *daemon);
+/* After uv_run() returned. NULL is fine; returns NULL. */
+struct daemon *daemon_free(struct daemon *daemon);
+
+struct session;
+/* Gives the session another turn, after the others'. */
+void daemon_queue_turn(struct daemon *daemon, struct session *session);
+/* A session or a collection has closed: goes on stopping if that was what it waited for. */
+void daemon_closed_one(struct daemon *daemon);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/inflight.h"
+
+#include <assert.h>
+
+void inflight_init(struct inflight *inflight, uint64_t limit_bytes)
+{
+	inflight->limit_bytes = limit_bytes;
+	inflight->used_bytes = 0;
+	inflight->granting = false;
+	list_init(&inflight->waiting[0]);
+	list_init(&inflight->waiting[1]);
+}
+
+static bool is_large(uint64_t bytes)
+{
+	return bytes > INFLIGHT_SMALL_BYTES;
+}
+
+static bool fits(const struct inflight *inflight, uint64_t bytes)
+{
+	uint64_t limit = is_large(bytes) ? inflight->limit_bytes / 2 : inflight->limit_bytes;
+
+	return inflight->used_bytes == 0 || inflight->used_bytes + bytes <= limit;
+}
+
+bool inflight_ask(struct inflight *inflight, struct inflight_wait *wait, uint64_t bytes)
+{
+	struct list *waiting = &inflight->waiting[is_large(bytes)];
+
+	if (list_empty(waiting) && fits(inflight, bytes)) {
+		inflight->used_bytes += bytes;
+		return true;
+	}
+	wait->bytes = bytes;
+	list_append(waiting, &wait->link);
+	return false;
+}
+
+void inflight_forget(struct inflight_wait *wait)
+{
+	list_remove(&wait->link);
+}
+
+void inflight_add(struct inflight *inflight, uint64_t bytes)
+{
+	inflight->used_bytes += bytes;
+}
+
+static void grant(struct inflight *inflight, struct list *waiting)
+{
+	while (!list_empty(waiting)) {
+		struct inflight_wait *wait =
+		        LIST_ELEMENT(waiting->next, struct inflight_wait, link);
+
+		if (!fits(inflight, wait->bytes))
+			return;
+		list_remove(&wait->link);
+		inflight->used_bytes += wait->bytes;
+		wait->granted(wait);
+	}
+}
+
+void inflight_give(struct inflight *inflight, uint64_t bytes)
+{
+	assert(inflight->used_bytes >= bytes);
+	inflight->used_bytes -= bytes;
+	/* granted() may answer at once and so give again: the outer call goes on granting. */
+	if (inflight->granting)
+		return;
+	inflight->granting = true;
+	grant(inflight, &inflight->waiting[0]);
+	grant(inflight, &inflight->waiting[1]);
+	inflight->granting = false;
+}

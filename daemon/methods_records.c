@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The methods of the groups `records` and `search`: what can be checked on the loop, then into
+ * the queues. */
+
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/dispatch.h"
+
+/* A write or search that names another space is meant for another model's vectors. */
+static bool space_fits(struct request *request, struct wire_str space)
+{
+	const char *own = request->collection->entry.spec.space;
+
+	if (!space.data || wire_str_equal(space, (struct wire_str){own, (uint32_t)strlen(own)}))
+		return true;
+	request_finish_refusal(request, WIRE_ERROR_WRONG_SPACE, "space",
+	                       "'%s' holds vectors of the space '%s', not '%.*s'",
+	                       request->collection->entry.name, own, (int)space.n, space.data);
+	return false;
+}
+
+/* n vectors of the collection's dimension. */
+static bool vectors_fit(struct request *request, struct wire_bin vectors, uint32_t n)
+{
+	uint32_t dim = request->collection->entry.spec.dim;
+
+	if (vectors.n == (size_t)n * dim * sizeof(float))
+		return true;
+	request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "vectors",
+	                       "%zu bytes; %u vectors of %u float32 are %zu", vectors.n, n, dim,
+	                       (size_t)n * dim * sizeof(float));
+	return false;
+}
+
+static bool column_fits(struct request *request, const char *name, const void *column, uint32_t n,
+                        uint32_t n_ids)
+{
+	if (!column || n == n_ids)
+		return true;
+	request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, name, "%u elements beside %u ids", n,
+	                       n_ids);
+	return false;
+}
+
+static void upsert_admitted(struct request *request)
+{
+	const struct upsert_params *params = request_params(request, upsert);
+	uint32_t n = params->ids.n;
+
+	if (space_fits(request, params->space) && vectors_fit(request, params->vectors, n) &&
+	    column_fits(request, "texts", params->texts.v, params->texts.n, n) &&
+	    column_fits(request, "metas", params->metas.v, params->metas.n, n))
+		collection_queue_write(request);
+}
+
+void handle_upsert(struct request *request)
+{
+	collection_enter(request, request_params(request, upsert)->collection, upsert_admitted);
+}
+
+static void update_admitted(struct request *request)
+{
+	const struct update_params *params = request_params(request, update);
+	uint32_t n = params->ids.n;
+
+	if (column_fits(request, "texts", params->texts.v, params->texts.n, n) &&
+	    column_fits(request, "metas", params->metas.v, params->metas.n, n))
+		collection_queue_write(request);
+}
+
+void handle_update(struct request *request)
+{
+	collection_enter(request, request_params(request, update)->collection, update_admitted);
+}
+
+void handle_delete(struct request *request)
+{
+	collection_enter(request, request_params(request, delete)->collection,
+	                 collection_queue_write);
+}
+
+void handle_get(struct request *request)
+{
+	collection_enter(request, request_params(request, get)->collection, collection_queue_read);
+}
+
+void handle_scan(struct request *request)
+{
+	collection_enter(request, request_params(request, scan)->collection, collection_queue_read);
+}
+
+void handle_count(struct request *request)
+{
+	collection_enter(request, request_params(request, count)->collection,
+	                 collection_queue_read);
+}
+
+static void search_admitted(struct request *request)
+{
+	const struct search_params *params = request_params(request, search);
+	uint32_t dim = request->collection->entry.spec.dim;
+	size_t n = params->vectors.n / (dim * sizeof(float));
+
+	if (!space_fits(request, params->space))
+		return;
+	if (n == 0 || params->vectors.n % (dim * sizeof(float)) != 0) {
+		request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "vectors",
+		                       "%zu bytes; one vector of %u float32 is %zu",
+		                       params->vectors.n, dim, dim * sizeof(float));
+	} else if (n > LIMIT_QUERIES) {
+		request_finish_refusal(request, WIRE_ERROR_OVER_LIMIT, "vectors",
+		                       "%zu query vectors; the limit is %u", n,
+		                       (unsigned)LIMIT_QUERIES);
+	} else if (n * params->k > LIMIT_HITS) {
+		request_finish_refusal(request, WIRE_ERROR_OVER_LIMIT, "k",
+		                       "%zu query vectors times k %u; the limit is %u hits", n,
+		                       params->k, (unsigned)LIMIT_HITS);
+	} else {
+		collection_queue_read(request);
+	}
+}
+
+void handle_search(struct request *request)
+{
+	collection_enter(request, request_params(request, search)->collection, search_admitted);
+}

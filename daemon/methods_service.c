@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The methods of the group `service`: stats. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/collection.h"
+#include "daemon/collections.h"
+#include "daemon/daemon.h"
+#include "daemon/dispatch.h"
+
+static struct wire_str str(const char *text)
+{
+	return (struct wire_str){text, (uint32_t)strlen(text)};
+}
+
+/* A line "Name:   n kB" of /proc/self/status, in bytes. It is made in memory: no disk is read. */
+static uint64_t status_bytes(const char *status, const char *name)
+{
+	const char *line = strstr(status, name);
+
+	return line ? strtoull(line + strlen(name), NULL, 10) << 10 : 0;
+}
+
+static struct memory_row memory_of(const struct daemon *daemon)
+{
+	struct memory_row row = {
+	        .inflight_bytes = daemon->inflight.used_bytes,
+	        .inflight_limit_bytes = daemon->inflight.limit_bytes,
+	};
+	char status[4096];
+	FILE *file = fopen("/proc/self/status", "re");
+	size_t n = file ? fread(status, 1, sizeof(status) - 1, file) : 0;
+
+	if (file)
+		fclose(file);
+	status[n] = '\0';
+	row.rss_anon_bytes = status_bytes(status, "RssAnon:");
+	row.rss_file_bytes = status_bytes(status, "RssFile:");
+	return row;
+}
+
+static struct budget_row budget_of(const struct daemon *daemon)
+{
+	struct budget_figures figures;
+
+	budget_figures(daemon->budget, &figures);
+	return (struct budget_row){
+	        .limit_bytes = figures.limit_bytes,
+	        .used_bytes = figures.used_bytes,
+	        .peak_bytes = figures.peak_bytes,
+	        .record_tables_bytes = figures.used_by_kind[BUDGET_RECORD_TABLE],
+	        .vectors_bytes = figures.used_by_kind[BUDGET_VECTORS],
+	        .spilled_bytes = figures.spilled_bytes,
+	        .dirty_bytes = figures.dirty_bytes,
+	        .refused = figures.refused,
+	};
+}
+
+static struct usage_row usage_of(const struct collection *collection)
+{
+	return (struct usage_row){
+	        .name = str(collection->entry.name),
+	        .open = collection->state == COLLECTION_OPEN,
+	        .records = collection->n_live,
+	        .rows = collection->n_rows,
+	        .resident_rows = collection->resident.n_rows,
+	        .mapped_rows = collection->mapped_rows,
+	        .table_bytes = collection->table.grant.granted_bytes,
+	        .wal_bytes = collection->state == COLLECTION_OPEN
+	                             ? record_store_wal_bytes(collection->store)
+	                             : 0,
+	        .searches = collection->n_searches,
+	        .comparisons = collection->n_comparisons,
+	        .writes = collection->n_writes,
+	        .groups = collection->n_groups,
+	};
+}
+
+void handle_stats(struct request *request)
+{
+	struct daemon *daemon = request->daemon;
+	struct collection *collection = NULL;
+	struct lane_row lanes[LANE_N];
+	struct usage_row *usages = wire_arena_alloc(
+	        &request->arena, (collections_count(daemon->collections) + 1) * sizeof(*usages));
+	struct stats_result result = {
+	        .version = str(KITH_VERSION),
+	        .pid = (uint64_t)getpid(),
+	        .uptime_ms = (clock_monotonic_ns(daemon->clock) - daemon->started_ns) / 1000000,
+	        .connections = daemon->n_sessions,
+	        .requests = daemon->n_requests,
+	        .errors = daemon->n_refused,
+	        .budget = budget_of(daemon),
+	        .memory = memory_of(daemon),
+	        .lanes = {lanes, LANE_N},
+	        .collections = {usages, 0},
+	};
+
+	if (!usages) {
+		request_refuse_errno(request, -ENOMEM, "gathering figures");
+		request_finish(request);
+		return;
+	}
+	for (int i = 0; i < LANE_N; i++) {
+		struct lane_figures figures;
+
+		lanes_figures(daemon->lanes, (enum lane)i, &figures);
+		lanes[i] = (struct lane_row){
+		        .name = str(lane_name((enum lane)i)),
+		        .threads = figures.n_threads,
+		        .queued = figures.n_queued,
+		        .running = figures.n_running,
+		        .done = figures.n_done,
+		};
+	}
+	while ((collection = collections_next(daemon->collections, collection)))
+		usages[result.collections.n++] = usage_of(collection);
+	request_finish_result(request, &result);
+}

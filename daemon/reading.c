@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/reading.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/session.h"
+
+static void turns_kick(struct daemon *daemon);
+
+void read_turns_init(struct read_turns *turns, uint32_t max_running)
+{
+	list_init(&turns->sessions);
+	turns->n_running = 0;
+	turns->max_running = max_running;
+}
+
+/* What a method reads. */
+struct read_method {
+	void (*run)(struct reading *reading, uint32_t worker);
+	const char *what;
+};
+
+static const struct read_method read_methods[WIRE_N_METHODS] = {
+        [WIRE_METHOD_search] = {run_search, "search"},
+        [WIRE_METHOD_get] = {run_get, "get"},
+        [WIRE_METHOD_scan] = {run_scan, "scan"},
+        [WIRE_METHOD_count] = {run_count, "count"},
+};
+
+int reading_reader(struct reading *reading, uint32_t worker, struct record_reader **ret)
+{
+	struct collection *collection = reading->request->collection;
+	struct record_reader **reader = &collection->readers[worker];
+	int r = 0;
+
+	if (!*reader)
+		r = record_reader_new(collection->store, reader);
+	if (r == 0)
+		*ret = *reader;
+	return r;
+}
+
+/* Whether the request may open a read transaction; and the namespace that it asks for. */
+static void plan(struct reading *reading)
+{
+	struct request *request = reading->request;
+	struct collection *collection = request->collection;
+	struct wire_str ns = {0};
+
+	reading->uses_sql = true;
+	switch (request->wire.method) {
+	case WIRE_METHOD_search:
+		ns = request_params(request, search)->namespace;
+		reading->uses_sql = request_params(request, search)->include != 0 ||
+		                    collection->mapped_rows < collection->n_rows;
+		break;
+	case WIRE_METHOD_scan:
+		ns = request_params(request, scan)->namespace;
+		break;
+	case WIRE_METHOD_count:
+		ns = request_params(request, count)->namespace;
+		reading->uses_sql = false;
+		break;
+	default:
+		break;
+	}
+	reading->view.ns = RECORD_TABLE_ANY_NS;
+	if (ns.data)
+		reading->nothing =
+		        !namespaces_find(&collection->namespaces, ns.data, ns.n, &reading->view.ns);
+}
+
+static void reading_work(struct job *job, uint32_t worker)
+{
+	struct reading *reading = LIST_ELEMENT(job, struct reading, job);
+
+	read_methods[reading->request->wire.method].run(reading, worker);
+}
+
+static void reading_done(struct job *job)
+{
+	struct reading *reading = LIST_ELEMENT(job, struct reading, job);
+	struct request *request = reading->request;
+	struct collection *collection = request->collection;
+	struct daemon *daemon = request->daemon;
+
+	request->job = NULL;
+	if (!request_is_answered(request))
+		request_refuse_errno(request, -ECANCELED, job->what);
+	if (request->wire.method == WIRE_METHOD_search && !request->refused) {
+		collection->n_searches += request_params(request, search)->vectors.n /
+		                          (4 * (size_t)collection->entry.spec.dim);
+		collection->n_comparisons += reading->comparisons;
+		collection->upkeep.searched++;
+	}
+	if (reading->bad_extent != UINT64_MAX)
+		upkeep_lost_vectors(collection, reading->bad_extent * vector_file_extent_rows(
+		                                                              collection->vectors));
+	collection_unpin(collection, &reading->pin);
+	if (reading->uses_sql) {
+		collection->n_sql_reads--;
+		upkeep_read_ended(collection);
+	}
+	upkeep_look(collection);
+	daemon->read_turns.n_running--;
+	free(reading);
+	request_finish(request);
+	turns_kick(daemon);
+}
+
+static void reading_begin(struct request *request)
+{
+	struct collection *collection = request->collection;
+	struct daemon *daemon = request->daemon;
+	struct reading *reading;
+
+	if (collection->dropped || collection->state != COLLECTION_OPEN) {
+		request_finish_refusal(request, WIRE_ERROR_DROPPED, "collection",
+		                       "the collection was dropped");
+		return;
+	}
+	reading = calloc(1, sizeof(*reading));
+	if (!reading) {
+		request_refuse_errno(request, -ENOMEM, "reading");
+		request_finish(request);
+		return;
+	}
+	reading->request = request;
+	reading->bad_extent = UINT64_MAX;
+	plan(reading);
+	if (reading->uses_sql && collection->upkeep.holds_reads) {
+		request->next = reading_queue;
+		list_append(&collection->held_reads, &request->wait_link);
+		free(reading);
+		return;
+	}
+	collection_pin(collection, &reading->pin);
+	reading->view.seq = reading->pin.seq;
+	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;
+	reading->job.what = read_methods[request->wire.method].what;
+	reading->job.done = reading_done;
+	reading->job.work = reading_work;
+	collection->n_sql_reads += reading->uses_sql;
+	daemon->read_turns.n_running++;
+	request->job = &reading->job;
+	lanes_submit(daemon->lanes, LANE_INTERACTIVE, &reading->job);
+}
+
+static void turns_kick(struct daemon *daemon)
+{
+	struct read_turns *turns = &daemon->read_turns;
+	struct list *link;
+
+	while (turns->n_running < turns->max_running && (link = list_pop(&turns->sessions))) {
+		struct session *session = LIST_ELEMENT(link, struct session, reads_link);
+		struct request *request =
+		        LIST_ELEMENT(list_pop(&session->reads), struct request, wait_link);
+
+		if (!list_empty(&session->reads))
+			list_append(&turns->sessions, &session->reads_link);
+		reading_begin(request);
+	}
+}
+
+void reading_queue(struct request *request)
+{
+	struct session *session = request->session;
+
+	if (!session) {
+		request_refuse_errno(request, -ECANCELED, "reading");
+		request_finish(request);
+		return;
+	}
+	list_append(&session->reads, &request->wait_link);
+	if (list_empty(&session->reads_link))
+		list_append(&request->daemon->read_turns.sessions, &session->reads_link);
+	turns_kick(request->daemon);
+}
+
+void reading_forget(struct session *session)
+{
+	struct list *link;
+
+	list_remove(&session->reads_link);
+	while ((link = list_pop(&session->reads))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request_finish_refusal(request, WIRE_ERROR_CANCELLED, NULL, "cancelled");
+	}
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A read request at work: search, get, scan, count. It pins what was published when it began (seq
+ * and rows), so that it sees one state whole whatever is written meanwhile, and runs as one job in
+ * the interactive lane.
+ *
+ * Sessions take turns: each has a queue of its reads, and no more reads are in the lane than keep
+ * its workers busy, so that one session's thousand searches do not stand before another's one, and
+ * answers under way stay few.
+ *
+ * Threads: planned and ended on the loop; run() on a worker sees only what the reading holds.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/lanes.h"
+#include "daemon/list.h"
+#include "daemon/request.h"
+#include "index/record_table.h"
+#include "storage/record_store.h"
+
+/* What was published when a job began; rows and retirements up to seq stay visible to it. */
+struct pin {
+	struct list link; /* in the collection's pins, oldest first; rows are reaped below it */
+	uint64_t seq;
+	uint64_t n_rows;
+	uint64_t mapped_rows;   /* of those, how many the vector file has */
+	uint64_t resident_rows; /* and how many the resident copy has */
+};
+
+struct reading {
+	struct job job;
+	struct request *request;
+	struct pin pin;
+	struct record_view view;
+	/* No record can match: the namespace is not known. */
+	bool nothing;
+	bool uses_sql;
+	/* For the counters: what the run found out. */
+	uint64_t comparisons;
+	uint64_t bad_extent; /* the vector file's first damaged one, or UINT64_MAX */
+};
+
+struct read_turns {
+	struct list sessions; /* struct session.reads_link: those with reads waiting */
+	uint32_t n_running, max_running;
+};
+
+struct session;
+
+void read_turns_init(struct read_turns *turns, uint32_t max_running);
+/* The request's turn comes later; its collection is open. [loop] */
+void reading_queue(struct request *request);
+/* Refuses what of the session waits: it has gone, or the daemon stops. [loop] */
+void reading_forget(struct session *session);
+
+/* The reader of this worker for the request's collection, opened when it is the first time. */
+int reading_reader(struct reading *reading, uint32_t worker, struct record_reader **ret);
+
+/* The runs, one a method; each fills in the request's answer. [worker] */
+void run_search(struct reading *reading, uint32_t worker);
+void run_get(struct reading *reading, uint32_t worker);
+void run_scan(struct reading *reading, uint32_t worker);
+void run_count(struct reading *reading, uint32_t worker);

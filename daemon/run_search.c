@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A search at work: exact scan over all rows that its pin sees, then the answer.
+ *
+ * Rows come from three places, in order: [0, resident) from slabs, [.., mapped) from the vector
+ * file, and the rest, while it is being restored, from the truth through SQL. A mapped extent that
+ * fails its check is read from the truth as well, and the loop is told. Visibility is the record
+ * table's alone, so the three agree.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/columns.h"
+#include "daemon/daemon.h"
+#include "daemon/reading.h"
+#include "index/exact.h"
+
+#define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
+
+struct search {
+	struct reading *reading;
+	struct collection *collection;
+	const struct search_params *params;
+	uint32_t worker;
+	struct exact_scan scan;
+	struct hit *hits; /* n_queries times k */
+	void *queries;
+	uint8_t *row; /* one prepared row, for those out of the truth */
+	struct record_reader *reader;
+	bool reading_sql;        /* its transaction is open */
+	enum wire_source source; /* the slowest that was used */
+};
+
+static int open_reader(struct search *search)
+{
+	int r;
+
+	if (search->reading_sql)
+		return 0;
+	r = reading_reader(search->reading, search->worker, &search->reader);
+	if (r == 0)
+		r = record_reader_begin(search->reader);
+	search->reading_sql = r == 0;
+	return r;
+}
+
+static void close_reader(struct search *search)
+{
+	if (search->reading_sql)
+		record_reader_end(search->reader);
+	search->reading_sql = false;
+}
+
+static void note_source(struct search *search, enum wire_source source)
+{
+	if (source > search->source)
+		search->source = source;
+}
+
+/* Rows [first, first + n), within one chunk of the table, that lie at `rows`. */
+static void scan_rows(struct search *search, uint64_t first, uint32_t n, const void *rows)
+{
+	uint64_t mask[MASK_WORDS];
+	struct exact_rows stretch = {.rows = rows, .first = first, .n = n, .mask = mask};
+
+	if (record_table_visible(&search->collection->table, &search->reading->view, first, n,
+	                         mask) > 0)
+		exact_scan_rows(&search->scan, &stretch);
+}
+
+/* Rows [first, end) out of the truth. */
+static int scan_truth(struct search *search, uint64_t first, uint64_t end)
+{
+	const struct record_table *table = &search->collection->table;
+	const struct record_spec *spec = &search->collection->entry.spec;
+	struct record_table_row from, to;
+	struct record_row row;
+	uint64_t at = first;
+	int r;
+
+	note_source(search, WIRE_source_truth);
+	record_table_get(table, first, &from);
+	record_table_get(table, end - 1, &to);
+	r = open_reader(search);
+	if (r == 0)
+		r = record_reader_vectors(search->reader, from.slot, to.slot);
+	while (r == 0 && (r = record_reader_next(search->reader, &row)) == 0) {
+		if (job_is_cancelled(&search->reading->job))
+			return -ECANCELED;
+		for (; at < end; at++) {
+			record_table_get(table, at, &from);
+			if (from.slot >= row.slot)
+				break;
+		}
+		if (at == end || from.slot != row.slot)
+			continue;
+		vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
+		               search->row);
+		scan_rows(search, at, 1, search->row);
+	}
+	return r == RECORD_STORE_END ? 0 : r;
+}
+
+/* Rows of one extent: [first, end), all resident or all mapped. */
+static int scan_extent(struct search *search, uint64_t first, uint64_t end)
+{
+	struct collection *collection = search->collection;
+	uint32_t extent_rows = vector_file_extent_rows(collection->vectors);
+	uint64_t extent = first / extent_rows;
+	const void *rows;
+	int r;
+
+	if (first < search->reading->pin.resident_rows) {
+		rows = resident_extent(&collection->resident, extent);
+	} else {
+		note_source(search, WIRE_source_mapped);
+		r = vector_file_extent(collection->vectors, extent, &rows);
+		if (r < 0) {
+			if (extent < search->reading->bad_extent)
+				search->reading->bad_extent = extent;
+			return scan_truth(search, first, end);
+		}
+	}
+	while (first < end) {
+		uint64_t chunk_end =
+		        (first / RECORD_TABLE_CHUNK_ROWS + 1) * RECORD_TABLE_CHUNK_ROWS;
+		uint32_t n = (uint32_t)((chunk_end < end ? chunk_end : end) - first);
+
+		scan_rows(search, first, n,
+		          (const uint8_t *)rows +
+		                  (first % extent_rows) * collection_stride(collection));
+		first += n;
+	}
+	return 0;
+}
+
+static int scan_all(struct search *search)
+{
+	const struct pin *pin = &search->reading->pin;
+	/* The resident copy outlives a vector file that was found damaged. */
+	uint64_t filed =
+	        pin->mapped_rows > pin->resident_rows ? pin->mapped_rows : pin->resident_rows;
+	uint64_t at = 0;
+	int r = 0;
+
+	while (r == 0 && at < filed) {
+		uint32_t extent_rows = vector_file_extent_rows(search->collection->vectors);
+		uint64_t end = (at / extent_rows + 1) * extent_rows;
+
+		if (at < pin->resident_rows && end > pin->resident_rows)
+			end = pin->resident_rows;
+		if (end > filed)
+			end = filed;
+		if (job_is_cancelled(&search->reading->job))
+			return -ECANCELED;
+		r = scan_extent(search, at, end);
+		at = end;
+	}
+	if (r == 0 && at < pin->n_rows)
+		r = scan_truth(search, at, pin->n_rows);
+	return r;
+}
+
+/* The answer ---------------------------------------------------------------------------------- */
+
+static int gather(struct search *search, struct search_result *result, struct columns *columns)
+{
+	struct wire_arena *arena = &search->reading->request->arena;
+	uint32_t n_queries = search->scan.n_queries;
+	uint32_t n = 0;
+	float *distances;
+
+	for (uint32_t q = 0; q < n_queries; q++)
+		n += (uint32_t)search->scan.best[q].n;
+	result->counts.v = wire_arena_alloc(arena, n_queries * sizeof(uint32_t));
+	result->ids.v = wire_arena_alloc(arena, (n + 1) * sizeof(struct wire_id));
+	distances = wire_arena_alloc(arena, (n + 1) * sizeof(float));
+	if (!result->counts.v || !result->ids.v || !distances ||
+	    columns_init(columns, arena, search->params->include, n,
+	                 search->collection->entry.spec.dim, LIMIT_FRAME_BYTES) < 0)
+		return -ENOMEM;
+	result->counts.n = n_queries;
+	for (uint32_t q = 0; q < n_queries; q++) {
+		const struct topk *best = &search->scan.best[q];
+
+		result->counts.v[q] = (uint32_t)best->n;
+		for (size_t i = 0; i < best->n; i++) {
+			struct record_table_row row;
+
+			record_table_get(&search->collection->table, best->hits[i].row_idx, &row);
+			distances[result->ids.n] = best->hits[i].distance;
+			result->ids.v[result->ids.n++] =
+			        (struct wire_id){row.id.text, row.id.n, row.id.number};
+		}
+	}
+	result->distances = (struct wire_bin){distances, n * sizeof(float)};
+	return 0;
+}
+
+/* Fetches what `include` asks for, hit by hit, out of the truth. */
+static int fetch(struct search *search, const struct search_result *result, struct columns *columns)
+{
+	unsigned want = columns_want(columns);
+	int r = 0;
+
+	job_phase(&search->reading->job, "fetch");
+	if (want)
+		r = open_reader(search);
+	for (uint32_t q = 0; want && r == 0 && q < search->scan.n_queries; q++) {
+		const struct topk *best = &search->scan.best[q];
+
+		for (size_t i = 0; r == 0 && i < best->n; i++) {
+			struct record_table_row at;
+			struct record_row row;
+
+			record_table_get(&search->collection->table, best->hits[i].row_idx, &at);
+			r = record_reader_by_slot(search->reader, at.slot, want, &row);
+			/* The pin keeps every row that it sees; one that is missing is damage. */
+			if (r == RECORD_STORE_MISSING)
+				r = -EBADMSG;
+			if (r == 0)
+				r = columns_add(columns, &row, result->ids.v[columns->n].n);
+		}
+	}
+	return r;
+}
+
+static void answer(struct search *search)
+{
+	struct reading *reading = search->reading;
+	struct request *request = reading->request;
+	struct search_result result = {
+	        .mode = WIRE_mode_exact,
+	        .coverage = 1.0,
+	        .comparisons = search->scan.comparisons,
+	        .cached = search->source == WIRE_source_resident,
+	        .served_from = search->source,
+	        .seq = reading->pin.seq,
+	};
+	struct columns columns;
+	int r = gather(search, &result, &columns);
+
+	if (r == 0)
+		r = fetch(search, &result, &columns);
+	close_reader(search);
+	if (r == COLUMNS_FULL) {
+		request_refuse(request, WIRE_ERROR_TOO_LARGE_ANSWER, "include",
+		               "the answer is larger than a frame of %u bytes: ask for a smaller "
+		               "k, fewer queries or less to include",
+		               (unsigned)LIMIT_FRAME_BYTES);
+		return;
+	}
+	if (r) {
+		request_refuse_errno(request, r, "searching");
+		return;
+	}
+	result.vectors = columns_vectors(&columns);
+	result.texts = columns_texts(&columns);
+	result.metas = columns_metas(&columns);
+	result.namespaces = columns_namespaces(&columns);
+	result.time_us = (clock_monotonic_ns(request->daemon->clock) - request->started_ns) / 1000;
+	request_result(request, &result);
+}
+
+/* Setting up ---------------------------------------------------------------------------------- */
+
+static bool check_queries(struct search *search)
+{
+	const struct record_spec *spec = &search->collection->entry.spec;
+	struct request *request = search->reading->request;
+	struct wire_error error;
+	size_t row;
+	int fault = vector_check(search->params->vectors.data, search->scan.n_queries, spec->dim,
+	                         (enum metric)spec->metric, &row);
+
+	if (fault == 0)
+		return true;
+	wire_error_set_row(&error, WIRE_ERROR_BAD_VALUE, "vectors", row, "query %zu %s", row,
+	                   vector_fault_text(fault));
+	request_refuse_with(request, &error);
+	return false;
+}
+
+static int search_init(struct search *search)
+{
+	const struct record_spec *spec = &search->collection->entry.spec;
+	size_t stride = collection_stride(search->collection);
+	uint32_t n_queries = (uint32_t)(search->params->vectors.n / (4 * (size_t)spec->dim));
+	uint32_t k = search->params->k;
+
+	search->scan = (struct exact_scan){
+	        .kernels = search->reading->request->daemon->kernels,
+	        .metric = (enum metric)spec->metric,
+	        .dim = spec->dim,
+	        .n_queries = n_queries,
+	};
+	if (k > search->reading->pin.n_rows)
+		k = (uint32_t)search->reading->pin.n_rows;
+	search->queries = aligned_alloc(64, (n_queries + 1) * stride);
+	search->hits = calloc((size_t)n_queries * k + 1, sizeof(*search->hits));
+	search->scan.best = calloc(n_queries, sizeof(*search->scan.best));
+	if (!search->queries || !search->hits || !search->scan.best)
+		return -ENOMEM;
+	search->row = (uint8_t *)search->queries + n_queries * stride;
+	for (uint32_t q = 0; q < n_queries; q++)
+		topk_init(&search->scan.best[q], search->hits + (size_t)q * k, k);
+	return 0;
+}
+
+static void search_release(struct search *search)
+{
+	close_reader(search);
+	free(search->queries);
+	free(search->hits);
+	free(search->scan.best);
+}
+
+void run_search(struct reading *reading, uint32_t worker)
+{
+	struct request *request = reading->request;
+	struct search search = {
+	        .reading = reading,
+	        .collection = request->collection,
+	        .params = request_params(request, search),
+	        .worker = worker,
+	};
+	const struct record_spec *spec = &search.collection->entry.spec;
+	int r = search_init(&search);
+
+	if (r == 0 && check_queries(&search)) {
+		vector_prepare(search.params->vectors.data, search.scan.n_queries, spec->dim,
+		               (enum metric)spec->metric, search.queries);
+		search.scan.queries = search.queries;
+		if (!reading->nothing && reading->pin.n_rows > 0)
+			r = scan_all(&search);
+		for (uint32_t q = 0; r == 0 && q < search.scan.n_queries; q++)
+			topk_sort(&search.scan.best[q]);
+		reading->comparisons = search.scan.comparisons;
+		if (r == 0)
+			answer(&search);
+	}
+	if (r)
+		request_refuse_errno(request, r, "searching");
+	search_release(&search);
+}

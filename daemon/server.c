@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/session.h"
+#include "protocol/limits.h"
+
+/* Connections that the kernel holds until they are accepted. */
+#define SERVER_BACKLOG 128
+
+struct server {
+	struct daemon *daemon;
+	uv_poll_t poll;
+	int fd;
+	bool own; /* made here: unlinked at the end */
+	bool full_said;
+};
+
+/* Accepting ----------------------------------------------------------------------------------- */
+
+/* 0 when the peer may come in; says who may not. */
+static int check_peer(int fd)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+		return -errno;
+	if (peer.uid == geteuid())
+		return 0;
+	log_warning("refused a connection of uid %u (process %d)", (unsigned)peer.uid,
+	            (int)peer.pid);
+	return -EPERM;
+}
+
+static void accept_one(struct server *server, int fd)
+{
+	struct daemon *daemon = server->daemon;
+	int r;
+
+	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {
+		if (!server->full_said)
+			log_warning("refused a connection: there are %u, which is the limit",
+			            (unsigned)LIMIT_CONNECTIONS);
+		server->full_said = true;
+		close(fd);
+		return;
+	}
+	server->full_said = false;
+	if (check_peer(fd) < 0) {
+		close(fd);
+		return;
+	}
+	r = session_new(daemon, fd);
+	if (r < 0)
+		log_error("cannot serve a connection: %s", strerror(-r));
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct server *server = poll->data;
+
+	(void)status;
+	(void)events;
+	for (;;) {
+		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0)
+			accept_one(server, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			return; /* none left, or no descriptors: the next event tries again */
+	}
+}
+
+/* The socket ---------------------------------------------------------------------------------- */
+
+/* Makes sure that the socket's directory is ours and closed to others. */
+static int prepare_dir(struct store_io *io, const char *socket_path)
+{
+	char dir[ENDPOINT_PATH_SIZE];
+	char *slash;
+	struct stat status;
+	int r;
+
+	strcpy(dir, socket_path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir) {
+		log_error("the socket %s is not in a directory of its own", socket_path);
+		return -EINVAL;
+	}
+	*slash = '\0';
+	r = store_make_dirs(io, dir);
+	if (r == 0 && lstat(dir, &status) < 0)
+		r = -errno;
+	if (r < 0) {
+		log_error("cannot make the socket's directory %s: %s", dir, strerror(-r));
+		return r;
+	}
+	if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077)) {
+		log_error("the socket's directory %s must be a directory of this user with mode "
+		          "0700",
+		          dir);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* Whether somebody answers there. */
+static bool is_served(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool served;
+
+	if (fd < 0)
+		return false;
+	served = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+	close(fd);
+	return served;
+}
+
+static int bind_own(const char *path, int *ret_fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat status;
+	int fd, r = 0;
+
+	strcpy(address.sun_path, path);
+	if (is_served(&address)) {
+		log_error("another daemon listens on %s", path);
+		return -EADDRINUSE;
+	}
+	/* What a dead daemon left goes; what is no socket stays, and bind says so. */
+	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		r = -errno;
+	else if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	         chmod(path, 0600) < 0 || listen(fd, SERVER_BACKLOG) < 0)
+		r = -errno;
+	if (r < 0) {
+		log_error("cannot listen on %s: %s", path, strerror(-r));
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int server_new(struct daemon *daemon, int fd, struct server **ret)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int r = server ? 0 : -ENOMEM;
+
+	if (r == 0 && fd < 0) {
+		server->own = true;
+		r = prepare_dir(daemon->io, daemon->config.socket);
+		if (r == 0)
+			r = bind_own(daemon->config.socket, &fd);
+	}
+	/* Checks that it can be polled, and makes it non-blocking. */
+	if (r == 0) {
+		server->fd = fd;
+		server->daemon = daemon;
+		r = uv_poll_init(daemon->loop, &server->poll, fd);
+	}
+	if (r < 0) {
+		if (fd >= 0)
+			close(fd);
+		free(server);
+		return r;
+	}
+	server->poll.data = server;
+	uv_poll_start(&server->poll, UV_READABLE, on_readable);
+	*ret = server;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void server_close(struct server *server)
+{
+	if (!server)
+		return;
+	uv_poll_stop(&server->poll);
+	if (server->own)
+		unlink(server->daemon->config.socket);
+	close(server->fd);
+	uv_close((uv_handle_t *)&server->poll, on_closed);
+}

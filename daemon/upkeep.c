@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/upkeep.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/log.h"
+#include "index/vector.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* A care: when there is reason for it, and what it does. */
+struct care_kind {
+	const char *name;
+	bool takes_turn; /* with the groups of writes */
+	bool (*wanted)(struct collection *collection, bool paused);
+	void (*prepare)(struct collection *collection, struct care_state *care); /* [loop] */
+	int (*work)(struct collection *collection, struct care_state *care, uint32_t worker);
+	void (*ended)(struct collection *collection, struct care_state *care); /* [loop] */
+};
+
+/* restore ------------------------------------------------------------------------------------- */
+
+static bool restore_wanted(struct collection *collection, bool paused)
+{
+	(void)paused;
+	return collection->vectors && collection->mapped_rows < collection->n_rows &&
+	       !collection->upkeep.holds_reads;
+}
+
+static void restore_prepare(struct collection *collection, struct care_state *care)
+{
+	uint64_t batch = UPKEEP_RESTORE_BYTES / collection_stride(collection);
+
+	collection->upkeep.lost_row = UINT64_MAX;
+	care->from = collection->mapped_rows;
+	care->to = collection->n_rows;
+	if (care->to - care->from > batch)
+		care->to = care->from + batch;
+}
+
+/* Fills rows from the truth; a slot that was reaped leaves zeros, which nobody sees. */
+static int read_rows(struct collection *collection, struct record_reader *reader, uint64_t n,
+                     const uint64_t *slots, uint8_t *rows)
+{
+	const struct record_spec *spec = &collection->entry.spec;
+	uint32_t stride = collection_stride(collection);
+	struct record_row row;
+	uint64_t at = 0;
+	int r = record_reader_begin(reader);
+
+	if (r == 0)
+		r = record_reader_vectors(reader, slots[0], slots[n - 1]);
+	while (r == 0 && (r = record_reader_next(reader, &row)) == 0) {
+		while (at < n && slots[at] < row.slot)
+			at++;
+		if (at < n && slots[at] == row.slot)
+			vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
+			               rows + at * stride);
+	}
+	record_reader_end(reader);
+	return r == RECORD_STORE_END ? 0 : r;
+}
+
+static int restore_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	uint64_t n = care->to - care->from;
+	size_t size = (size_t)n * collection_stride(collection);
+	struct record_reader **reader = &collection->readers[worker];
+	uint64_t *slots = malloc(n * sizeof(*slots));
+	uint8_t *rows = aligned_alloc(64, size);
+	int r = slots && rows ? 0 : -ENOMEM;
+
+	if (r == 0 && vector_file_n_rows(collection->vectors) != care->from)
+		r = vector_file_reset(collection->vectors, care->from);
+	if (r == 0 && !*reader)
+		r = record_reader_new(collection->store, reader);
+	for (uint64_t i = 0; r == 0 && i < n; i++) {
+		struct record_table_row row;
+
+		record_table_get(&collection->table, care->from + i, &row);
+		slots[i] = row.slot;
+	}
+	if (r == 0) {
+		memset(rows, 0, size);
+		r = read_rows(collection, *reader, n, slots, rows);
+	}
+	if (r == 0)
+		r = vector_file_append(collection->vectors, n, slots, rows);
+	free(rows);
+	free(slots);
+	return r;
+}
+
+static void restore_ended(struct collection *collection, struct care_state *care)
+{
+	if (care->result == 0) {
+		collection->mapped_rows = care->to;
+		if (care->to == collection->n_rows)
+			log_info("collection '%s': the vector file has all %llu rows again",
+			         collection->entry.name, (unsigned long long)care->to);
+		events_job(collection, "restore", care->to, collection->n_rows);
+	}
+}
+
+/* load ---------------------------------------------------------------------------------------- */
+
+static bool load_wanted(struct collection *collection, bool paused)
+{
+	uint64_t have = collection->resident.n_rows;
+	uint64_t missing;
+
+	(void)paused;
+	if (!collection->vectors || collection->upkeep.searched == 0 ||
+	    collection->mapped_rows <= have)
+		return false;
+	missing = collection->mapped_rows - have;
+	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES)
+		return false;
+	return resident_reserve(&collection->resident, collection->mapped_rows,
+	                        vector_file_extent_rows(collection->vectors)) > have;
+}
+
+static void load_prepare(struct collection *collection, struct care_state *care)
+{
+	care->from = collection->resident.n_rows;
+	care->to = resident_reserve(&collection->resident, collection->mapped_rows,
+	                            vector_file_extent_rows(collection->vectors));
+	care->bad_extent = UINT64_MAX;
+}
+
+static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	(void)worker;
+	return resident_copy(&collection->resident, collection->vectors,
+	                     collection_stride(collection), care->from, care->to,
+	                     &care->bad_extent);
+}
+
+static void load_ended(struct collection *collection, struct care_state *care)
+{
+	if (care->result == 0)
+		collection->resident.n_rows = care->to;
+	else if (care->bad_extent != UINT64_MAX)
+		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
+		                                                           collection->vectors));
+}
+
+/* sync ---------------------------------------------------------------------------------------- */
+
+static bool sync_wanted(struct collection *collection, bool paused)
+{
+	uint64_t unsynced;
+
+	if (!collection->vectors || collection->mapped_rows < collection->n_rows ||
+	    collection->writes.busy)
+		return false;
+	unsynced = vector_file_n_rows(collection->vectors) -
+	           vector_file_synced_rows(collection->vectors);
+	return unsynced > 0 &&
+	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES);
+}
+
+static int sync_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	(void)care;
+	(void)worker;
+	return vector_file_sync(collection->vectors);
+}
+
+/* reap ---------------------------------------------------------------------------------------- */
+
+static bool reap_wanted(struct collection *collection, bool paused)
+{
+	uint64_t n = collection->upkeep.n_retired;
+
+	return collection->writer && n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG);
+}
+
+static void reap_prepare(struct collection *collection, struct care_state *care)
+{
+	care->seq = collection_reap_seq(collection);
+	care->n = 0;
+}
+
+static int reap_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	(void)worker;
+	return record_writer_reap(collection->writer, care->seq, UPKEEP_REAP_ROWS, UPKEEP_LOG_ROWS,
+	                          &care->n);
+}
+
+static void reap_ended(struct collection *collection, struct care_state *care)
+{
+	struct upkeep *upkeep = &collection->upkeep;
+
+	upkeep->n_retired -= care->n < upkeep->n_retired ? care->n : upkeep->n_retired;
+	/* Nothing could go: a reading still sees what is left. */
+	if (care->n == 0)
+		care->retry_ns =
+		        clock_monotonic_ns(collection->daemon->clock) + UPKEEP_RETRY_MS * NS_PER_MS;
+}
+
+/* checkpoint, restart ------------------------------------------------------------------------- */
+
+static bool checkpoint_wanted(struct collection *collection, bool paused)
+{
+	uint64_t wal = record_store_wal_bytes(collection->store);
+
+	(void)paused;
+	return wal >= UPKEEP_WAL_PASSIVE_BYTES && !collection->upkeep.holds_reads &&
+	       (wal < collection->upkeep.checkpointed_at ||
+	        wal - collection->upkeep.checkpointed_at >= UPKEEP_WAL_PASSIVE_BYTES);
+}
+
+static int checkpoint_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	int r = record_store_checkpoint(collection->store, false);
+
+	(void)care;
+	(void)worker;
+	/* Somebody reads: what could move did, the rest goes the next time. */
+	return r == RECORD_STORE_BUSY ? 0 : r;
+}
+
+static void restart_try(struct collection *collection);
+
+static void checkpoint_ended(struct collection *collection, struct care_state *care)
+{
+	(void)care;
+	collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+}
+
+static bool restart_wanted(struct collection *collection, bool paused)
+{
+	uint64_t wal = record_store_wal_bytes(collection->store);
+
+	(void)paused;
+	/* After a restart the size stays what it was until a commit begins the WAL anew. */
+	return wal >= UPKEEP_WAL_RESTART_BYTES && wal != collection->upkeep.checkpointed_at;
+}
+
+static int restart_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	(void)care;
+	(void)worker;
+	return record_store_checkpoint(collection->store, true);
+}
+
+static void let_reads_go(struct collection *collection)
+{
+	struct list held, *link;
+
+	collection->upkeep.holds_reads = false;
+	list_init(&held);
+	list_splice(&held, &collection->held_reads);
+	while ((link = list_pop(&held)))
+		reading_queue(LIST_ELEMENT(link, struct request, wait_link));
+}
+
+static void restart_ended(struct collection *collection, struct care_state *care)
+{
+	if (care->result == 0)
+		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+	let_reads_go(collection);
+}
+
+/* The machinery ------------------------------------------------------------------------------- */
+
+static const struct care_kind kinds[CARE_N] = {
+        [CARE_RESTORE] = {"restore", true, restore_wanted, restore_prepare, restore_work,
+                          restore_ended},
+        [CARE_LOAD] = {"load", false, load_wanted, load_prepare, load_work, load_ended},
+        [CARE_SYNC] = {"sync", true, sync_wanted, NULL, sync_work, NULL},
+        [CARE_REAP] = {"reap", true, reap_wanted, reap_prepare, reap_work, reap_ended},
+        [CARE_CHECKPOINT] = {"checkpoint", false, checkpoint_wanted, NULL, checkpoint_work,
+                             checkpoint_ended},
+        [CARE_RESTART] = {"restart", true, restart_wanted, NULL, restart_work, restart_ended},
+};
+
+static const struct care_kind *kind_of(const struct care_state *care)
+{
+	return &kinds[care - care->collection->upkeep.care];
+}
+
+static void care_work(struct job *job, uint32_t worker)
+{
+	struct care_state *care = LIST_ELEMENT(job, struct care_state, job);
+
+	care->result = kind_of(care)->work(care->collection, care, worker);
+}
+
+/* Sets when it may be tried again; a row of failures is logged at its begin only. */
+static void care_note_result(struct care_state *care)
+{
+	struct collection *collection = care->collection;
+
+	if (care->result == 0) {
+		care->retry_pause_ms = 0;
+		care->retry_ns = 0;
+		return;
+	}
+	if (care->retry_pause_ms == 0)
+		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
+		          kind_of(care)->name,
+		          care->result < 0 ? strerror(-care->result) : "the database is in use");
+	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
+	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
+		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
+	care->retry_ns =
+	        clock_monotonic_ns(collection->daemon->clock) + care->retry_pause_ms * NS_PER_MS;
+}
+
+static void care_done(struct job *job)
+{
+	struct care_state *care = LIST_ELEMENT(job, struct care_state, job);
+	struct collection *collection = care->collection;
+	const struct care_kind *kind = kind_of(care);
+
+	care->active = care->started = false;
+	care_note_result(care);
+	if (kind->ended)
+		kind->ended(collection, care);
+	restart_try(collection);
+	if (kind->takes_turn) {
+		/* A group that waits goes first, so that care never starves writing. */
+		write_queue_done(&collection->writes);
+		collection_kick(collection);
+	}
+	upkeep_look(collection);
+	collection_unref(collection);
+}
+
+static void care_submit(struct care_state *care)
+{
+	struct collection *collection = care->collection;
+	const struct care_kind *kind = kind_of(care);
+
+	if (kind->prepare)
+		kind->prepare(collection, care);
+	care->started = true;
+	care->job.what = kind->name;
+	/* What makes writes wait does not run at low priority. */
+	lanes_submit(collection->daemon->lanes, kind->takes_turn ? LANE_WRITE : LANE_BACKGROUND,
+	             &care->job);
+}
+
+/* The restart holds the queue; it needs that nobody reads and no other checkpoint runs. */
+static void restart_try(struct collection *collection)
+{
+	struct care_state *care = &collection->upkeep.care[CARE_RESTART];
+
+	if (care->active && !care->started && list_empty(&care->task.link) &&
+	    collection->n_sql_reads == 0 && !collection->upkeep.care[CARE_CHECKPOINT].active)
+		care_submit(care);
+}
+
+static void care_turn(struct write_task *task)
+{
+	struct care_state *care = LIST_ELEMENT(task, struct care_state, task);
+
+	if (care == &care->collection->upkeep.care[CARE_RESTART]) {
+		care->collection->upkeep.holds_reads = true;
+		restart_try(care->collection);
+	} else {
+		care_submit(care);
+	}
+}
+
+void upkeep_init(struct upkeep *upkeep, struct collection *collection)
+{
+	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
+	for (int i = 0; i < CARE_N; i++) {
+		struct care_state *care = &upkeep->care[i];
+
+		care->collection = collection;
+		care->job.work = care_work;
+		care->job.done = care_done;
+		care->task.start = care_turn;
+		list_init(&care->task.link);
+	}
+}
+
+void upkeep_look(struct collection *collection)
+{
+	struct upkeep *upkeep = &collection->upkeep;
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+	bool paused = now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
+	bool queued = false;
+
+	if (collection->state != COLLECTION_OPEN || upkeep->stopped || collection->dropped)
+		return;
+	for (int i = 0; i < CARE_N; i++) {
+		struct care_state *care = &upkeep->care[i];
+
+		if (care->active || now_ns < care->retry_ns || !kinds[i].wanted(collection, paused))
+			continue;
+		care->active = true;
+		collection_ref(collection);
+		if (kinds[i].takes_turn) {
+			write_queue_push_task(&collection->writes, &care->task);
+			queued = true;
+		} else {
+			care_submit(care);
+		}
+	}
+	if (queued)
+		collection_kick(collection);
+}
+
+void upkeep_lost_vectors(struct collection *collection, uint64_t row)
+{
+	struct upkeep *upkeep = &collection->upkeep;
+
+	if (row >= collection->n_rows)
+		return;
+	if (row < upkeep->lost_row) {
+		log_error("collection '%s': the vector file cannot be used from row %llu on; it "
+		          "is written again from the database",
+		          collection->entry.name, (unsigned long long)row);
+		upkeep->lost_row = row;
+	}
+	if (row < collection->mapped_rows)
+		collection->mapped_rows = row;
+}
+
+void upkeep_read_ended(struct collection *collection)
+{
+	restart_try(collection);
+}
+
+void upkeep_stop(struct collection *collection)
+{
+	struct upkeep *upkeep = &collection->upkeep;
+
+	upkeep->stopped = true;
+	collection->writes.stopped = true;
+	for (int i = 0; i < CARE_N; i++) {
+		struct care_state *care = &upkeep->care[i];
+
+		/* It waits for its turn, or for reads that will be refused: it never ran. */
+		if (care->active && !care->started) {
+			list_remove(&care->task.link);
+			care->active = false;
+			collection_unref(collection);
+		}
+	}
+	if (upkeep->holds_reads)
+		let_reads_go(collection);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What keeps an open collection in shape, off the request path: one job at a time for each care,
+ * begun from the tick or after a group when there is reason to.
+ *
+ *   restore     rows that the vector file lacks are written again from the truth
+ *   load        the resident copy takes in rows of the vector file
+ *   sync        the vector file becomes durable once writing has paused
+ *   reap        rows that nobody can see any more leave the truth
+ *   checkpoint  the WAL moves into the database, beside the writes
+ *   restart     past a bound writes and new reads wait for that, so that the WAL begins anew
+ *
+ * restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
+ *
+ * Failures are logged once and tried again later, with growing pauses.
+ *
+ * Threads: all [loop]; each care's work() on a worker with what it was given.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/lanes.h"
+#include "daemon/write_queue.h"
+#include "daemon/reading.h"
+
+struct collection;
+
+enum care {
+	CARE_RESTORE,
+	CARE_LOAD,
+	CARE_SYNC,
+	CARE_REAP,
+	CARE_CHECKPOINT,
+	CARE_RESTART,
+	CARE_N
+};
+
+/* Bounds. */
+#define UPKEEP_WAL_PASSIVE_BYTES (16u << 20)    /* checkpoint beside the writes from here on */
+#define UPKEEP_WAL_RESTART_BYTES (64u << 20)    /* stop writes and new reads, begin the WAL anew */
+#define UPKEEP_REAP_ROWS 512                    /* a transaction of the reaper */
+#define UPKEEP_REAP_BACKLOG 4096                /* retired rows that do not wait for a pause */
+#define UPKEEP_LOG_ROWS 65536                   /* retirements that the log keeps */
+#define UPKEEP_PAUSE_MS 500                     /* nothing was written for so long: a pause */
+#define UPKEEP_SYNC_BYTES (UINT64_C(512) << 20) /* unsynced vectors that do not wait for one */
+#define UPKEEP_RESTORE_BYTES (8u << 20)         /* rows that one job restores */
+#define UPKEEP_LOAD_BYTES (256u << 10)          /* less is not worth a job, unless it is all */
+#define UPKEEP_RETRY_MS 500                     /* first pause after a failure; doubles up to */
+#define UPKEEP_RETRY_MAX_MS 60000
+
+struct care_state {
+	struct job job;
+	struct write_task task;
+	struct collection *collection;
+	bool active;  /* queued or at work; holds a reference then */
+	bool started; /* its job was submitted */
+	int result;
+	uint64_t from, to;       /* restore, load: rows */
+	uint32_t n;              /* reap: rows that went */
+	uint64_t seq;            /* reap: up to which */
+	uint64_t bad_extent;     /* load: the one that is damaged */
+	uint64_t retry_ns;       /* not before */
+	uint64_t retry_pause_ms; /* the last pause after a failure, 0 after success */
+};
+
+struct upkeep {
+	struct care_state care[CARE_N];
+	uint64_t written_ns;      /* when the last group ended */
+	uint64_t searched;        /* searches since open: the resident copy waits for the first */
+	uint64_t n_retired;       /* rows for the reaper */
+	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
+	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
+	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
+	bool stopped;
+};
+
+void upkeep_init(struct upkeep *upkeep, struct collection *collection);
+/* Begins what there is reason for. */
+void upkeep_look(struct collection *collection);
+/* Rows from `row` on cannot be read from the vector file: restore them. */
+void upkeep_lost_vectors(struct collection *collection, uint64_t row);
+/* Nothing is under way any more. */
+bool upkeep_is_idle(const struct upkeep *upkeep);
+/* A reading that uses SQL ended: a restart checkpoint may have waited for it. */
+void upkeep_read_ended(struct collection *collection);
+/* Nothing new is begun from now on. */
+void upkeep_stop(struct collection *collection);
