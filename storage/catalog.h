@@ -39,17 +39,22 @@ struct catalog_entry {
 
 struct catalog;
 
-/* Opens dir/catalog.db, making it when missing. */
+/* Opens dir/catalog.db, making it when missing; runs the migrations its version lacks. */
 int catalog_open(struct store_io *io, const char *dir, struct catalog **ret);
 struct catalog *catalog_close(struct catalog *catalog);
 
+/* Calls each(ctx, entry) for every entry, oldest first, until a result that is not 0, which is
+ * returned. each() must not call the catalog. */
 int catalog_each(struct catalog *catalog, int (*each)(void *ctx, const struct catalog_entry *entry),
                  void *ctx);
-/* Adds the entry in state CATALOG_CREATING. */
+/* Adds the entry in state CATALOG_CREATING, whatever its own. CATALOG_EXISTS. */
 int catalog_add(struct catalog *catalog, const struct catalog_entry *entry);
-/* Moves it on; CATALOG_DROPPED frees the name. */
+/* Moves it on, never back; CATALOG_DROPPED frees the name. CATALOG_MISSING when it is not there or
+ * is that far already. */
 int catalog_set_state(struct catalog *catalog, const struct uuid *uuid, enum catalog_state state);
+/* Of one that is not dropped: CATALOG_MISSING, CATALOG_EXISTS. */
 int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char *name);
-/* Forgets it, after its directories are gone. */
+/* Forgets it, after its directories are gone. CATALOG_MISSING. */
 int catalog_remove(struct catalog *catalog, const struct uuid *uuid);
+/* What went wrong last on the calling thread, for the log. Valid until the next call on it. */
 const char *catalog_last_error(void);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/sqlite_vfs.h"
+#include "tests/lib/record_fixture.h"
+
+static struct record_fixture fixture;
+
+static int setup(void **state)
+{
+	(void)state;
+	record_fixture_init(&fixture);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	record_fixture_release(&fixture);
+	return 0;
+}
+
+static int open_again(const char *dir)
+{
+	struct record_store *store = NULL;
+	int r = record_store_open(fixture.io, dir, &fixture.spec.uuid, 1 << 20, &store);
+
+	record_store_free(store);
+	return r;
+}
+
+/* Opening ------------------------------------------------------------------------------------- */
+
+static void a_store_explains_itself(void **state)
+{
+	(void)state;
+	const struct record_spec *spec = record_store_spec(fixture.store);
+
+	assert_true(uuid_equal(&spec->uuid, &fixture.spec.uuid));
+	assert_int_equal(spec->dim, FIXTURE_DIM);
+	assert_string_equal(spec->space, "model@1");
+	assert_int_equal(fixture_state(&fixture).next_slot, 1);
+	assert_int_equal(fixture_state(&fixture).seq, 0);
+	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"),
+	                 RECORD_STORE_SCHEMA_VERSION);
+}
+
+static void everything_is_there_after_reopening(void **state)
+{
+	(void)state;
+	struct record_store_state before, after;
+
+	fixture_put(&fixture, "a", 1, "one");
+	fixture_put(&fixture, "b", 2, "two");
+	fixture_put(&fixture, "a", 3, "three");
+	fixture_delete(&fixture, "b");
+	before = fixture_state(&fixture);
+	record_fixture_reopen(&fixture);
+	after = fixture_state(&fixture);
+	assert_memory_equal(&before, &after, sizeof(before));
+	fixture_assert_live(&fixture, "a", FIXTURE_EVERY, 3, "three");
+	fixture_assert_live(&fixture, "b", FIXTURE_EVERY, 0, NULL);
+	assert_int_equal(fixture_put(&fixture, "c", 1, NULL).slot, 4);
+}
+
+static void no_store_is_told_from_a_broken_one(void **state)
+{
+	(void)state;
+	char path[SCRATCH_PATH_SIZE];
+
+	assert_int_equal(open_again("/nonexistent"), RECORD_STORE_MISSING);
+	scratch_dir_path(&fixture.scratch, "other", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(open_again(path), RECORD_STORE_MISSING);
+}
+
+static void a_newer_schema_is_refused_and_left_alone(void **state)
+{
+	(void)state;
+	fixture_exec(&fixture, "PRAGMA user_version = 2");
+	assert_int_equal(open_again(fixture.scratch.path), RECORD_STORE_NEWER);
+	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 2);
+}
+
+static void a_foreign_application_is_refused(void **state)
+{
+	(void)state;
+	fixture_exec(&fixture, "PRAGMA application_id = 7");
+	assert_int_equal(open_again(fixture.scratch.path), RECORD_STORE_FOREIGN);
+}
+
+static void another_collections_store_is_refused(void **state)
+{
+	(void)state;
+	fixture.spec.uuid.bytes[3] ^= 1;
+	assert_int_equal(open_again(fixture.scratch.path), RECORD_STORE_FOREIGN);
+	fixture.spec.uuid.bytes[3] ^= 1;
+	assert_int_equal(open_again(fixture.scratch.path), 0);
+}
+
+static void what_is_not_a_database_is_refused(void **state)
+{
+	(void)state;
+	static unsigned char junk[8192] = "not a database";
+	char dir[SCRATCH_PATH_SIZE];
+	char path[SCRATCH_PATH_SIZE + 16];
+
+	scratch_dir_path(&fixture.scratch, "junk", dir);
+	snprintf(path, sizeof(path), "%s/records.db", dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	scratch_file_save(path, junk, sizeof(junk));
+	assert_int_equal(open_again(dir), RECORD_STORE_FOREIGN);
+	scratch_file_save(path, junk, 0);
+	assert_int_equal(open_again(dir), RECORD_STORE_FOREIGN);
+}
+
+/* Damage -------------------------------------------------------------------------------------- */
+
+static void a_store_without_its_single_rows_is_bad(void **state)
+{
+	(void)state;
+	struct record_writer *writer;
+	struct record_store_state row;
+
+	fixture_exec(&fixture, "DELETE FROM state");
+	assert_int_equal(record_writer_new(fixture.store, &writer), -EBADMSG);
+	assert_int_equal(record_reader_state(fixture.reader, &row), -EBADMSG);
+	fixture_exec(&fixture, "DELETE FROM collection");
+	assert_int_equal(open_again(fixture.scratch.path), -EBADMSG);
+}
+
+/* A copy of the store with one page at a time overwritten: an error or an answer, no crash. */
+static void a_damaged_page_never_crashes(void **state)
+{
+	(void)state;
+	char from[SCRATCH_PATH_SIZE], dir[SCRATCH_PATH_SIZE], to[SCRATCH_PATH_SIZE + 16];
+	unsigned n_bad = 0;
+	size_t n;
+
+	for (int i = 0; i < 40; i++)
+		fixture_put(&fixture, i % 2 ? "a" : "b", (float)i + 1, "text");
+	record_fixture_reopen(&fixture);
+	unsigned char *good =
+	        scratch_file_load(scratch_dir_path(&fixture.scratch, "records.db", from), &n);
+	scratch_dir_path(&fixture.scratch, "copy", dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(to, sizeof(to), "%s/records.db", dir);
+	for (size_t page = 0; page < n / 4096; page++) {
+		unsigned char *bad = malloc(n);
+		struct record_store *store = NULL;
+		struct record_reader *reader = NULL;
+		struct record_row row;
+		int r;
+
+		assert_non_null(bad);
+		for (size_t i = 0; i < n; i++)
+			bad[i] = i / 4096 == page && i % 4096 >= 100 ? (unsigned char)(i * 7)
+			                                             : good[i];
+		scratch_file_save(to, bad, n);
+		free(bad);
+		r = record_store_open(fixture.io, dir, &fixture.spec.uuid, 1 << 20, &store);
+		if (r == 0)
+			r = record_reader_new(store, &reader);
+		if (r == 0)
+			r = record_reader_scan(reader, 0, -1, FIXTURE_EVERY,
+			                       RECORD_WANT_VECTOR | RECORD_WANT_TEXT);
+		while (r == 0)
+			r = record_reader_next(reader, &row);
+		assert_true(r == RECORD_STORE_END || r == -EBADMSG);
+		n_bad += r == -EBADMSG;
+		record_reader_free(reader);
+		record_store_free(store);
+	}
+	free(good);
+	assert_true(n_bad >= 4);
+}
+
+/* Killed -------------------------------------------------------------------------------------- */
+
+static void copy_file(const char *dir, const char *name)
+{
+	char from[SCRATCH_PATH_SIZE], to[SCRATCH_PATH_SIZE + 32];
+	size_t n;
+	unsigned char *bytes =
+	        scratch_file_load(scratch_dir_path(&fixture.scratch, name, from), &n);
+
+	snprintf(to, sizeof(to), "%s/%s", dir, name);
+	scratch_file_save(to, bytes, n);
+	free(bytes);
+}
+
+static void what_a_killed_process_leaves_holds_every_commit(void **state)
+{
+	(void)state;
+	char dir[SCRATCH_PATH_SIZE];
+	struct record record = fixture_record("c", 3, NULL);
+	struct record_change change;
+	struct record_store *store;
+	struct record_reader *reader;
+	struct record_store_state found;
+	uint64_t seq;
+
+	fixture_put(&fixture, "a", 1, "one");
+	fixture_put(&fixture, "b", 2, "two");
+	assert_int_equal(record_writer_begin(fixture.writer), 0);
+	assert_int_equal(record_writer_begin_request(fixture.writer, &seq), 0);
+	assert_int_equal(record_writer_upsert(fixture.writer, &record, 0, &change), 0);
+
+	scratch_dir_path(&fixture.scratch, "copy", dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	copy_file(dir, "records.db");
+	copy_file(dir, "records.db-wal");
+	record_writer_rollback(fixture.writer);
+
+	assert_int_equal(record_store_open(fixture.io, dir, &fixture.spec.uuid, 1 << 20, &store),
+	                 0);
+	assert_true(record_store_wal_bytes(store) > 0);
+	assert_int_equal(record_reader_new(store, &reader), 0);
+	assert_int_equal(record_reader_state(reader, &found), 0);
+	assert_int_equal(found.seq, 2);
+	assert_int_equal(found.n_live, 2);
+	assert_int_equal(found.next_slot, 3);
+	record_reader_free(reader);
+	record_store_free(store);
+}
+
+/* Checkpoints --------------------------------------------------------------------------------- */
+
+static void a_restart_checkpoint_begins_the_wal_anew(void **state)
+{
+	(void)state;
+	uint64_t one;
+
+	fixture_put(&fixture, "a", 1, NULL);
+	one = record_store_wal_bytes(fixture.store);
+	assert_true(one > 0);
+	for (int i = 0; i < 5; i++)
+		fixture_put(&fixture, "a", (float)i, NULL);
+	assert_true(record_store_wal_bytes(fixture.store) > 3 * one);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+	assert_int_equal(record_store_wal_bytes(fixture.store), 0);
+	fixture_put(&fixture, "a", 9, NULL);
+	assert_true(record_store_wal_bytes(fixture.store) < 2 * one + 8192);
+}
+
+static void a_passive_checkpoint_lets_the_next_commit_begin_the_wal_anew(void **state)
+{
+	(void)state;
+	for (int i = 1; i <= 20; i++)
+		fixture_put(&fixture, "a", (float)i, NULL);
+	uint64_t before = record_store_wal_bytes(fixture.store);
+
+	assert_int_equal(record_store_checkpoint(fixture.store, false), 0);
+	fixture_put(&fixture, "a", 99, NULL);
+	assert_true(record_store_wal_bytes(fixture.store) < before / 2);
+}
+
+static void an_open_reader_or_writer_makes_a_restart_busy(void **state)
+{
+	(void)state;
+	fixture_put(&fixture, "a", 1, NULL);
+	assert_int_equal(record_reader_begin(fixture.reader), 0);
+	fixture_state(&fixture);
+	fixture_put(&fixture, "a", 2, NULL);
+	uint64_t bytes = record_store_wal_bytes(fixture.store);
+
+	assert_int_equal(record_store_checkpoint(fixture.store, false), 0);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), RECORD_STORE_BUSY);
+	assert_int_equal(record_store_wal_bytes(fixture.store), bytes);
+	record_reader_end(fixture.reader);
+
+	assert_int_equal(record_writer_begin(fixture.writer), 0);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), RECORD_STORE_BUSY);
+	record_writer_rollback(fixture.writer);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+}
+
+static void caches_can_be_given_back_between_jobs(void **state)
+{
+	(void)state;
+	fixture_put(&fixture, "a", 1, "text");
+	record_writer_release_memory(fixture.writer);
+	record_reader_release_memory(fixture.reader);
+	fixture_assert_live(&fixture, "a", FIXTURE_EVERY, 1, "text");
+	assert_int_equal(fixture_put(&fixture, "a", 1, "text").effect, RECORD_UNCHANGED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	        TEST(a_store_explains_itself),
+	        TEST(everything_is_there_after_reopening),
+	        TEST(no_store_is_told_from_a_broken_one),
+	        TEST(a_newer_schema_is_refused_and_left_alone),
+	        TEST(a_foreign_application_is_refused),
+	        TEST(another_collections_store_is_refused),
+	        TEST(what_is_not_a_database_is_refused),
+	        TEST(a_store_without_its_single_rows_is_bad),
+	        TEST(a_damaged_page_never_crashes),
+	        TEST(what_a_killed_process_leaves_holds_every_commit),
+	        TEST(a_restart_checkpoint_begins_the_wal_anew),
+	        TEST(a_passive_checkpoint_lets_the_next_commit_begin_the_wal_anew),
+	        TEST(an_open_reader_or_writer_makes_a_restart_busy),
+	        TEST(caches_can_be_given_back_between_jobs),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
