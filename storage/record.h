@@ -69,7 +69,7 @@ struct record_meta {
 
 struct record {
 	struct record_id id;
-	const void *vector; /* dim elements of the collection's dtype, little-endian */
+	const void *vector; /* dim elements of the dtype, little-endian, at any alignment */
 	const char *text;
 	uint32_t text_n;
 	struct record_meta meta;

@@ -5,8 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -294,6 +297,87 @@ static void caches_can_be_given_back_between_jobs(void **state)
 	assert_int_equal(fixture_put(&fixture, "a", 1, "text").effect, RECORD_UNCHANGED);
 }
 
+/* Side by side -------------------------------------------------------------------------------- */
+
+/* What the threads say; cmocka's assertions belong to the test's own. */
+struct side_by_side {
+	atomic_bool is_over;
+	int checkpoint_result;
+	int reader_result;
+};
+
+static void *checkpoint_until_over(void *ctx)
+{
+	struct side_by_side *sides = ctx;
+	int r = 0;
+
+	for (bool restart = false; r >= 0 && !atomic_load(&sides->is_over); restart = !restart)
+		r = record_store_checkpoint(fixture.store, restart);
+	sides->checkpoint_result = r < 0 ? r : 0;
+	return NULL;
+}
+
+/* In each view all of the two records have the same vector, and the state agrees with the rows. */
+static int read_one_view(void)
+{
+	struct record_store_state found;
+	struct record_row row;
+	float v[2] = {0, 0};
+	unsigned n = 0;
+	int r = record_reader_begin(fixture.reader);
+
+	if (r == 0)
+		r = record_reader_state(fixture.reader, &found);
+	if (r == 0)
+		r = record_reader_scan(fixture.reader, 0, -1, FIXTURE_EVERY, RECORD_WANT_VECTOR);
+	while (r == 0 && (r = record_reader_next(fixture.reader, &row)) == 0 && n < 2)
+		memcpy(&v[n++], row.record.vector, sizeof(v[0]));
+	record_reader_end(fixture.reader);
+	if (r != RECORD_STORE_END)
+		return r < 0 ? r : -ERANGE;
+	return n == found.n_live && v[0] == v[1] ? 0 : -ERANGE;
+}
+
+static void *read_until_over(void *ctx)
+{
+	struct side_by_side *sides = ctx;
+	int r = 0;
+
+	while (r == 0 && !atomic_load(&sides->is_over))
+		r = read_one_view();
+	sides->reader_result = r;
+	return NULL;
+}
+
+static void writer_reader_and_checkpoints_work_side_by_side(void **state)
+{
+	(void)state;
+	struct side_by_side sides = {.is_over = false};
+	pthread_t threads[2];
+
+	assert_int_equal(pthread_create(&threads[0], NULL, checkpoint_until_over, &sides), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, read_until_over, &sides), 0);
+	for (int i = 1; i <= 200; i++) {
+		struct record a = fixture_record("a", (float)i, NULL);
+		struct record b = fixture_record("b", (float)i, NULL);
+		struct record_change change;
+		uint64_t seq;
+
+		assert_int_equal(record_writer_begin(fixture.writer), 0);
+		assert_int_equal(record_writer_begin_request(fixture.writer, &seq), 0);
+		assert_int_equal(record_writer_upsert(fixture.writer, &a, 0, &change), 0);
+		assert_int_equal(record_writer_upsert(fixture.writer, &b, 0, &change), 0);
+		assert_int_equal(record_writer_end_request(fixture.writer, true), 0);
+		assert_int_equal(record_writer_commit(fixture.writer), 0);
+	}
+	atomic_store(&sides.is_over, true);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(sides.checkpoint_result, 0);
+	assert_int_equal(sides.reader_result, 0);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +395,7 @@ int main(void)
 	        TEST(a_restart_checkpoint_begins_the_wal_anew),
 	        TEST(a_passive_checkpoint_lets_the_next_commit_begin_the_wal_anew),
 	        TEST(an_open_reader_or_writer_makes_a_restart_busy),
+	        TEST(writer_reader_and_checkpoints_work_side_by_side),
 	        TEST(caches_can_be_given_back_between_jobs),
 #undef TEST
 	};
