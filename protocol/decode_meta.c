@@ -223,7 +223,7 @@ int decode_meta(struct decoder *decoder, const struct wire_field *field, uint32_
 {
 	const struct place place = {decoder, field, row};
 	struct wire_meta meta = {0};
-	uint64_t n_scalars;
+	uint64_t n_scalars = 0;
 	int r;
 
 	if (decoder->strict) {

@@ -219,6 +219,48 @@ static void an_empty_string_is_not_an_absent_one(void **state)
 	assert_int_equal(((struct count_params *)request.params)->namespace.n, 0);
 }
 
+/* A change of these bytes is a change of the protocol. */
+static void the_example_of_the_specification_stays(void **state)
+{
+	static const char request[] = "\x00\x00\x00\x31\x94\x00\x07\xa6search\x83\xaa"
+	                              "collection\xa5notes\xa7vectors\xc4\x08"
+	                              "\x00\x00\x80\x3f\x00\x00\x00\x3f\xa1k\x01";
+	static const char response[] = "\x00\x00\x00\x86\x94\x01\x07\xc0\x8b\xa6"
+	                               "counts\x91\x01\xa3ids\x91\xa1"
+	                               "a\xa9"
+	                               "distances\xc4\x04\x00\x00\x80\x3e\xa4mode\xa5"
+	                               "exact\xa8"
+	                               "coverage\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xaa"
+	                               "generation\x00\xab"
+	                               "comparisons\x03\xa6"
+	                               "cached\xc3\xabserved_from\xa8resident\xa3seq\x05"
+	                               "\xa7time_us\x28";
+	uint32_t count = 1;
+	struct wire_id id = {.text = "a", .n = 1};
+	struct search_params params = {
+	        .collection = {"notes", 5}, .vectors = {request + 42, 8}, .k = 1};
+	struct search_result result = {
+	        .counts = {&count, 1},
+	        .ids = {&id, 1},
+	        .distances = {response + 37, 4},
+	        .coverage = 1,
+	        .comparisons = 3,
+	        .cached = true,
+	        .served_from = WIRE_source_resident,
+	        .seq = 5,
+	        .time_us = 40,
+	};
+
+	(void)state;
+	assert_int_equal(message_encode_request(&buf, 7, WIRE_METHOD_search, &params), 0);
+	assert_int_equal(buf.n, sizeof(request) - 1);
+	assert_memory_equal(buf.data, request, buf.n);
+	buf.n = 0;
+	assert_int_equal(message_encode_result(&buf, 7, WIRE_METHOD_search, &result), 0);
+	assert_int_equal(buf.n, sizeof(response) - 1);
+	assert_memory_equal(buf.data, response, buf.n);
+}
+
 static void frames_follow_one_another_in_a_buffer(void **state)
 {
 	struct ping_params ping = {0};
@@ -909,6 +951,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(absent_fields_hold_their_defaults, begin, end),
 	        cmocka_unit_test_setup_teardown(defaults_are_not_sent, begin, end),
 	        cmocka_unit_test_setup_teardown(an_empty_string_is_not_an_absent_one, begin, end),
+	        cmocka_unit_test_setup_teardown(the_example_of_the_specification_stays, begin, end),
 	        cmocka_unit_test_setup_teardown(frames_follow_one_another_in_a_buffer, begin, end),
 	        cmocka_unit_test_setup_teardown(a_frame_ends_at_its_limit, begin, end),
 	        cmocka_unit_test_setup_teardown(each_limit_holds_at_its_ends_and_beyond, begin,
