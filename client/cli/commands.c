@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct cli_args, member)
+
+const struct cli_option cli_options[CLI_N_OPTIONS] = {
+        [CLI_OPT_NAMESPACE] = {"namespace", 'n', "NAME", CLI_TEXT, AT(namespace_), 0, 0,
+                               "the namespace to write to or to look in"},
+        [CLI_OPT_SPACE] = {"space", 0, "LABEL", CLI_TEXT, AT(space), 0, 0,
+                           "the embedding space: model and revision"},
+        [CLI_OPT_METRIC] = {"metric", 'm', "METRIC", CLI_TEXT, AT(metric), 0, 0,
+                            "l2, ip or cosine"},
+        [CLI_OPT_DIM] = {"dim", 'd', "N", CLI_NUMBER, AT(dim), 1, UINT32_MAX, "floats in a vector"},
+        [CLI_OPT_EXIST_OK] = {"exist-ok", 0, NULL, CLI_FLAG, AT(exist_ok), 0, 0,
+                              "fine when an equal one is there"},
+        [CLI_OPT_MISSING_OK] = {"missing-ok", 0, NULL, CLI_FLAG, AT(missing_ok), 0, 0,
+                                "fine when there is none"},
+        [CLI_OPT_YES] = {"yes", 'y', NULL, CLI_FLAG, AT(yes), 0, 0, "do not ask"},
+        [CLI_OPT_INCLUDE] = {"include", 'i', "LIST", CLI_INCLUDE, AT(include), 0, 0,
+                             "of vectors,texts,metas,namespaces; or none"},
+        [CLI_OPT_TEXT_IDS] = {"text-ids", 't', NULL, CLI_FLAG, AT(text_ids), 0, 0,
+                              "ids are text, also those that look like numbers"},
+        [CLI_OPT_LIMIT] = {"limit", 'l', "N", CLI_NUMBER, AT(limit), 1, UINT64_MAX,
+                           "records to print (default: all; 100 on a terminal)"},
+        [CLI_OPT_COUNT] = {"count", 'c', "N", CLI_NUMBER, AT(count), 1, 1000000,
+                           "pings to send (default 1)"},
+        [CLI_OPT_VECTOR] = {"vector", 'v', "FLOATS", CLI_TEXT, AT(vector), 0, 0,
+                            "the query: \"0.1,0.2,...\""},
+        [CLI_OPT_FVECS] = {"fvecs", 'f', "FILE", CLI_TEXT, AT(fvecs), 0, 0,
+                           "the query is a row of this file"},
+        [CLI_OPT_ROW] = {"row", 'r', "N", CLI_NUMBER, AT(row), 0, UINT32_MAX,
+                         "which row, counted from 0 (default 0)"},
+        [CLI_OPT_K] = {"k", 'k', "N", CLI_NUMBER, AT(k), 1, UINT32_MAX,
+                       "neighbours to find (default 10)"},
+        [CLI_OPT_JSONL] = {"jsonl", 'j', "FILE", CLI_TEXT, AT(jsonl), 0, 0,
+                           "a line for each row: {\"id\":..., \"text\":..., \"meta\":{...}}"},
+        [CLI_OPT_BATCH] = {"batch", 'b', "N", CLI_NUMBER, AT(batch), 1, UINT32_MAX,
+                           "rows in a request, at most (default: 4 MiB of them)"},
+        [CLI_OPT_FIRST_ID] = {"first-id", 0, "N", CLI_NUMBER, AT(first_id), 0, UINT64_MAX,
+                              "id of the first row, where no line gives one (default 0)"},
+        [CLI_OPT_SOCKET] = {"socket", 's', "PATH", CLI_TEXT, AT(socket), 0, 0,
+                            "the daemon's socket (default: $KITH_SOCKET, else\n"
+                            "$XDG_RUNTIME_DIR/kith/kith.sock)"},
+        [CLI_OPT_TIMEOUT] = {"timeout", 'T', "SECONDS", CLI_SECONDS, AT(timeout_ms), 0, 0,
+                             "how long to wait for an answer (default 30)"},
+        [CLI_OPT_JSON] = {"json", 'J', NULL, CLI_FLAG, AT(json), 0, 0,
+                          "lines of JSON; also when stdout is not a terminal"},
+        [CLI_OPT_HELP] = {"help", 'h', NULL, CLI_FLAG, AT(help), 0, 0, "print this and end"},
+        [CLI_OPT_VERSION] = {"version", 'V', NULL, CLI_FLAG, AT(version), 0, 0,
+                             "print the version and end"},
+};
+
+#define OPT(option) CLI_OPTION_BIT(CLI_OPT_##option)
+
+static const struct cli_command commands[] = {
+        {"ping", "", 0, 0, OPT(COUNT), cli_ping, "ask the daemon whether it is there", NULL},
+        {"limits", "", 0, 0, 0, cli_limits, "print every limit of the daemon", NULL},
+        {"stats", "", 0, 0, 0, cli_stats, "print what the daemon holds and does", NULL},
+        {"create", "COLLECTION", 1, 1, OPT(DIM) | OPT(METRIC) | OPT(SPACE) | OPT(EXIST_OK),
+         cli_create, "make a collection", "--dim and --metric are required.\n"},
+        {"list", "", 0, 0, 0, cli_list, "print all collections", NULL},
+        {"describe", "COLLECTION", 1, 1, 0, cli_describe, "print what a collection is", NULL},
+        {"rename", "COLLECTION NAME", 2, 2, 0, cli_rename, "give a collection another name", NULL},
+        {"drop", "COLLECTION", 1, 1, OPT(YES) | OPT(MISSING_OK), cli_drop,
+         "delete a collection with all its records",
+         "Asks first; where there is no terminal to ask on, --yes is required.\n"},
+        {"import", "COLLECTION FILE.fvecs", 2, 2,
+         OPT(JSONL) | OPT(NAMESPACE) | OPT(SPACE) | OPT(METRIC) | OPT(DIM) | OPT(BATCH) |
+                 OPT(FIRST_ID),
+         cli_import, "store the vectors of a file",
+         "A row of an .fvecs file is its dimension, a 32-bit little-endian integer, and as many\n"
+         "32-bit little-endian floats; '-' reads standard input. With --metric the collection is\n"
+         "made when it is not there. What was stored before an error stays; to store it again\n"
+         "changes nothing.\n"},
+        {"search", "COLLECTION", 1, 1,
+         OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(INCLUDE) | OPT(NAMESPACE) | OPT(SPACE),
+         cli_search, "find the nearest neighbours of a vector",
+         "The query comes from --vector or --fvecs.\n"},
+        {"get", "COLLECTION ID...", 2, INT32_MAX, OPT(TEXT_IDS) | OPT(INCLUDE), cli_get,
+         "print records", "Digits alone are a number; everything else is text.\n"},
+        {"delete", "COLLECTION ID...", 2, INT32_MAX, OPT(TEXT_IDS), cli_delete, "delete records",
+         "Digits alone are a number; everything else is text.\n"},
+        {"scan", "COLLECTION", 1, 1, OPT(NAMESPACE) | OPT(LIMIT) | OPT(INCLUDE), cli_scan,
+         "print all records, in the order of writing", NULL},
+        {"count", "COLLECTION", 1, 1, OPT(NAMESPACE), cli_count, "print how many records there are",
+         NULL},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+const struct cli_command *cli_command_find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* Prints text, its lines after the first indented. */
+static void print_indented(const char *text, int indent)
+{
+	const char *newline;
+
+	while ((newline = strchr(text, '\n')) && newline[1] != '\0') {
+		printf("%.*s\n%*s", (int)(newline - text), text, indent, "");
+		text = newline + 1;
+	}
+	puts(text);
+}
+
+static void print_options(uint32_t set)
+{
+	for (int i = 0; i < CLI_N_OPTIONS; i++) {
+		const struct cli_option *option = &cli_options[i];
+		char left[64];
+
+		if (!(set & CLI_OPTION_BIT(i)))
+			continue;
+		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
+		         option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
+		         option->name, option->value ? " " : "",
+		         option->value ? option->value : "");
+		printf("  %-22s  ", left);
+		print_indented(option->help, 26);
+	}
+}
+
+void cli_help(const struct cli_command *command)
+{
+	printf("Usage: kith %s [OPTION...]%s%s\n\n", command->name, command->operands[0] ? " " : "",
+	       command->operands);
+	printf("%c%s.\n", command->summary[0] - 'a' + 'A', command->summary + 1);
+	if (command->details)
+		printf("%s", command->details);
+	printf("\nOptions:\n");
+	print_options(command->options | CLI_EVERYWHERE);
+}
+
+void cli_help_all(void)
+{
+	printf("Usage: kith COMMAND [OPTION...] [OPERAND...]\n\n"
+	       "Talks to kithd, the shared nearest-neighbour memory.\n\nCommands:\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+	printf("\nOptions of every command ('kith COMMAND --help' tells the others):\n");
+	print_options(CLI_EVERYWHERE);
+	printf("\nExit status: 0 done, 1 refused by the daemon, 2 wrong command line,\n"
+	       "3 daemon cannot be reached, 4 not found, 5 bad input, 6 timed out.\n");
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/cli.h"
+
+/* ping, limits, stats. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "client/cli/json.h"
+#include "client/cli/output.h"
+
+static double now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void print_ping(const struct cli *cli, const double *us, uint64_t n)
+{
+	double p50 = us[n / 2], p99 = us[(n - 1) * 99 / 100];
+	char least[OUTPUT_CELL_SIZE], middle[OUTPUT_CELL_SIZE], most[OUTPUT_CELL_SIZE];
+
+	if (cli->json) {
+		json_print_line(json_pack(
+		        "{s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "server", kith_server(cli->conn),
+		        "pid", (json_int_t)kith_server_pid(cli->conn), "pings", (json_int_t)n,
+		        "min_us", us[0], "p50_us", p50, "p99_us", p99, "max_us", us[n - 1]));
+		return;
+	}
+	printf("%s, process %" PRIu64 ", answers in ", kith_server(cli->conn),
+	       kith_server_pid(cli->conn));
+	if (n == 1)
+		printf("%s\n", output_duration(p50, middle));
+	else
+		printf("%s (of %" PRIu64 ": least %s, most %s)\n", output_duration(p50, middle), n,
+		       output_duration(us[0], least), output_duration(us[n - 1], most));
+}
+
+int cli_ping(struct cli *cli)
+{
+	uint64_t n = cli->args.count ? cli->args.count : 1;
+	double *us = calloc(n, sizeof(*us));
+	int r;
+
+	if (!us)
+		return cli_say(cli, CLI_BAD_INPUT, "no memory for %" PRIu64 " pings", n);
+	r = cli_connect(cli);
+	if (r) {
+		free(us);
+		return r;
+	}
+	for (uint64_t i = 0; i < n && r == 0; i++) {
+		double before = now_us();
+
+		r = kith_ping(cli->conn);
+		us[i] = now_us() - before;
+	}
+	if (r == 0) {
+		qsort(us, n, sizeof(*us), compare);
+		print_ping(cli, us, n);
+	}
+	free(us);
+	return r ? cli_failed(cli, r) : CLI_DONE;
+}
+
+/* A struct of u64 members as the pairs that it is. */
+struct number {
+	const char *name;
+	size_t offset;
+};
+
+static uint64_t number_in(const void *owner, const struct number *number)
+{
+	return *(const uint64_t *)((const char *)owner + number->offset);
+}
+
+static json_t *json_from_numbers(const void *owner, const struct number *numbers, size_t n)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(object, numbers[i].name,
+		                    json_from_u64(number_in(owner, &numbers[i])));
+	return object;
+}
+
+#define NUMBER(type, member)                           \
+	{                                              \
+#member, offsetof(struct type, member) \
+	}
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct number limits_numbers[] = {
+        NUMBER(kith_limits_result, frame_bytes),
+        NUMBER(kith_limits_result, frame_depth),
+        NUMBER(kith_limits_result, frame_values),
+        NUMBER(kith_limits_result, name_bytes),
+        NUMBER(kith_limits_result, space_bytes),
+        NUMBER(kith_limits_result, namespace_bytes),
+        NUMBER(kith_limits_result, namespaces),
+        NUMBER(kith_limits_result, id_bytes),
+        NUMBER(kith_limits_result, text_bytes),
+        NUMBER(kith_limits_result, meta_bytes),
+        NUMBER(kith_limits_result, meta_scalars),
+        NUMBER(kith_limits_result, meta_key_bytes),
+        NUMBER(kith_limits_result, batch_rows),
+        NUMBER(kith_limits_result, dim),
+        NUMBER(kith_limits_result, k),
+        NUMBER(kith_limits_result, queries),
+        NUMBER(kith_limits_result, hits),
+        NUMBER(kith_limits_result, scan_rows),
+        NUMBER(kith_limits_result, collections),
+        NUMBER(kith_limits_result, connections),
+        NUMBER(kith_limits_result, session_requests),
+        NUMBER(kith_limits_result, session_bytes),
+};
+_Static_assert(N_OF(limits_numbers) * sizeof(uint64_t) == sizeof(struct kith_limits_result),
+               "a limit is not printed");
+
+static const struct number budget_numbers[] = {
+        NUMBER(kith_budget, limit_bytes),   NUMBER(kith_budget, used_bytes),
+        NUMBER(kith_budget, peak_bytes),    NUMBER(kith_budget, record_tables_bytes),
+        NUMBER(kith_budget, vectors_bytes), NUMBER(kith_budget, spilled_bytes),
+        NUMBER(kith_budget, dirty_bytes),   NUMBER(kith_budget, refused),
+};
+_Static_assert(N_OF(budget_numbers) * sizeof(uint64_t) == sizeof(struct kith_budget),
+               "a number of the budget is not printed");
+
+static const struct number memory_numbers[] = {
+        NUMBER(kith_memory, rss_anon_bytes),
+        NUMBER(kith_memory, rss_file_bytes),
+        NUMBER(kith_memory, inflight_bytes),
+        NUMBER(kith_memory, inflight_limit_bytes),
+};
+_Static_assert(N_OF(memory_numbers) * sizeof(uint64_t) == sizeof(struct kith_memory),
+               "a number of the memory is not printed");
+
+static const struct number usage_numbers[] = {
+        NUMBER(kith_usage, records),       NUMBER(kith_usage, rows),
+        NUMBER(kith_usage, resident_rows), NUMBER(kith_usage, mapped_rows),
+        NUMBER(kith_usage, table_bytes),   NUMBER(kith_usage, wal_bytes),
+        NUMBER(kith_usage, searches),      NUMBER(kith_usage, comparisons),
+        NUMBER(kith_usage, writes),        NUMBER(kith_usage, groups),
+};
+
+int cli_limits(struct cli *cli)
+{
+	struct kith_limits_result *limits;
+	char cell[OUTPUT_CELL_SIZE];
+	struct table *table;
+	int status, r;
+
+	status = cli_connect(cli);
+	if (status)
+		return status;
+	r = kith_limits(cli->conn, &limits);
+	if (r)
+		return cli_failed(cli, r);
+	table = cli->json ? NULL : table_new(2, (const char *const[]){"LIMIT", ">VALUE"});
+	for (size_t i = 0; table && i < N_OF(limits_numbers); i++) {
+		table_text(table, limits_numbers[i].name);
+		table_text(table, output_count(number_in(limits, &limits_numbers[i]), cell));
+	}
+	if (table)
+		table_print(table);
+	else
+		json_print_line(json_from_numbers(limits, limits_numbers, N_OF(limits_numbers)));
+	kith_free(limits);
+	return CLI_DONE;
+}
+
+static json_t *json_from_lane(const struct kith_lane *lane)
+{
+	return json_pack("{s:o, s:i, s:i, s:i, s:o}", "name", json_from_str(lane->name), "threads",
+	                 (int)lane->threads, "queued", (int)lane->queued, "running",
+	                 (int)lane->running, "done", json_from_u64(lane->done));
+}
+
+static void print_stats_json(const struct kith_stats_result *stats)
+{
+	json_t *lanes = json_array(), *collections = json_array();
+
+	for (uint32_t i = 0; i < stats->lanes.n; i++)
+		json_array_append_new(lanes, json_from_lane(&stats->lanes.v[i]));
+	for (uint32_t i = 0; i < stats->collections.n; i++) {
+		const struct kith_usage *usage = &stats->collections.v[i];
+		json_t *row = json_from_numbers(usage, usage_numbers, N_OF(usage_numbers));
+
+		json_object_set_new(row, "name", json_from_str(usage->name));
+		json_object_set_new(row, "open", json_boolean(usage->open));
+		json_array_append_new(collections, row);
+	}
+	json_print_line(json_pack(
+	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	        json_from_str(stats->version), "pid", json_from_u64(stats->pid), "uptime_ms",
+	        json_from_u64(stats->uptime_ms), "connections", (int)stats->connections, "requests",
+	        json_from_u64(stats->requests), "errors", json_from_u64(stats->errors), "budget",
+	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "memory",
+	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "lanes",
+	        lanes, "collections", collections));
+}
+
+static void print_daemon(const struct kith_stats_result *stats)
+{
+	const struct kith_budget *budget = &stats->budget;
+	const struct kith_memory *memory = &stats->memory;
+	char a[OUTPUT_CELL_SIZE], b[OUTPUT_CELL_SIZE], c[OUTPUT_CELL_SIZE], d[OUTPUT_CELL_SIZE];
+	char e[OUTPUT_CELL_SIZE];
+
+	printf("kithd %.*s  process %" PRIu64 "  up %s  %u connections  %s requests  %s errors\n",
+	       (int)stats->version.n, stats->version.data, stats->pid,
+	       output_duration((double)stats->uptime_ms * 1e3, a), stats->connections,
+	       output_count(stats->requests, b), output_count(stats->errors, c));
+	printf("budget  %s of %s used, %s at most so far, %s returned, %s grants refused\n",
+	       output_bytes(budget->used_bytes, a), output_bytes(budget->limit_bytes, b),
+	       output_bytes(budget->peak_bytes, c), output_bytes(budget->dirty_bytes, d),
+	       output_count(budget->refused, e));
+	printf("        record tables %s, vectors %s, spilled to disk %s\n",
+	       output_bytes(budget->record_tables_bytes, a), output_bytes(budget->vectors_bytes, b),
+	       output_bytes(budget->spilled_bytes, c));
+	printf("memory  %s anonymous, %s of files, in flight %s of %s\n\n",
+	       output_bytes(memory->rss_anon_bytes, a), output_bytes(memory->rss_file_bytes, b),
+	       output_bytes(memory->inflight_bytes, c),
+	       output_bytes(memory->inflight_limit_bytes, d));
+}
+
+static void print_lanes(const struct kith_lanes *lanes)
+{
+	static const char *const titles[] = {"LANE", ">THREADS", ">QUEUED", ">RUNNING", ">DONE"};
+	struct table *table = table_new(N_OF(titles), titles);
+	char cell[OUTPUT_CELL_SIZE];
+
+	for (uint32_t i = 0; table && i < lanes->n; i++) {
+		table_str(table, lanes->v[i].name);
+		table_format(table, "%u", lanes->v[i].threads);
+		table_format(table, "%u", lanes->v[i].queued);
+		table_format(table, "%u", lanes->v[i].running);
+		table_text(table, output_count(lanes->v[i].done, cell));
+	}
+	if (table)
+		table_print(table);
+}
+
+static void print_usages(const struct kith_usages *usages)
+{
+	static const char *const titles[] = {">RECORDS", ">ROWS",   ">RESIDENT", ">MAPPED",
+	                                     ">TABLE",   ">WAL",    ">SEARCHES", ">COMPARISONS",
+	                                     ">WRITES",  ">GROUPS", "COLLECTION"};
+	struct table *table = table_new(N_OF(titles), titles);
+	char cell[OUTPUT_CELL_SIZE];
+
+	for (uint32_t i = 0; table && i < usages->n; i++) {
+		const struct kith_usage *usage = &usages->v[i];
+
+		for (size_t j = 0; j < N_OF(usage_numbers); j++) {
+			uint64_t n = number_in(usage, &usage_numbers[j]);
+			bool is_bytes =
+			        usage_numbers[j].offset == offsetof(struct kith_usage, wal_bytes) ||
+			        usage_numbers[j].offset == offsetof(struct kith_usage, table_bytes);
+
+			if (usage->open)
+				table_text(table, is_bytes ? output_bytes(n, cell)
+				                           : output_count(n, cell));
+			else
+				table_text(table, "-");
+		}
+		table_str(table, usage->name);
+	}
+	if (table)
+		table_print(table);
+}
+
+int cli_stats(struct cli *cli)
+{
+	struct kith_stats_result *stats;
+	int status, r;
+
+	status = cli_connect(cli);
+	if (status)
+		return status;
+	r = kith_stats(cli->conn, &stats);
+	if (r)
+		return cli_failed(cli, r);
+	if (cli->json) {
+		print_stats_json(stats);
+	} else {
+		print_daemon(stats);
+		print_lanes(&stats->lanes);
+		if (stats->collections.n > 0) {
+			putchar('\n');
+			print_usages(&stats->collections);
+		}
+	}
+	kith_free(stats);
+	return CLI_DONE;
+}
