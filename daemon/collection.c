@@ -213,6 +213,13 @@ void collection_unpin(struct collection *collection, struct pin *pin)
 	collection_unref(collection);
 }
 
+int collection_writer(struct collection *collection)
+{
+	if (collection->writer)
+		return 0;
+	return record_writer_new(collection->store, &collection->writer);
+}
+
 uint64_t collection_reap_seq(const struct collection *collection)
 {
 	if (list_empty(&collection->pins))

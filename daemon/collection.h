@@ -65,7 +65,7 @@ struct collection {
 
 	/* While open: the truth and what is derived. */
 	struct record_store *store;
-	struct record_writer *writer;
+	struct record_writer *writer; /* NULL after a failure: see collection_writer() */
 	struct record_reader **readers; /* one a worker, opened by it */
 	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
@@ -112,6 +112,9 @@ void collection_kick(struct collection *collection);
 
 void collection_pin(struct collection *collection, struct pin *pin);
 void collection_unpin(struct collection *collection, struct pin *pin);
+/* Makes sure that there is a writer: one that failed was freed, since what a failed commit left in
+ * it is not known. For who has the collection's turn. [worker] */
+int collection_writer(struct collection *collection);
 /* Rows that were retired at or before this are seen by nobody. */
 uint64_t collection_reap_seq(const struct collection *collection);
 

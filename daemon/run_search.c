@@ -298,10 +298,11 @@ static int search_init(struct search *search)
 	        .dim = spec->dim,
 	        .n_queries = n_queries,
 	};
+	/* No more room than there are rows; one at least, since no heap is empty. */
 	if (k > search->reading->pin.n_rows)
-		k = (uint32_t)search->reading->pin.n_rows;
+		k = search->reading->pin.n_rows ? (uint32_t)search->reading->pin.n_rows : 1;
 	search->queries = aligned_alloc(64, (n_queries + 1) * stride);
-	search->hits = calloc((size_t)n_queries * k + 1, sizeof(*search->hits));
+	search->hits = calloc((size_t)n_queries * k, sizeof(*search->hits));
 	search->scan.best = calloc(n_queries, sizeof(*search->scan.best));
 	if (!search->queries || !search->hits || !search->scan.best)
 		return -ENOMEM;

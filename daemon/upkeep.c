@@ -173,13 +173,20 @@ static int sync_work(struct collection *collection, struct care_state *care, uin
 	return vector_file_sync(collection->vectors);
 }
 
+/* What a failed sync left on the disk is not known: the rows are written again. */
+static void sync_ended(struct collection *collection, struct care_state *care)
+{
+	if (care->result < 0)
+		upkeep_lost_vectors(collection, vector_file_synced_rows(collection->vectors));
+}
+
 /* reap ---------------------------------------------------------------------------------------- */
 
 static bool reap_wanted(struct collection *collection, bool paused)
 {
 	uint64_t n = collection->upkeep.n_retired;
 
-	return collection->writer && n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG);
+	return n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG);
 }
 
 static void reap_prepare(struct collection *collection, struct care_state *care)
@@ -276,7 +283,7 @@ static const struct care_kind kinds[CARE_N] = {
         [CARE_RESTORE] = {"restore", true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
         [CARE_LOAD] = {"load", false, load_wanted, load_prepare, load_work, load_ended},
-        [CARE_SYNC] = {"sync", true, sync_wanted, NULL, sync_work, NULL},
+        [CARE_SYNC] = {"sync", true, sync_wanted, NULL, sync_work, sync_ended},
         [CARE_REAP] = {"reap", true, reap_wanted, reap_prepare, reap_work, reap_ended},
         [CARE_CHECKPOINT] = {"checkpoint", false, checkpoint_wanted, NULL, checkpoint_work,
                              checkpoint_ended},

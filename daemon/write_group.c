@@ -273,20 +273,20 @@ static int apply_member(struct group *group, struct member *member)
 
 static int apply_all(struct group *group)
 {
-	struct record_writer *writer = group->collection->writer;
-	int r = 0;
+	struct collection *collection = group->collection;
+	int r = collection_writer(collection);
 
-	if (!writer)
-		r = record_writer_new(group->collection->store, &group->collection->writer);
-	writer = group->collection->writer;
-	if (r == 0)
-		r = record_writer_begin(writer);
+	if (r)
+		return r;
+	r = record_writer_begin(collection->writer);
 	for (uint32_t i = 0; r == 0 && i < group->n_members; i++)
 		r = apply_member(group, &group->members[i]);
 	if (r == 0)
-		r = record_writer_commit(writer);
-	if (r && writer)
-		record_writer_rollback(writer);
+		r = record_writer_commit(collection->writer);
+	if (r) {
+		record_writer_rollback(collection->writer);
+		collection->writer = record_writer_free(collection->writer);
+	}
 	return r;
 }
 

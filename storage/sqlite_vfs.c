@@ -594,16 +594,27 @@ void sqlite_vfs_drop(struct store_io *io)
 	pthread_mutex_unlock(&registry_lock);
 }
 
-int sqlite_setup(size_t soft_heap_limit_bytes)
+static int setup_result;
+
+/* SQLite takes these once in a process, before its first use. */
+static void setup_once(void)
 {
 	/* Each connection has one owner at a time, so none needs a mutex. */
 	if (sqlite3_config(SQLITE_CONFIG_MULTITHREAD) != SQLITE_OK)
-		return -EBUSY;
+		setup_result = -EBUSY;
 	/* What a savepoint needs for its undoing stays in memory; a request's size bounds it. */
-	if (sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1) != SQLITE_OK)
-		return -EBUSY;
-	if (sqlite3_initialize() != SQLITE_OK)
-		return -ENOMEM;
-	sqlite3_soft_heap_limit64((sqlite3_int64)soft_heap_limit_bytes);
-	return 0;
+	else if (sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1) != SQLITE_OK)
+		setup_result = -EBUSY;
+	else if (sqlite3_initialize() != SQLITE_OK)
+		setup_result = -ENOMEM;
+}
+
+int sqlite_setup(size_t soft_heap_limit_bytes)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, setup_once);
+	if (setup_result == 0)
+		sqlite3_soft_heap_limit64((sqlite3_int64)soft_heap_limit_bytes);
+	return setup_result;
 }

@@ -19,6 +19,6 @@ int sqlite_vfs_for(struct store_io *io, const char **ret_name);
 /* Unregisters, after the last connection over this io was closed. */
 void sqlite_vfs_drop(struct store_io *io);
 
-/* Sets the process-wide SQLite configuration (multi-thread mode, soft heap limit). Once, before
- * the first connection. */
+/* Sets the process-wide SQLite configuration: multi-thread mode (the first time, before the first
+ * connection) and the soft heap limit. [any] */
 int sqlite_setup(size_t soft_heap_limit_bytes);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The daemon inside the test's own process, on a thread and a socket of its own, so that a test
+ * can hold its workers: races are forced by a gate, never hoped for.
+ *
+ *	struct daemon_thread *daemon = daemon_thread_new();
+ *	struct gate *gate = daemon_thread_gate(daemon, "search", "fetch");
+ *
+ *	... submit a search ...
+ *	gate_await(gate);              // a worker stands at the gate
+ *	... replace the record ...
+ *	gate_open(gate);               // it goes on, and so does every later one
+ *	daemon_thread_free(daemon);    // asserts that nothing of the loop is left
+ *
+ * What fails here fails the test (cmocka). Threads: one test thread; gates are for any.
+ */
+
+#include <stdint.h>
+
+#include "storage/clock.h"
+#include "storage/store_io.h"
+
+struct daemon_thread;
+struct gate;
+
+/* Directories of its own below $TMPDIR or /tmp, default configuration; starts it. */
+struct daemon_thread *daemon_thread_new(void);
+/* The same with what it stands on: io, clock (NULL: the system's), and the budget. */
+struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *clock,
+                                             uint32_t index_cache_mb);
+/* Stops it cleanly and starts it again on the same directories; open gates are forgotten. */
+void daemon_thread_restart(struct daemon_thread *daemon);
+/* Stops it, then start() begins again. */
+void daemon_thread_stop(struct daemon_thread *daemon);
+void daemon_thread_start(struct daemon_thread *daemon);
+/* Asks it to stop and returns at once; daemon_thread_stop() then waits for the end. */
+void daemon_thread_stop_soon(struct daemon_thread *daemon);
+/* Stops it and removes its directories. */
+void daemon_thread_free(struct daemon_thread *daemon);
+
+const char *daemon_thread_socket(const struct daemon_thread *daemon);
+const char *daemon_thread_data_dir(const struct daemon_thread *daemon);
+const char *daemon_thread_cache_dir(const struct daemon_thread *daemon);
+
+/* From now on jobs of that name (struct job.what) stop when they enter the phase. */
+struct gate *daemon_thread_gate(struct daemon_thread *daemon, const char *what, const char *phase);
+/* Waits until a worker stands there. */
+void gate_await(struct gate *gate);
+/* Lets one through; the next stops again. */
+void gate_pass(struct gate *gate);
+/* Lets all through, now and later. */
+void gate_open(struct gate *gate);
