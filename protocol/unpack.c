@@ -9,7 +9,6 @@
 int unpack(const uint8_t *data, size_t n, uint32_t max_depth, uint32_t max_values,
            msgpack_unpacked *ret)
 {
-	msgpack_unpack_return result;
 	msgpack_unpacked unpacked;
 	int r;
 
@@ -17,11 +16,12 @@ int unpack(const uint8_t *data, size_t n, uint32_t max_depth, uint32_t max_value
 	if (r != 0)
 		return r;
 	msgpack_unpacked_init(&unpacked);
-	result = msgpack_unpack_next(&unpacked, (const char *)data, n, NULL);
-	if (result == MSGPACK_UNPACK_SUCCESS) {
+	if (msgpack_unpack_next(&unpacked, (const char *)data, n, NULL) == MSGPACK_UNPACK_SUCCESS) {
 		*ret = unpacked;
 		return 0;
 	}
+	/* What passed the check has nothing wrong with it: memory ran out, which msgpack-c does not
+	 * always say. */
 	msgpack_unpacked_destroy(&unpacked);
-	return result == MSGPACK_UNPACK_NOMEM_ERROR ? -ENOMEM : PRECHECK_TYPE;
+	return -ENOMEM;
 }
