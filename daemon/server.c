@@ -188,9 +188,13 @@ int server_new(struct daemon *daemon, int fd, struct server **ret)
 	return 0;
 }
 
+/* libuv takes the descriptor out of its set while it closes the handle: only then it may go. */
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct server *server = handle->data;
+
+	close(server->fd);
+	free(server);
 }
 
 void server_close(struct server *server)
@@ -200,6 +204,5 @@ void server_close(struct server *server)
 	uv_poll_stop(&server->poll);
 	if (server->own)
 		unlink(server->daemon->config.socket);
-	close(server->fd);
 	uv_close((uv_handle_t *)&server->poll, on_closed);
 }

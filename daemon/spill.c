@@ -64,7 +64,7 @@ static int spill_grow(struct spill_file *spill)
 static void *spill_map(struct spill *base)
 {
 	struct spill_file *spill = (struct spill_file *)base;
-	uint64_t at;
+	uint64_t at = 0;
 	void *slab;
 	int r = spill_open(spill);
 

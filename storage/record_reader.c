@@ -165,7 +165,8 @@ static int prepare_query(struct record_reader *reader, enum query query, unsigne
 	             content ? " LEFT JOIN contents c ON c.slot = r.slot" : "",
 	             want & RECORD_WANT_NAMESPACE ? " LEFT JOIN namespaces n ON n.ns = r.ns" : "",
 	             queries[query].where);
-	assert(n > 0 && (size_t)n < sizeof(text));
+	if (n < 0 || (size_t)n >= sizeof(text))
+		return -EOVERFLOW;
 	return sql_prepare(reader->db, text, ret);
 }
 
