@@ -179,7 +179,7 @@ static int take_dead_rows(struct opening *opening, uint64_t slot)
 static int take_live_row(struct opening *opening, const struct record_row *row)
 {
 	struct collection *collection = opening->collection;
-	uint64_t slot;
+	uint64_t file_has = 0; /* no slot: they begin at 1 */
 	struct record_table_row live = {
 	        .slot = row->slot,
 	        .id = {row->record.id.text, row->record.id.n, row->record.id.number},
@@ -190,21 +190,18 @@ static int take_live_row(struct opening *opening, const struct record_row *row)
 	int r = take_dead_rows(opening, row->slot);
 
 	if (r == 0 && opening->file_at < opening->file_rows)
-		r = file_slot(opening, &slot);
+		r = file_slot(opening, &file_has);
+	if (r == 0)
+		r = record_table_append(&collection->table, &live);
 	if (r < 0)
 		return r;
-	r = record_table_append(&collection->table, &live);
-	if (r < 0)
-		return r;
-	if (opening->file_at < opening->file_rows) {
-		if (slot == row->slot) {
-			opening->file_at++;
-		} else {
-			/* The file lacks a slot in its middle: what follows is not of use. */
-			opening->vectors_why = "a slot is missing";
-			opening->file_rows = opening->file_at;
-			r = vector_file_reset(collection->vectors, opening->file_at);
-		}
+	if (file_has == row->slot) {
+		opening->file_at++;
+	} else if (opening->file_at < opening->file_rows) {
+		/* The file lacks a slot in its middle: what follows is not of use. */
+		opening->vectors_why = "a slot is missing";
+		opening->file_rows = opening->file_at;
+		r = vector_file_reset(collection->vectors, opening->file_at);
 	}
 	opening->last_slot = row->slot;
 	opening->n_live++;
