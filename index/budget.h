@@ -12,13 +12,15 @@
  * it never copies what it handed out, so a structure grows while it is read.
  *
  * Returned slabs wait as dirty: the next grant takes them first (they are warm), and a background
- * job purges the rest (budget_dirty, slab_purge, budget_purged).
+ * job purges the rest (budget_dirty, budget_purge, budget_purged).
  *
  * When the budget is full a grant may spill: its runs then come from a file mapping that the
  * daemon provides (struct spill), so that a full budget never refuses a write. Spilled bytes are
  * counted apart and are not anonymous memory.
  *
- * Threads: everything [loop], but grant_alloc(), which belongs to who fills the structure.
+ * Threads: everything [loop], which is the thread that called budget_new(), but budget_purge()
+ * [worker] and grant_alloc() [owner]: the one job that fills the structure. The loop reserves
+ * and releases between such jobs, never beside one.
  */
 
 #include <stdbool.h>
@@ -42,7 +44,7 @@ enum budget_kind {
 	BUDGET_N_KINDS,
 };
 
-/* Mapped memory for when the budget is full: slabs of SLAB_BYTES, SLAB_BYTES-sized. */
+/* Mapped memory for when the budget is full: slabs of SLAB_BYTES, 64-byte aligned. */
 struct spill {
 	void *(*map)(struct spill *spill); /* NULL: none to be had */
 	void (*unmap)(struct spill *spill, void *slab);
@@ -61,14 +63,15 @@ struct budget_figures {
 struct budget;
 struct budget_run;
 
-/* limit_bytes is rounded down to whole slabs. spill (borrowed) may be NULL. */
+/* limit_bytes is rounded down to whole slabs; 0 is legal. spill (borrowed) may be NULL. */
 int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret);
-/* Every grant must have been released. NULL is fine; returns NULL. */
+/* Every grant must have been released, every slab that was taken for purging told as purged.
+ * NULL is fine; returns NULL. */
 struct budget *budget_free(struct budget *budget);
 void budget_figures(const struct budget *budget, struct budget_figures *ret);
 
-/* Moves up to max dirty slabs out for purging; returns how many. The caller purges each with
- * budget_purge() on a worker, then says so with budget_purged(). */
+/* Moves up to max dirty slabs out for purging; returns how many. They cannot be granted until
+ * the caller purged them with budget_purge() on a worker and said so with budget_purged(). */
 uint32_t budget_dirty(struct budget *budget, uint32_t *ret_slabs, uint32_t max);
 void budget_purge(struct budget *budget, const uint32_t *slabs, uint32_t n); /* [worker] */
 void budget_purged(struct budget *budget, const uint32_t *slabs, uint32_t n);
@@ -76,24 +79,27 @@ void budget_purged(struct budget *budget, const uint32_t *slabs, uint32_t n);
 struct grant {
 	struct budget *budget;
 	enum budget_kind kind;
-	struct budget_run *first;   /* all runs of the grant */
-	struct budget_run *next;    /* the first that was reserved and not begun */
+	struct budget_run *first; /* all runs of the grant */
 	struct budget_run *last;
-	uint8_t *at, *end;          /* where bytes are handed out now */
-	uint64_t reserved_bytes;    /* in runs not begun yet */
-	uint64_t granted_bytes;
-	uint64_t spilled_bytes;
+	struct budget_run *next; /* the first that was reserved and not begun */
+	uint64_t reserved_bytes; /* in runs not begun yet */
+	uint8_t *at;             /* where bytes are handed out now */
+	size_t left_bytes;       /* behind it, in the same run */
+	uint64_t granted_bytes;  /* charged to the budget */
+	uint64_t spilled_bytes;  /* beside it */
 };
 
 void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kind);
-/* Makes sure that `bytes` more can be handed out in pieces of at most RUN_BYTES (waste at the end
- * of a run included): BUDGET_FULL when the ceiling forbids and may_spill is not set or there is
- * nothing to spill to (then nothing was reserved). */
+/* Makes sure that `bytes` more can be handed out, counting as handed out what is lost at the ends
+ * of runs: less than the largest piece for each run, nothing when pieces fill runs evenly.
+ * BUDGET_FULL when the ceiling forbids and may_spill is not set or there is nothing to spill to,
+ * -ENOMEM when the system has none; then nothing was reserved. */
 int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill);
-/* Reserves one whole slab and hands it out at once: 2 MiB, contiguous. */
+/* Reserves one whole slab and hands it out at once: SLAB_BYTES, contiguous, 64-byte aligned.
+ * BUDGET_FULL when no slab is wholly free. */
 int grant_slab(struct grant *grant, void **ret_slab);
 /* n bytes (at most RUN_BYTES) aligned to align (a power of two up to 64) out of what was reserved;
  * NULL when that is used up. [owner] */
 void *grant_alloc(struct grant *grant, size_t n, size_t align);
-/* Gives everything back. Fine to call twice. */
+/* Gives everything back; the grant is then as after grant_init(). Fine to call twice. */
 void grant_release(struct grant *grant);

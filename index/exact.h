@@ -5,6 +5,9 @@
  * The exact scan: every visible row against every query. The default answer and the ground truth
  * for everything else. Many queries share one pass over the rows, four at a time.
  *
+ * A distance under l2 or cosine is never negative: where rounding makes the inner product of two
+ * unit vectors more than 1, their cosine distance is 0.
+ *
  * Pure: no memory taken, no thread, no clock. [any]
  */
 
@@ -27,10 +30,10 @@ struct exact_scan {
 
 /* A stretch of rows that lie one behind the other. */
 struct exact_rows {
-	const void *rows;     /* of row first */
+	const void *rows; /* of row first, from vector_prepare() */
 	uint64_t first;
 	uint32_t n;
-	const uint64_t *mask; /* bit i: row first + i takes part */
+	const uint64_t *mask; /* bit i: row first + i takes part; bits from n on are 0 */
 };
 
 void exact_scan_rows(struct exact_scan *scan, const struct exact_rows *rows);

@@ -5,7 +5,7 @@
  * Distance kernels over padded f32 rows: n is a multiple of 16, rows are 64-byte aligned, the
  * padding is zero. Three sets (scalar, AVX2 with FMA, AVX-512F), one chosen at run time by what
  * the CPU has. Sums are taken in f32 over several lanes, so sets differ in the last bits; within
- * a set one row against one query and against four give the same bits.
+ * a set one row against one query and against four give the same bits. [any]
  */
 
 #include <stddef.h>
@@ -25,3 +25,8 @@ struct kernels {
 const struct kernels *kernels_best(void);
 /* All sets that this CPU runs, scalar first; NULL-terminated. For tests and benchmarks. */
 const struct kernels *const *kernels_all(void);
+
+/* The sets themselves; the last two exist on x86-64 only, and not every CPU runs them. */
+extern const struct kernels kernels_scalar;
+extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avx512;

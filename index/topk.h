@@ -3,7 +3,7 @@
 
 /*
  * The k nearest seen so far: a bounded max-heap on (distance, row). Rows ascend with slots, so
- * equal distances keep the lower slot.
+ * equal distances keep the lower slot. Distances are never NaN. [any]
  */
 
 #include <stdbool.h>
@@ -16,11 +16,13 @@ struct hit {
 };
 
 struct topk {
-	struct hit *hits; /* borrowed, room for k */
+	struct hit *hits; /* borrowed, room for k; a heap until topk_sort() */
 	size_t n, k;
 };
 
+/* k is at least 1. */
 void topk_init(struct topk *topk, struct hit *hits, size_t k);
+/* Keeps the hit when topk_wants() it. */
 void topk_push(struct topk *topk, float distance, uint64_t row_idx);
 /* Puts the hits in order, nearest first, ties by lower row. Ends the heap's use. */
 void topk_sort(struct topk *topk);
