@@ -20,8 +20,7 @@ int unpack(const uint8_t *data, size_t n, uint32_t max_depth, uint32_t max_value
 		*ret = unpacked;
 		return 0;
 	}
-	/* What passed the check has nothing wrong with it: memory ran out, which msgpack-c does not
-	 * always say. */
+	/* What passed the check has nothing wrong with it: memory ran out. */
 	msgpack_unpacked_destroy(&unpacked);
 	return -ENOMEM;
 }
