@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@ struct echo {
 	int thread_fd;
 	char *buf; /* of the caller's side */
 	pthread_t thread;
+	_Atomic pid_t thread_id; /* 0 until the thread runs */
 };
 
 static size_t larger_of(const struct echo_spec *spec)
@@ -53,6 +56,7 @@ static void *answer(void *arg)
 	const struct echo_spec *spec = &echo->spec;
 	char *buf = calloc(1, larger_of(spec));
 
+	echo->thread_id = gettid();
 	while (buf && read_whole(echo->thread_fd, buf, spec->request_bytes) == 0) {
 		if (spec->work)
 			spec->work(spec->ctx);
@@ -103,6 +107,13 @@ struct echo *echo_free(struct echo *echo)
 	free(echo->buf);
 	free(echo);
 	return NULL;
+}
+
+pid_t echo_thread_id(const struct echo *echo)
+{
+	while (echo->thread_id == 0)
+		sched_yield();
+	return echo->thread_id;
 }
 
 int echo_round_trip(struct echo *echo)

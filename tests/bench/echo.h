@@ -7,6 +7,7 @@
  */
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct echo;
 
@@ -20,5 +21,7 @@ struct echo_spec {
 int echo_new(const struct echo_spec *spec, struct echo **ret);
 /* Ends the thread. NULL is fine; returns NULL. */
 struct echo *echo_free(struct echo *echo);
+/* Of the answering thread, for cpu.h. */
+pid_t echo_thread_id(const struct echo *echo);
 /* One request and its answer. -errno. */
 int echo_round_trip(struct echo *echo);

@@ -30,7 +30,8 @@ int kith_side_connect(const struct kith_side *side, struct kith_conn **ret);
 int kith_side_create(struct kith_side *side, const char *collection, uint32_t dim);
 /* Stores all base rows, durably, batches pipelined. */
 int kith_side_import(struct kith_side *side, const char *collection, const struct dataset *dataset);
-/* Searches until the vectors are resident or that is not going to happen. */
+/* Searches now and then until the answers come from memory: the vectors of a collection that is
+ * searched become resident in the background. */
 int kith_side_warm(struct kith_side *side, const char *collection, const struct dataset *dataset);
 
 int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id,

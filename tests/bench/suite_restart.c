@@ -23,6 +23,18 @@
 #define PATIENCE_US 3e7
 #define BAR_MS 100
 
+/* How a daemon ends. Right after an import, and when it never rests, the vector file is behind
+ * the truth and much has to come from there. */
+static const struct scenario {
+	const char *name;
+	int (*end)(struct daemon_process *daemon);
+	time_t rest_s; /* without writes, before the fresh ones */
+} scenarios[] = {
+        {"kill -9 amid writing", daemon_process_kill, 0},
+        {"kill -9 after a rest", daemon_process_kill, 2},
+        {"clean stop", daemon_process_stop, 0},
+};
+
 struct restart_run {
 	struct kith_side side;
 	const struct dataset *dataset;
@@ -93,25 +105,27 @@ static int start_and_ask(struct restart_run *run)
 	return r;
 }
 
-static int measure(struct bench *bench, struct restart_run *run, const char *engine,
-                   int (*end)(struct daemon_process *daemon))
+static int measure(struct bench *bench, struct restart_run *run, const struct scenario *scenario)
 {
 	struct report *report = bench->report;
 	int r = 0;
 
 	for (size_t i = 0; i < ROUNDS && !r; i++) {
+		nanosleep(&(struct timespec){.tv_sec = scenario->rest_s}, NULL);
 		r = write_fresh(run);
-		r = r ? r : end(run->side.daemon);
+		r = r ? r : scenario->end(run->side.daemon);
 		kith_close(run->side.conn);
 		run->side.conn = NULL;
 		r = r ? r : start_and_ask(run);
 	}
 	if (!r) {
-		report_begin(report, "restart", engine, run->dataset->name);
+		report_begin(report, "restart", scenario->name, run->dataset->name);
 		report_count(report, "rounds", run->answered_ms.n);
 		report_number(report, "connected_p50_ms", sample_p50(&run->connected_ms));
 		report_at_most(report, "first_answer_p50_ms", sample_p50(&run->answered_ms),
 		               BAR_MS);
+		report_number(report, "first_answer_min_ms",
+		              sample_quantile(&run->answered_ms, 0.0));
 		report_number(report, "first_answer_max_ms",
 		              sample_quantile(&run->answered_ms, 1.0));
 		report_number(report, "second_answer_p50_ms", sample_p50(&run->second_ms));
@@ -141,8 +155,8 @@ int suite_restart(struct bench *bench)
 	r = r ? r : kith_side_import(&run.side, COLLECTION, dataset);
 	if (r)
 		bench_fail("cannot fill the daemon", r);
-	r = r ? r : measure(bench, &run, "after kill -9", daemon_process_kill);
-	r = r ? r : measure(bench, &run, "after a clean stop", daemon_process_stop);
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios) && !r; i++)
+		r = measure(bench, &run, &scenarios[i]);
 	kith_side_stop(&run.side);
 	dataset_free(dataset);
 	return r;

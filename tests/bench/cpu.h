@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Where threads run. CPUs are counted among those that this process may use. [any]
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+size_t cpu_count(void);
+/* Keeps a thread on one CPU; 0 is the calling thread, a process's id its main thread. -errno. */
+int cpu_keep(pid_t thread_id, size_t cpu_idx);
+/* Lets it run on all of them again. */
+int cpu_keep_anywhere(pid_t thread_id);
