@@ -138,7 +138,7 @@ static void print_honesty(const struct kith_search_result *hits, double took_us)
 {
 	char comparisons[OUTPUT_CELL_SIZE], inside[OUTPUT_CELL_SIZE], outside[OUTPUT_CELL_SIZE];
 
-	printf("%s, %.4g%% covered, %s comparisons, %s%s, %s (%s there and back)\n",
+	printf("%s, coverage %.4g%%, %s comparisons, vectors %s%s, %s (%s there and back)\n",
 	       kith_mode_name(hits->mode), hits->coverage * 100,
 	       output_count(hits->comparisons, comparisons), kith_source_name(hits->served_from),
 	       hits->cached ? " from the cache" : "",

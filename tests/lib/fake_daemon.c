@@ -116,15 +116,24 @@ void fake_daemon_start(struct fake_daemon *daemon)
 	FAKE_MUST(bind(daemon->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	FAKE_MUST(listen(daemon->listen_fd, 8) == 0);
 	FAKE_MUST(pthread_create(&daemon->thread, NULL, run, daemon) == 0);
+	daemon->running = true;
 }
 
-void fake_daemon_release(struct fake_daemon *daemon)
+void fake_daemon_stop(struct fake_daemon *daemon)
 {
+	if (!daemon->running)
+		return;
+	daemon->running = false;
 	atomic_store(&daemon->stopping, true);
 	shutdown(daemon->listen_fd, SHUT_RDWR);
 	fake_hang_up(daemon);
 	pthread_join(daemon->thread, NULL);
 	close(daemon->listen_fd);
+}
+
+void fake_daemon_release(struct fake_daemon *daemon)
+{
+	fake_daemon_stop(daemon);
 	scratch_dir_release(&daemon->dir);
 }
 

@@ -37,12 +37,15 @@ struct fake_daemon {
 	int listen_fd;
 	_Atomic(int) fd; /* of the connection at hand, or -1 */
 	atomic_bool stopping;
+	bool running;
 };
 
 /* refuse_hello and ctx may be set between init and start. */
 void fake_daemon_init(struct fake_daemon *daemon, fake_handler *handler, void *ctx);
 void fake_daemon_start(struct fake_daemon *daemon);
-/* Ends the thread and removes the socket. */
+/* Ends the thread: what the handler wrote can be read from now on. */
+void fake_daemon_stop(struct fake_daemon *daemon);
+/* Stops it when it runs, and removes the socket. */
 void fake_daemon_release(struct fake_daemon *daemon);
 
 /* Inside the handler. Sending to a client that is gone does nothing. */
