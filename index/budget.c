@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Which slab is where, and who pays for it.
+ * Where a slab is, by what is free of it:
  *
- *      untouched ─┐                     ┌──────► full
- *        clean ───┼─ begin_slab ─► partial ◄──────┤
- *        dirty ───┘                     │         │ (a slab granted whole is full at once)
- *          ▲                            ▼         ▼
- *          ├───────────────────────── end_slab ◄──┘   the last run came back
- *          └─ budget_dirty ─► away ─ budget_purged ─► clean
+ *      untouched ─┐
+ *          clean ─┼─ begin_slab ─► partial ◄── a run comes back ── full
+ *          dirty ─┘                 │   └────── the last is taken ──►│
+ *            ▲                      │                                │
+ *            └────── end_slab ◄─────┴── all have come back ──────────┘
  *
- * Small structures share partial slabs run by run; a run that comes back makes its slab partial
- * again. Spill slabs go the same way between partial and full, are mapped instead of begun and
- * unmapped instead of ended, and their metadata is malloced beside the mapping. All other
- * metadata is made once: what grants and takes back never waits for an allocator, nor fails in one.
+ *      dirty ─ budget_dirty ─► away ─ budget_purged ─► clean
  *
- * A slab is charged run by run when it leaves the free ones and discharged when it returns; so
- * used + free + away is always the limit, and the limit is never passed. A partial slab may keep
- * the pages of its free runs resident: they are inside the ceiling all the same.
+ * Small structures share partial slabs run by run; a slab that is granted whole is full at once.
+ * Spill slabs are partial and full in the same way, in a list of their own: they are mapped instead
+ * of begun and unmapped instead of ended, and their metadata is malloced beside the mapping. All
+ * other metadata is made once: what grants and takes back waits for no allocator.
  *
- * Why runs and not blocks of any size: two sizes cannot fragment each other beyond one slab in
- * use, a free run fits every structure, and a bitmap of 32 is all there is to keep.
+ * Every run of a slab of ours is used (charged to one grant), free, or away with its slab, and
+ * that is all the runs there are, so the limit holds by construction. A free run of a partial slab
+ * may keep its pages: they lie inside the block, hence under the ceiling.
+ *
+ * Why runs of one size and not blocks of any: a free run fits every small structure, so nothing
+ * is lost between them, and a bitmap is all there is to keep. Runs in use can be spread so that
+ * no slab is wholly free. Then grant_slab() refuses what a resident copy would have gained, never
+ * a write.
  */
 
 #include "index/budget.h"

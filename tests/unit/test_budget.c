@@ -385,6 +385,7 @@ static void dirty_slabs_serve_again_first_and_purged_ones_later(void **state)
 	assert_int_equal(budget_dirty(budget, away + 2, 6), 0);
 	assert_int_equal(figures_of(budget).dirty_bytes, 2 * SLAB_BYTES);
 	assert_int_equal(grant_reserve(&grant, SLAB_BYTES + 1, false), BUDGET_FULL);
+	assert_int_equal(count_slabs(SLAB_FRESH), 1); /* a refusal begins no slab */
 	assert_int_equal(grant_slab(&grant, &slab), 0);
 	assert_int_equal(grant_slab(&grant, &slab), BUDGET_FULL);
 
