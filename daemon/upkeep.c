@@ -155,15 +155,21 @@ static void load_ended(struct collection *collection, struct care_state *care)
 
 static bool sync_wanted(struct collection *collection, bool paused)
 {
+	struct upkeep *upkeep = &collection->upkeep;
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
 	uint64_t unsynced;
 
+	/* Who has the turn may be appending: then its end looks again. */
 	if (!collection->vectors || collection->mapped_rows < collection->n_rows ||
 	    collection->writes.busy)
 		return false;
 	unsynced = vector_file_n_rows(collection->vectors) -
 	           vector_file_synced_rows(collection->vectors);
+	if (unsynced == 0)
+		upkeep->synced_ns = now_ns;
 	return unsynced > 0 &&
-	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES);
+	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES ||
+	        now_ns - upkeep->synced_ns >= UPKEEP_SYNC_MS * NS_PER_MS);
 }
 
 static int sync_work(struct collection *collection, struct care_state *care, uint32_t worker)
@@ -218,11 +224,14 @@ static void reap_ended(struct collection *collection, struct care_state *care)
 static bool checkpoint_wanted(struct collection *collection, bool paused)
 {
 	uint64_t wal = record_store_wal_bytes(collection->store);
+	uint64_t last = collection->upkeep.checkpointed_at;
 
-	(void)paused;
-	return wal >= UPKEEP_WAL_PASSIVE_BYTES && !collection->upkeep.holds_reads &&
-	       (wal < collection->upkeep.checkpointed_at ||
-	        wal - collection->upkeep.checkpointed_at >= UPKEEP_WAL_PASSIVE_BYTES);
+	if (collection->upkeep.holds_reads)
+		return false;
+	if (paused && wal >= UPKEEP_WAL_IDLE_BYTES && wal != last)
+		return true;
+	return wal >= UPKEEP_WAL_PASSIVE_BYTES &&
+	       (wal < last || wal - last >= UPKEEP_WAL_PASSIVE_BYTES);
 }
 
 static int checkpoint_work(struct collection *collection, struct care_state *care, uint32_t worker)
@@ -247,9 +256,9 @@ static bool restart_wanted(struct collection *collection, bool paused)
 {
 	uint64_t wal = record_store_wal_bytes(collection->store);
 
-	(void)paused;
-	/* After a restart the size stays what it was until a commit begins the WAL anew. */
-	return wal >= UPKEEP_WAL_RESTART_BYTES && wal != collection->upkeep.checkpointed_at;
+	/* In a pause the checkpoint beside the writes goes first, and leaves little to wait for. */
+	return wal >= UPKEEP_WAL_RESTART_BYTES || (paused && wal >= UPKEEP_WAL_IDLE_BYTES &&
+	                                           wal == collection->upkeep.checkpointed_at);
 }
 
 static int restart_work(struct collection *collection, struct care_state *care, uint32_t worker)

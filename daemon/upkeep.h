@@ -7,10 +7,11 @@
  *
  *   restore     rows that the vector file lacks are written again from the truth
  *   load        the resident copy takes in rows of the vector file
- *   sync        the vector file becomes durable once writing has paused
+ *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
  *   checkpoint  the WAL moves into the database, beside the writes
- *   restart     past a bound writes and new reads wait for that, so that the WAL begins anew
+ *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
+ *               begins anew
  *
  * restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
  *
@@ -39,16 +40,20 @@ enum care {
 };
 
 /* Bounds. */
-#define UPKEEP_WAL_PASSIVE_BYTES (16u << 20)    /* checkpoint beside the writes from here on */
-#define UPKEEP_WAL_RESTART_BYTES (64u << 20)    /* stop writes and new reads, begin the WAL anew */
-#define UPKEEP_REAP_ROWS 512                    /* a transaction of the reaper */
-#define UPKEEP_REAP_BACKLOG 4096                /* retired rows that do not wait for a pause */
-#define UPKEEP_LOG_ROWS 65536                   /* retirements that the log keeps */
-#define UPKEEP_PAUSE_MS 500                     /* nothing was written for so long: a pause */
-#define UPKEEP_SYNC_BYTES (UINT64_C(512) << 20) /* unsynced vectors that do not wait for one */
-#define UPKEEP_RESTORE_BYTES (8u << 20)         /* rows that one job restores */
-#define UPKEEP_LOAD_BYTES (256u << 10)          /* less is not worth a job, unless it is all */
-#define UPKEEP_RETRY_MS 500                     /* first pause after a failure; doubles up to */
+#define UPKEEP_WAL_PASSIVE_BYTES (16u << 20) /* checkpoint beside the writes from here on */
+#define UPKEEP_WAL_RESTART_BYTES (64u << 20) /* stop writes and new reads, begin the WAL anew */
+#define UPKEEP_WAL_IDLE_BYTES                                                                   \
+	(1u << 20)                      /* more is not left behind in a pause: a start reads it \
+	                                 */
+#define UPKEEP_REAP_ROWS 512            /* a transaction of the reaper */
+#define UPKEEP_REAP_BACKLOG 4096        /* retired rows that do not wait for a pause */
+#define UPKEEP_LOG_ROWS 65536           /* retirements that the log keeps */
+#define UPKEEP_PAUSE_MS 500             /* nothing was written for so long: a pause */
+#define UPKEEP_SYNC_BYTES (64u << 20)   /* unsynced vectors that do not wait for a pause */
+#define UPKEEP_SYNC_MS 5000             /* nor do any that are older than this */
+#define UPKEEP_RESTORE_BYTES (8u << 20) /* rows that one job restores */
+#define UPKEEP_LOAD_BYTES (256u << 10)  /* less is not worth a job, unless it is all */
+#define UPKEEP_RETRY_MS 500             /* first pause after a failure; doubles up to */
 #define UPKEEP_RETRY_MAX_MS 60000
 
 struct care_state {
@@ -69,6 +74,7 @@ struct care_state {
 struct upkeep {
 	struct care_state care[CARE_N];
 	uint64_t written_ns;      /* when the last group ended */
+	uint64_t synced_ns;       /* when the vector file was last seen synced */
 	uint64_t searched;        /* searches since open: the resident copy waits for the first */
 	uint64_t n_retired;       /* rows for the reaper */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */

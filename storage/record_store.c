@@ -225,8 +225,11 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	sqlite3_busy_timeout(store->maintenance, 0);
 	r = checkpoint(store, SQLITE_CHECKPOINT_RESTART);
 	/* Unless a commit got in between, whose own number is the newer one. */
-	if (r == 0)
-		atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0,
-		                                        memory_order_relaxed, memory_order_relaxed);
-	return r;
+	if (r != 0)
+		return r;
+	atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0,
+	                                        memory_order_relaxed, memory_order_relaxed);
+	/* The old frames stay valid, and a start after a kill would read them all, until a commit
+	 * has begun the WAL anew: make that commit, of nothing new. */
+	return sql_exec(store->maintenance, "UPDATE state SET seq = seq");
 }

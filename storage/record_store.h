@@ -189,9 +189,10 @@ int record_reader_namespaces(struct record_reader *reader,
  * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
  * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
-/* Moves the WAL into the database, as far as readers allow. restart: all of it, so that the next
- * commit begins the WAL anew, which needs that nobody writes and no reader is open
- * (RECORD_STORE_BUSY, at once); a writer that begins meanwhile waits for it. */
+/* Moves the WAL into the database, as far as readers allow. restart: all of it, and then
+ * begins the WAL anew, so that a start after a kill has next to nothing to read; this needs that
+ * nobody writes and no reader is open (RECORD_STORE_BUSY, at once); a writer that begins
+ * meanwhile waits for it. */
 int record_store_checkpoint(struct record_store *store, bool restart);
 /* Give back what the connection's page cache holds; by its owner, with nothing open. (SQLite can
  * do this for the whole process only where it was built for it, and Debian's was not.) */
