@@ -239,7 +239,7 @@ static void what_is_no_request_ends_the_stream(void **state)
 	        "'ping'",
 	        "nil",
 	        "[]",
-	        "[0, 18446744073709551615]",
+	        "[0, 18446744073709551615, 'ping', {}]",
 	};
 	struct raw_client raw;
 
