@@ -99,7 +99,7 @@ int kith_set_timeout(struct kith_conn *conn, int timeout_ms)
 		timeout_ms = KITH_DEFAULT_TIMEOUT_MS;
 	if (timeout_ms != KITH_FOREVER) {
 		timeout.tv_sec = timeout_ms / 1000;
-		timeout.tv_usec = timeout_ms % 1000 * 1000;
+		timeout.tv_usec = (timeout_ms % 1000) * 1000L;
 	}
 	/* For a blocking recv(), and for connect(), which waits like a send(). */
 	if (setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
@@ -169,10 +169,10 @@ static int greet(struct kith_conn *conn, const char *client)
 	if (r)
 		return r;
 	hello = result;
-	conn->server = strndup(hello->server.data, hello->server.n);
+	conn->server_version = strndup(hello->server.data, hello->server.n);
 	conn->server_pid = hello->pid;
 	kith_free(result);
-	return conn->server ? 0 : conn_fail(conn, -ENOMEM, "no memory for a connection");
+	return conn->server_version ? 0 : conn_fail(conn, -ENOMEM, "no memory for a connection");
 }
 
 static int open_socket(struct kith_conn *conn)
@@ -226,7 +226,7 @@ void kith_close(struct kith_conn *conn)
 	event_queue_release(&conn->events);
 	wire_buf_release(&conn->out);
 	frame_splitter_release(&conn->in);
-	free(conn->server);
+	free(conn->server_version);
 	if (conn->fd >= 0)
 		close(conn->fd);
 	free(conn);
@@ -241,9 +241,9 @@ void kith_interrupt(struct kith_conn *conn)
 
 /* Asking. ------------------------------------------------------------------------------------- */
 
-const char *kith_server(const struct kith_conn *conn)
+const char *kith_server_version(const struct kith_conn *conn)
 {
-	return conn->server;
+	return conn->server_version;
 }
 
 uint64_t kith_server_pid(const struct kith_conn *conn)

@@ -62,7 +62,7 @@ struct kith_conn {
 
 	struct wire_error error; /* of the last call that failed */
 	uint64_t server_pid;
-	char *server; /* owned */
+	char *server_version; /* owned */
 };
 
 /* How long a call may still take. */
@@ -104,7 +104,8 @@ int conn_exchange(struct kith_conn *conn, struct deadline *deadline);
 /* Waits, taking in what comes, until at most n bytes are left to send. */
 int conn_drain(struct kith_conn *conn, size_t n, struct deadline *deadline);
 /* Takes frames out of what was received: events and answers go where they wait to be collected.
- * Stops at the answer to id, which *ret_answer then borrows, with 1; 0 when nothing is left. */
+ * Stops at the answer to id, which *ret_answer then borrows, with 1; 0 when nothing is left. An id
+ * of 0 is nobody's, ret_answer may be NULL then. */
 int conn_route(struct kith_conn *conn, uint64_t id, struct answer *ret_answer);
 /* Makes the answer that was just routed independent of the splitter. -ENOMEM. */
 int answer_keep(struct answer *answer, struct frame_splitter *in);

@@ -292,7 +292,8 @@ struct kith_options {
 };
 
 /* Connects and says hello. A daemon that is not there is -ENOENT or -ECONNREFUSED; one that
- * speaks another protocol version is KITH_ERROR_BAD_PROTOCOL. Takes at most the timeout. */
+ * speaks another protocol version is KITH_ERROR_BAD_PROTOCOL. Either step takes at most the
+ * timeout. */
 KITH_PUBLIC int kith_connect(const struct kith_options *options, struct kith_conn **ret);
 /* NULL is fine. What was submitted but not collected may or may not be carried out. */
 KITH_PUBLIC void kith_close(struct kith_conn *conn);
@@ -301,8 +302,8 @@ KITH_PUBLIC void kith_close(struct kith_conn *conn);
 KITH_PUBLIC void kith_interrupt(struct kith_conn *conn);
 /* For the calls to come. 0: KITH_DEFAULT_TIMEOUT_MS. */
 KITH_PUBLIC int kith_set_timeout(struct kith_conn *conn, int timeout_ms);
-/* What the daemon calls itself, with its version; valid until kith_close(). */
-KITH_PUBLIC const char *kith_server(const struct kith_conn *conn);
+/* The daemon's version; valid until kith_close(). */
+KITH_PUBLIC const char *kith_server_version(const struct kith_conn *conn);
 KITH_PUBLIC uint64_t kith_server_pid(const struct kith_conn *conn);
 /* The descriptor, to wait for with poll() in a loop of one's own. Whatever the library has read
  * already does not show there: first take what there is, with a timeout of 0. */

@@ -236,7 +236,7 @@ static int route_one(struct kith_conn *conn, struct answer *answer, uint64_t id)
 	if (peek.id == UINT64_MAX)
 		return broken_by_us(conn, answer);
 	answer->is_error = peek.is_error;
-	if (peek.id == id)
+	if (id != 0 && peek.id == id)
 		return 1;
 	ticket = conn_ticket(conn, peek.id);
 	if (!ticket || ticket->answer.n > 0)

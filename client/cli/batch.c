@@ -76,7 +76,7 @@ static int take_line(struct batch *batch, struct fvecs *fvecs, struct jsonl *jso
 	if (row.has_id)
 		batch->ids[i] = row.id;
 	batch->size_bytes += (uint64_t)row.text.n + row.meta.size_bytes + row.id.n;
-	batch->n_values += 2u * row.n_scalars;
+	batch->n_values += UINT64_C(2) * row.n_scalars;
 	return 0;
 }
 

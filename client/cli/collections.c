@@ -56,8 +56,8 @@ static json_t *json_from_collection(const struct kith_collection *collection)
 
 int cli_list(struct cli *cli)
 {
-	static const char *const titles[] = {"UUID",    ">DIM",  "METRIC",
-	                                     "CREATED", "SPACE", "COLLECTION"};
+	static const char *const titles[] = {"COLLECTION", ">DIM",  "METRIC",
+	                                     "CREATED",    "SPACE", "UUID"};
 	struct kith_list_collections_result *result;
 	struct table *table = NULL;
 	char cell[OUTPUT_CELL_SIZE];
@@ -78,12 +78,12 @@ int cli_list(struct cli *cli)
 			json_print_line(json_from_collection(collection));
 			continue;
 		}
-		table_str(table, collection->uuid);
+		table_str(table, collection->name);
 		table_format(table, "%u", collection->dim);
 		table_text(table, kith_metric_name(collection->metric));
 		table_text(table, output_time(collection->created_ms, cell));
 		table_str(table, collection->space);
-		table_str(table, collection->name);
+		table_str(table, collection->uuid);
 	}
 	if (table)
 		table_print(table);

@@ -194,11 +194,11 @@ static void report(const struct import *import)
 
 	if (import->cli->json) {
 		json_print_line(json_pack(
-		        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "rows", (json_int_t)import->n_rows,
+		        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)import->n_rows,
 		        "inserted", (json_int_t)import->inserted, "replaced",
 		        (json_int_t)import->replaced, "touched", (json_int_t)import->touched,
 		        "unchanged", (json_int_t)import->unchanged, "seq",
-		        (json_int_t)import->last.seq, "seconds", seconds));
+		        (json_int_t)import->last.seq, "time_ms", (json_int_t)(seconds * 1e3)));
 		return;
 	}
 	printf("%s rows stored in %s (%s rows/s): %" PRIu64 " new, %" PRIu64 " replaced, %" PRIu64

@@ -13,6 +13,8 @@
 
 #define DEFAULT_WIDTH 80
 #define GAP 2
+/* Of a text that others stand behind. */
+#define MIDDLE_WIDTH 40u
 
 /* Numbers. ------------------------------------------------------------------------------------ */
 
@@ -89,6 +91,7 @@ struct table {
 	struct cell *cells;
 	size_t n, size;
 	uint32_t n_columns;
+	bool whole; /* nothing is cut */
 	uint32_t *widths;
 	bool *right;
 };
@@ -157,6 +160,7 @@ struct table *table_new(uint32_t n_columns, const char *const titles[])
 	if (!table)
 		return NULL;
 	table->n_columns = n_columns;
+	table->whole = !titles;
 	table->widths = calloc(n_columns, sizeof(*table->widths));
 	table->right = calloc(n_columns, sizeof(*table->right));
 	if (!table->widths || !table->right) {
@@ -172,10 +176,31 @@ struct table *table_new(uint32_t n_columns, const char *const titles[])
 	return table;
 }
 
+/* Leaves what fits in so many columns, three dots at its end included: they take no more room than
+ * what they stand for. Where even they do not fit, nothing is left. */
+static void cut(struct cell *cell, uint32_t room)
+{
+	static const char dots[] = "...";
+	uint32_t width = 0;
+	char *text;
+
+	text = cell->text && room > 3
+	               ? make_visible(cell->text, strlen(cell->text), room - 3, &width)
+	               : NULL;
+	if (text) {
+		memcpy(cell->text + strlen(text), dots, sizeof(dots));
+		cell->width = width + 3;
+	} else if (cell->text) {
+		cell->text[0] = '\0';
+		cell->width = 0;
+	}
+	free(text);
+}
+
 /* Also when memory runs out the columns stay in step: the cell is there, empty. */
 static void add_cell(struct table *table, const char *data, size_t n)
 {
-	uint32_t *widest = &table->widths[table->n % table->n_columns];
+	size_t column = table->n % table->n_columns;
 	struct cell *cell;
 
 	if (table->n == table->size) {
@@ -189,8 +214,11 @@ static void add_cell(struct table *table, const char *data, size_t n)
 	}
 	cell = &table->cells[table->n++];
 	cell->text = make_visible(data, n, UINT32_MAX / 2, &cell->width);
-	if (cell->width > *widest)
-		*widest = cell->width;
+	if (cell->width > MIDDLE_WIDTH && !table->whole && !table->right[column] &&
+	    column + 1 < table->n_columns)
+		cut(cell, MIDDLE_WIDTH);
+	if (cell->width > table->widths[column])
+		table->widths[column] = cell->width;
 }
 
 void table_text(struct table *table, const char *text)
@@ -223,43 +251,29 @@ static uint32_t terminal_width(void)
 	return DEFAULT_WIDTH;
 }
 
-/* The last cell of a row, within what is left of the line. */
-static void print_last(const struct cell *cell, uint32_t room)
-{
-	uint32_t width;
-	char *cut;
-
-	if (!cell->text)
-		return;
-	if (cell->width <= room) {
-		fputs(cell->text, stdout);
-		return;
-	}
-	cut = make_visible(cell->text, strlen(cell->text), room > 3 ? room - 3 : 0, &width);
-	printf("%s...", cut ? cut : "");
-	free(cut);
-}
-
 void table_print(struct table *table)
 {
-	uint32_t total = terminal_width(), last = table->n_columns - 1;
+	uint32_t room = terminal_width(), last = table->n_columns - 1;
 
+	for (uint32_t i = 0; i < last; i++)
+		room -= room > table->widths[i] + GAP ? table->widths[i] + GAP : room;
 	for (size_t i = 0; i < table->n; i++) {
-		const struct cell *cell = &table->cells[i];
-		uint32_t column = (uint32_t)(i % table->n_columns), used = 0;
+		struct cell *cell = &table->cells[i];
+		uint32_t column = (uint32_t)(i % table->n_columns);
 		int pad = (int)(table->widths[column] - cell->width);
+		const char *text;
 
-		for (uint32_t before = 0; before < column; before++)
-			used += table->widths[before] + GAP;
+		if (column == last && cell->width > room && !table->whole && !table->right[column])
+			cut(cell, room);
+		text = cell->text ? cell->text : "";
 		if (table->right[column])
-			printf("%*s", pad, "");
-		if (column < last) {
-			printf("%s%*s", cell->text ? cell->text : "",
-			       GAP + (table->right[column] ? 0 : pad), "");
-		} else {
-			print_last(cell, total > used ? total - used : 0);
+			printf("%*s%s", pad, "", text);
+		else
+			printf("%s%*s", text, column < last ? pad : 0, "");
+		if (column < last)
+			printf("%*s", GAP, "");
+		else
 			putchar('\n');
-		}
 	}
 	for (size_t i = 0; i < table->n; i++)
 		free(table->cells[i].text);

@@ -25,8 +25,9 @@ char *output_time(uint64_t ms, char cell[static OUTPUT_CELL_SIZE]);
 
 struct table;
 
-/* Titles: one for each column; '>' as the first character: numbers, right-aligned. The last column
- * is cut to the terminal's width. NULL instead of titles: none, all columns are text. NULL: no
+/* Titles: one for each column; '>' as the first character: numbers, right-aligned and never cut. A
+ * text in the last column is cut to the terminal's width, in another one to what leaves room for
+ * the others. NULL instead of titles: none, all columns are text and wholly shown. NULL: no
  * memory. */
 struct table *table_new(uint32_t n_columns, const char *const titles[]);
 /* The next cell, row by row; copied. */

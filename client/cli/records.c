@@ -70,25 +70,67 @@ static void add_meta(struct table *table, const struct kith_meta *meta)
 	json_decref(object);
 }
 
-static void add_record(struct table *table, const struct kith_id *id,
-                       const struct record_columns *columns, uint32_t row)
+static void add_id(struct table *table, const struct kith_id *id)
 {
-	size_t dim = columns->vectors->size_bytes / sizeof(float) / columns->n;
-
 	if (id->text)
 		table_str(table, kith_text_n(id->text, id->n));
 	else
 		table_format(table, "%" PRIu64, id->number);
+}
+
+/* The beginning; all of it is what --json is for. */
+static void add_vector(struct table *table, const struct record_columns *columns, uint32_t row)
+{
+	size_t dim = columns->vectors->size_bytes / sizeof(float) / columns->n;
+
+	if (dim > 0)
+		table_format(table, "%g, ... (%zu)", (double)columns->vectors->v[row * dim], dim);
+	else
+		table_text(table, "");
+}
+
+static void add_record(struct table *table, const struct kith_id *id,
+                       const struct record_columns *columns, uint32_t row)
+{
+	add_id(table, id);
 	if (columns->namespaces->v)
 		table_str(table, columns->namespaces->v[row]);
 	if (columns->metas->v)
 		add_meta(table, &columns->metas->v[row]);
-	if (columns->vectors->v && dim > 0)
-		table_format(table, "%g, ... (%zu)", (double)columns->vectors->v[row * dim], dim);
-	else if (columns->vectors->v)
-		table_text(table, "");
+	if (columns->vectors->v)
+		add_vector(table, columns, row);
 	if (columns->texts->v)
 		table_str(table, columns->texts->v[row]);
+}
+
+/* One record, a line for each part of it. */
+static void print_record(const struct kith_id *id, const struct record_columns *columns,
+                         uint32_t row)
+{
+	struct table *table = table_new(2, NULL);
+
+	if (!table)
+		return;
+	table_text(table, "id");
+	add_id(table, id);
+	if (columns->namespaces->v) {
+		table_text(table, "namespace");
+		table_str(table, columns->namespaces->v[row]);
+	}
+	if (columns->metas->v) {
+		table_text(table, "meta");
+		add_meta(table, &columns->metas->v[row]);
+	}
+	if (columns->vectors->v) {
+		table_text(table, "vector");
+		add_vector(table, columns, row);
+	}
+	if (columns->texts->v) {
+		table_text(table, "text");
+		table_str(table, columns->texts->v[row]);
+	}
+	table_print(table);
+	putchar('\n');
 }
 
 /* get ----------------------------------------------------------------------------------------- */
@@ -133,7 +175,6 @@ int cli_get(struct cli *cli)
 	struct kith_id *ids = parse_ids(cli, &params.ids);
 	struct kith_get_result *result;
 	struct record_columns columns;
-	struct table *table;
 	bool all;
 	int status;
 
@@ -144,17 +185,14 @@ int cli_get(struct cli *cli)
 	}
 	columns = (struct record_columns){&result->vectors, &result->texts, &result->metas,
 	                                  &result->namespaces, result->positions.n};
-	table = cli->json || columns.n == 0 ? NULL : new_table(&columns);
 	for (uint32_t i = 0; i < columns.n; i++) {
 		const struct kith_id *id = &ids[result->positions.v[i]];
 
-		if (table)
-			add_record(table, id, &columns, i);
-		else
+		if (cli->json)
 			json_print_line(json_from_record(id, &columns, i));
+		else
+			print_record(id, &columns, i);
 	}
-	if (table)
-		table_print(table);
 	all = columns.n == params.ids.n;
 	say_not_found(cli, &result->positions, params.ids.n);
 	kith_free(result);

@@ -96,12 +96,12 @@ static void print_json(const struct kith_search_result *hits, double took_us)
 		json_array_append_new(array, hit);
 	}
 	json_print_line(json_pack(
-	        "{s:o, s:s, s:f, s:o, s:o, s:b, s:s, s:o, s:o, s:f}", "hits", array, "mode",
+	        "{s:o, s:s, s:f, s:o, s:o, s:b, s:s, s:o, s:o, s:I}", "hits", array, "mode",
 	        kith_mode_name(hits->mode), "coverage", hits->coverage, "generation",
 	        json_from_u64(hits->generation), "comparisons", json_from_u64(hits->comparisons),
 	        "cached", (int)hits->cached, "served_from", kith_source_name(hits->served_from),
 	        "seq", json_from_u64(hits->seq), "time_us", json_from_u64(hits->time_us),
-	        "round_trip_us", took_us));
+	        "round_trip_us", (json_int_t)took_us));
 }
 
 static void print_hits(const struct kith_search_result *hits)

@@ -33,12 +33,14 @@ static void print_ping(const struct cli *cli, const double *us, uint64_t n)
 
 	if (cli->json) {
 		json_print_line(json_pack(
-		        "{s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "server", kith_server(cli->conn),
-		        "pid", (json_int_t)kith_server_pid(cli->conn), "pings", (json_int_t)n,
-		        "min_us", us[0], "p50_us", p50, "p99_us", p99, "max_us", us[n - 1]));
+		        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+		        kith_server_version(cli->conn), "pid",
+		        (json_int_t)kith_server_pid(cli->conn), "pings", (json_int_t)n, "min_ns",
+		        (json_int_t)(us[0] * 1e3), "p50_ns", (json_int_t)(p50 * 1e3), "p99_ns",
+		        (json_int_t)(p99 * 1e3), "max_ns", (json_int_t)(us[n - 1] * 1e3)));
 		return;
 	}
-	printf("%s, process %" PRIu64 ", answers in ", kith_server(cli->conn),
+	printf("kithd %s, process %" PRIu64 ", answers in ", kith_server_version(cli->conn),
 	       kith_server_pid(cli->conn));
 	if (n == 1)
 		printf("%s\n", output_duration(p50, middle));
@@ -153,6 +155,9 @@ static const struct number usage_numbers[] = {
         NUMBER(kith_usage, searches),      NUMBER(kith_usage, comparisons),
         NUMBER(kith_usage, writes),        NUMBER(kith_usage, groups),
 };
+_Static_assert(N_OF(usage_numbers) * sizeof(uint64_t) + offsetof(struct kith_usage, records) ==
+                       sizeof(struct kith_usage),
+               "a number of a collection is not printed");
 
 int cli_limits(struct cli *cli)
 {
@@ -252,30 +257,28 @@ static void print_lanes(const struct kith_lanes *lanes)
 		table_print(table);
 }
 
+/* What fits on a line; --json has the rest. */
 static void print_usages(const struct kith_usages *usages)
 {
-	static const char *const titles[] = {">RECORDS", ">ROWS",   ">RESIDENT", ">MAPPED",
-	                                     ">TABLE",   ">WAL",    ">SEARCHES", ">COMPARISONS",
-	                                     ">WRITES",  ">GROUPS", "COLLECTION"};
+	static const char *const titles[] = {"COLLECTION", ">RECORDS",  ">IN MEMORY", ">WAL",
+	                                     ">SEARCHES",  ">COMPARED", ">WRITES"};
 	struct table *table = table_new(N_OF(titles), titles);
 	char cell[OUTPUT_CELL_SIZE];
 
 	for (uint32_t i = 0; table && i < usages->n; i++) {
 		const struct kith_usage *usage = &usages->v[i];
 
-		for (size_t j = 0; j < N_OF(usage_numbers); j++) {
-			uint64_t n = number_in(usage, &usage_numbers[j]);
-			bool is_bytes =
-			        usage_numbers[j].offset == offsetof(struct kith_usage, wal_bytes) ||
-			        usage_numbers[j].offset == offsetof(struct kith_usage, table_bytes);
-
-			if (usage->open)
-				table_text(table, is_bytes ? output_bytes(n, cell)
-				                           : output_count(n, cell));
-			else
-				table_text(table, "-");
-		}
 		table_str(table, usage->name);
+		for (size_t j = 1; j < N_OF(titles) && !usage->open; j++)
+			table_text(table, "-");
+		if (!usage->open)
+			continue;
+		table_text(table, output_count(usage->records, cell));
+		table_text(table, output_count(usage->resident_rows, cell));
+		table_text(table, output_bytes(usage->wal_bytes, cell));
+		table_text(table, output_count(usage->searches, cell));
+		table_text(table, output_count(usage->comparisons, cell));
+		table_text(table, output_count(usage->writes, cell));
 	}
 	if (table)
 		table_print(table);

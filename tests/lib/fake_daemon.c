@@ -21,7 +21,7 @@ _Noreturn void fake_abort(const char *what)
 static void serve_request(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	static const struct hello_result hello = {
-	        .protocol = WIRE_PROTOCOL, .server = {"fake 1.0", 8}, .pid = 4711};
+	        .protocol = WIRE_PROTOCOL, .server = {"1.2.3", 5}, .pid = 4711};
 
 	if (request->method != WIRE_METHOD_hello)
 		daemon->handler(daemon, request);

@@ -60,7 +60,7 @@ static void connecting_says_hello_and_tells_who_answered(void **state)
 	struct fixture *fixture = fixture_new(answer_ping, NULL);
 
 	(void)state;
-	assert_string_equal(kith_server(fixture->conn), "fake 1.0");
+	assert_string_equal(kith_server_version(fixture->conn), "1.2.3");
 	assert_int_equal(kith_server_pid(fixture->conn), 4711);
 	assert_true(kith_fd(fixture->conn) >= 0);
 	assert_int_equal(kith_ping(fixture->conn), 0);

@@ -411,11 +411,10 @@ static void search_prints_json_where_there_is_no_terminal(void **state)
 	assert_string_equal(fixture->err, "kith search: --vector: number 3 cannot be read: 'x'\n");
 }
 
-static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
+/* Runs it with a terminal of so many columns for its output. */
+static void run_on_terminal(struct fixture *fixture, unsigned short n_columns, char **argv)
 {
-	char *argv[] = {"kith", "search", "notes", "--vector", "1", NULL};
-	struct winsize size = {.ws_row = 24, .ws_col = 72};
-	struct fixture *fixture = *state;
+	struct winsize size = {.ws_row = 24, .ws_col = n_columns};
 	posix_spawn_file_actions_t actions;
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	size_t n = 0;
@@ -438,6 +437,14 @@ static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
 	fixture->out[n] = '\0';
 	close(master);
 	await(fixture, pid);
+}
+
+static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
+{
+	char *argv[] = {"kith", "search", "notes", "--vector", "1", NULL};
+	struct fixture *fixture = *state;
+
+	run_on_terminal(fixture, 72, argv);
 	assert_int_equal(fixture->status, 0);
 	assert_null(strchr(fixture->out, '\x1b'));
 	assert_non_null(strstr(fixture->out, "#  ID     DISTANCE  NAMESPACE  TEXT\r\n"
@@ -446,6 +453,11 @@ static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
 	                                     "2  77          0.5             short\r\n"
 	                                     "exact, coverage 100%, 60,000 comparisons, vectors "
 	                                     "resident, 1.23 ms ("));
+	for (unsigned short n_columns = 28; n_columns < 40; n_columns++) {
+		run_on_terminal(fixture, n_columns, argv);
+		assert_int_equal(fixture->status, 0);
+	}
+	assert_non_null(strstr(fixture->out, "1  first      0.25  home       a pas...\r\n"));
 }
 
 static void get_says_what_is_missing(void **state)
@@ -468,7 +480,7 @@ static void statuses_tell_failures_apart(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(kith(fixture, "ping"), 0);
-	assert_non_null(strstr(fixture->out, "{\"server\":\"fake 1.0\",\"pid\":4711,\"pings\":1,"));
+	assert_non_null(strstr(fixture->out, "{\"version\":\"1.2.3\",\"pid\":4711,\"pings\":1,"));
 	assert_int_equal(kith(fixture, "describe gone"), 4);
 	assert_string_equal(fixture->err, "kith describe: there is no collection 'gone'\n");
 	assert_int_equal(kith(fixture, "count notes --timeout 0.01"), 6);

@@ -297,6 +297,9 @@ static void tell_changes(struct fake_daemon *daemon, const struct wire_request *
 		fake_event(daemon, WIRE_EVENT_change, &change);
 	fake_event(daemon, WIRE_EVENT_job, &job);
 	answer_count(daemon, request->id);
+	/* Nobody asked under this id. */
+	fake_answer_id(daemon, 0, WIRE_METHOD_ping, &(struct ping_result){0});
+	fake_event(daemon, WIRE_EVENT_job, &job);
 }
 
 static void events_wait_behind_calls_and_the_oldest_go(void **state)
@@ -318,10 +321,12 @@ static void events_wait_behind_calls_and_the_oldest_go(void **state)
 		assert_memory_equal(event->change.collection.data, "notes", 5);
 		kith_free(event);
 	}
-	assert_int_equal(kith_next_event(fixture->conn, 0, &event), 0);
-	assert_int_equal(event->type, KITH_EVENT_JOB);
-	assert_int_equal(event->job.total, 8);
-	kith_free(event);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(kith_next_event(fixture->conn, KITH_USUAL, &event), 0);
+		assert_int_equal(event->type, KITH_EVENT_JOB);
+		assert_int_equal(event->job.total, 8);
+		kith_free(event);
+	}
 	assert_int_equal(kith_next_event(fixture->conn, 5, &event), -ETIMEDOUT);
 	fixture_free(fixture);
 }
