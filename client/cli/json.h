@@ -28,8 +28,7 @@ struct record_columns {
 	uint32_t n; /* rows */
 };
 
-/* {"id", "namespace"?, "text"?, "meta"?, "vector"?} of the row: what `kith import --jsonl` takes,
- * and more. */
+/* {"id", "namespace"?, "text"?, "meta"?, "vector"?} of the row. */
 json_t *json_from_record(const struct kith_id *id, const struct record_columns *columns,
                          uint32_t row);
 
