@@ -40,6 +40,7 @@ struct collection *collection_new(struct daemon *daemon, const struct catalog_en
 	list_init(&collection->waiting);
 	list_init(&collection->pins);
 	list_init(&collection->held_reads);
+	list_init(&collection->gather_link);
 	write_queue_init(&collection->writes);
 	record_table_init(&collection->table, daemon->budget);
 	resident_init(&collection->resident, daemon->budget);
@@ -184,15 +185,31 @@ void collection_refuse_pending(struct collection *collection, enum wire_error_co
 
 void collection_kick(struct collection *collection)
 {
+	struct daemon *daemon = collection->daemon;
 	struct request *requests[WRITE_GROUP_REQUESTS];
 	struct write_task *task;
 	uint32_t n;
 
-	task = write_queue_next(&collection->writes, requests, &n);
-	if (task)
+	list_remove(&collection->gather_link);
+	switch (write_queue_next(&collection->writes, clock_monotonic_ns(daemon->clock), &task,
+	                         requests, &n)) {
+	case WRITE_NOTHING:
+		return;
+	case WRITE_TASK:
 		task->start(task);
-	else if (n > 0)
+		return;
+	case WRITE_GROUP:
 		collection_write(collection, requests, n);
+		return;
+	case WRITE_GATHERING:
+		daemon_queue_gathering(daemon, collection);
+		return;
+	}
+}
+
+void collection_turn_done(struct collection *collection)
+{
+	write_queue_done(&collection->writes, clock_monotonic_ns(collection->daemon->clock));
 }
 
 /* Pins ---------------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ struct collection {
 
 	/* While open: the truth and what is derived. */
 	struct record_store *store;
-	struct record_writer *writer; /* NULL after a failure: see collection_writer() */
+	struct record_writer *writer;   /* NULL after a failure: see collection_writer() */
 	struct record_reader **readers; /* one a worker, opened by it */
 	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
@@ -78,8 +78,9 @@ struct collection {
 
 	struct list pins; /* struct pin, oldest first */
 	struct write_queue writes;
-	struct list held_reads; /* they need SQL, and a restart checkpoint goes first */
-	uint32_t n_sql_reads;   /* under way */
+	struct list gather_link; /* in the daemon's gatherings, while a group gathers */
+	struct list held_reads;  /* they need SQL, and a restart checkpoint goes first */
+	uint32_t n_sql_reads;    /* under way */
 	struct upkeep upkeep;
 
 	/* Figures. */
@@ -109,6 +110,8 @@ void collection_refuse_pending(struct collection *collection, enum wire_error_co
                                const char *message);
 /* Starts whatever may change the collection next (write_queue_next). */
 void collection_kick(struct collection *collection);
+/* What had the turn to change it has ended; collection_kick() comes next. */
+void collection_turn_done(struct collection *collection);
 
 void collection_pin(struct collection *collection, struct pin *pin);
 void collection_unpin(struct collection *collection, struct pin *pin);

@@ -419,6 +419,7 @@ void collection_close(struct collection *collection)
 	struct closing *closing = calloc(1, sizeof(*closing));
 
 	collection->state = COLLECTION_CLOSING;
+	list_remove(&collection->gather_link);
 	if (!closing) {
 		/* Its files stay open; the truth needs no closing, the kernel closes them. */
 		log_error("collection '%s': out of memory while closing", collection->entry.name);

@@ -84,13 +84,17 @@ static void purge(struct daemon *daemon)
 static void on_turn(uv_idle_t *idle)
 {
 	struct daemon *daemon = idle->data;
-	struct list turns, *link;
+	struct list turns, gatherings, *link;
 
 	list_init(&turns);
 	list_splice(&turns, &daemon->turns);
 	while ((link = list_pop(&turns)))
 		session_turn(LIST_ELEMENT(link, struct session, turn_link));
-	if (list_empty(&daemon->turns))
+	list_init(&gatherings);
+	list_splice(&gatherings, &daemon->gatherings);
+	while ((link = list_pop(&gatherings)))
+		collection_kick(LIST_ELEMENT(link, struct collection, gather_link));
+	if (list_empty(&daemon->turns) && list_empty(&daemon->gatherings))
 		uv_idle_stop(&daemon->turner);
 }
 
@@ -99,6 +103,12 @@ void daemon_queue_turn(struct daemon *daemon, struct session *session)
 	if (session->closing || !list_empty(&session->turn_link))
 		return;
 	list_append(&daemon->turns, &session->turn_link);
+	uv_idle_start(&daemon->turner, on_turn);
+}
+
+void daemon_queue_gathering(struct daemon *daemon, struct collection *collection)
+{
+	list_append(&daemon->gatherings, &collection->gather_link);
 	uv_idle_start(&daemon->turner, on_turn);
 }
 
@@ -276,6 +286,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->kernels = kernels_best();
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
+	list_init(&daemon->gatherings);
 	list_init(&daemon->sessions);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();

@@ -47,10 +47,11 @@ struct daemon {
 	struct read_turns read_turns;
 	struct collections *collections;
 	struct server *server;
-	uv_timer_t tick;      /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
-	uv_idle_t turner;     /* runs while sessions wait for their turn */
-	struct list turns;    /* struct session.turn_link */
-	struct list sessions; /* struct session.link */
+	uv_timer_t tick;        /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
+	uv_idle_t turner;       /* runs while there are turns or gatherings */
+	struct list turns;      /* struct session.turn_link: they wait for their turn */
+	struct list gatherings; /* struct collection.gather_link: their next group gathers */
+	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
 	uint64_t session_numbers; /* given out so far */
 	uint64_t n_requests, n_refused;
@@ -81,7 +82,10 @@ void daemon_stop(struct daemon *daemon);
 struct daemon *daemon_free(struct daemon *daemon);
 
 struct session;
+struct collection;
 /* Gives the session another turn, after the others'. */
 void daemon_queue_turn(struct daemon *daemon, struct session *session);
+/* Kicks the collection again, until its group has gathered. */
+void daemon_queue_gathering(struct daemon *daemon, struct collection *collection);
 /* A session or a collection has closed: goes on stopping if that was what it waited for. */
 void daemon_closed_one(struct daemon *daemon);

@@ -345,7 +345,7 @@ static void care_done(struct job *job)
 	restart_try(collection);
 	if (kind->takes_turn) {
 		/* A group that waits goes first, so that care never starves writing. */
-		write_queue_done(&collection->writes);
+		collection_turn_done(collection);
 		collection_kick(collection);
 	}
 	upkeep_look(collection);

@@ -476,7 +476,7 @@ static void group_done(struct job *job)
 		write_queue_forget(&collection->writes, request);
 		request_finish(request);
 	}
-	write_queue_done(&collection->writes);
+	collection_turn_done(collection);
 	group_free(group);
 	upkeep_look(collection);
 	collection_kick(collection);
@@ -549,7 +549,7 @@ void collection_write(struct collection *collection, struct request **requests, 
 	if (!group) {
 		for (uint32_t i = 0; i < n_wanted; i++)
 			refuse_write(collection, requests[i], -ENOMEM);
-		write_queue_done(&collection->writes);
+		collection_turn_done(collection);
 		collection_kick(collection);
 		return;
 	}

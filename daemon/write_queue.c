@@ -20,8 +20,26 @@ void write_queue_init(struct write_queue *queue)
 	list_init(&queue->writers);
 	list_init(&queue->ring);
 	list_init(&queue->tasks);
+	queue->n_ring = 0;
+	queue->n_served = 0;
+	queue->n_expected = 0;
+	queue->gather_until_ns = 0;
 	queue->busy = false;
 	queue->stopped = false;
+}
+
+static void ring_add(struct write_queue *queue, struct writer *writer)
+{
+	list_append(&queue->ring, &writer->ring_link);
+	queue->n_ring++;
+}
+
+static void ring_remove(struct write_queue *queue, struct writer *writer)
+{
+	if (list_empty(&writer->ring_link))
+		return;
+	list_remove(&writer->ring_link);
+	queue->n_ring--;
 }
 
 static struct writer *find(const struct write_queue *queue, uint64_t session_number)
@@ -50,7 +68,7 @@ int write_queue_push(struct write_queue *queue, struct request *request)
 	}
 	/* A writer that has something in the running group waits for its end (see done). */
 	if (writer->n_unanswered == 0)
-		list_append(&queue->ring, &writer->ring_link);
+		ring_add(queue, writer);
 	writer->n_unanswered++;
 	writer->last = request;
 	list_append(&writer->pending, &request->wait_link);
@@ -69,48 +87,66 @@ void write_queue_push_task(struct write_queue *queue, struct write_task *task)
 	list_append(&queue->tasks, &task->link);
 }
 
-struct write_task *write_queue_next(struct write_queue *queue, struct request **requests,
-                                    uint32_t *ret_n)
+/* A group, in turn from the sessions. */
+static uint32_t take_group(struct write_queue *queue, struct request **requests)
 {
-	struct list *link;
 	uint64_t bytes = 0;
 	uint32_t n = 0;
 
-	*ret_n = 0;
-	if (queue->busy || queue->stopped)
-		return NULL;
-	link = list_pop(&queue->tasks);
-	if (link) {
-		queue->busy = true;
-		return LIST_ELEMENT(link, struct write_task, link);
-	}
-	while (bytes < WRITE_GROUP_BYTES && n < WRITE_GROUP_REQUESTS &&
-	       (link = list_pop(&queue->ring))) {
-		struct writer *writer = LIST_ELEMENT(link, struct writer, ring_link);
+	queue->n_served = queue->n_ring;
+	while (bytes < WRITE_GROUP_BYTES && n < WRITE_GROUP_REQUESTS && queue->n_ring > 0) {
+		struct writer *writer = LIST_ELEMENT(queue->ring.next, struct writer, ring_link);
 		struct request *request =
 		        LIST_ELEMENT(list_pop(&writer->pending), struct request, wait_link);
 
+		ring_remove(queue, writer);
 		requests[n++] = request;
 		bytes += request->frame_bytes;
 		if (!list_empty(&writer->pending))
-			list_append(&queue->ring, &writer->ring_link);
+			ring_add(queue, writer);
 	}
 	/* Who got its share and has more waits for the group's end, behind who comes meanwhile. */
 	for (uint32_t i = 0; i < n; i++)
-		list_remove(&find(queue, requests[i]->session_number)->ring_link);
-	queue->busy = n > 0;
-	*ret_n = n;
-	return NULL;
+		ring_remove(queue, find(queue, requests[i]->session_number));
+	if (queue->n_served > n)
+		queue->n_served = n;
+	return n;
 }
 
-void write_queue_done(struct write_queue *queue)
+enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
+                                 struct write_task **ret_task, struct request **requests,
+                                 uint32_t *ret_n)
+{
+	struct list *link;
+
+	if (queue->busy || queue->stopped)
+		return WRITE_NOTHING;
+	link = list_pop(&queue->tasks);
+	if (link) {
+		queue->busy = true;
+		*ret_task = LIST_ELEMENT(link, struct write_task, link);
+		return WRITE_TASK;
+	}
+	if (queue->n_ring == 0)
+		return WRITE_NOTHING;
+	if (queue->n_ring < queue->n_expected && now_ns < queue->gather_until_ns)
+		return WRITE_GATHERING;
+	queue->busy = true;
+	*ret_n = take_group(queue, requests);
+	return WRITE_GROUP;
+}
+
+void write_queue_done(struct write_queue *queue, uint64_t now_ns)
 {
 	queue->busy = false;
+	/* Who was served, and who came meanwhile: else two halves would take turns forever. */
+	queue->n_expected = queue->n_served + queue->n_ring;
+	queue->gather_until_ns = now_ns + WRITE_GATHER_NS;
 	for (struct list *link = queue->writers.next; link != &queue->writers; link = link->next) {
 		struct writer *writer = LIST_ELEMENT(link, struct writer, link);
 
 		if (!list_empty(&writer->pending) && list_empty(&writer->ring_link))
-			list_append(&queue->ring, &writer->ring_link);
+			ring_add(queue, writer);
 	}
 }
 
@@ -123,7 +159,7 @@ void write_queue_forget(struct write_queue *queue, struct request *request)
 	if (writer->last == request)
 		writer->last = NULL;
 	if (--writer->n_unanswered == 0) {
-		list_remove(&writer->ring_link);
+		ring_remove(queue, writer);
 		list_remove(&writer->link);
 		free(writer);
 	}
@@ -134,7 +170,7 @@ void write_queue_drain(struct write_queue *queue, struct list *list)
 	for (struct list *link = queue->writers.next; link != &queue->writers; link = link->next) {
 		struct writer *writer = LIST_ELEMENT(link, struct writer, link);
 
-		list_remove(&writer->ring_link);
+		ring_remove(queue, writer);
 		list_splice(list, &writer->pending);
 	}
 }
