@@ -8,7 +8,9 @@
 #include "index/topk.h"
 #include "tests/bench/read_pass.h"
 
-#define MASK_WORDS (VECTOR_FILE_EXTENT_BYTES / 64 / 64)
+#define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
+/* Of the budget, for the record table. */
+#define TABLE_SLABS 16
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
@@ -18,10 +20,30 @@ static size_t rows_in(const struct row_set *set, size_t extent_idx)
 	return left < set->extent_rows ? left : set->extent_rows;
 }
 
+/* Every row is a record with a number for its id, live and without an expiry. */
+static int fill_table(struct row_set *set)
+{
+	size_t n = set->dataset->n_base;
+	int r = record_table_reserve(&set->table, n, 0);
+
+	for (size_t i = 0; i < n && !r; i++) {
+		struct record_table_row row = {
+		        .slot = i + 1,
+		        .id.number = i,
+		        .retired_seq = RECORD_TABLE_LIVE,
+		};
+
+		r = record_table_append(&set->table, &row);
+	}
+	return r;
+}
+
+/* A set without rows yet, in a budget with room for n_slabs of them. */
 static int set_new(const char *name, const struct dataset *dataset, enum metric metric,
-                   struct row_set **ret)
+                   size_t n_slabs, struct row_set **ret)
 {
 	struct row_set *set = calloc(1, sizeof(*set));
+	int r;
 
 	if (!set)
 		return -ENOMEM;
@@ -29,8 +51,19 @@ static int set_new(const char *name, const struct dataset *dataset, enum metric 
 	set->dataset = dataset;
 	set->metric = metric;
 	set->stride_bytes = vector_stride_bytes(dataset->dim);
-	*ret = set;
-	return 0;
+	r = budget_new((uint64_t)(n_slabs + TABLE_SLABS) * SLAB_BYTES, NULL, &set->budget);
+	if (r) {
+		free(set);
+		return r;
+	}
+	grant_init(&set->grant, set->budget, BUDGET_VECTORS);
+	record_table_init(&set->table, set->budget);
+	r = fill_table(set);
+	if (r)
+		row_set_free(set);
+	else
+		*ret = set;
+	return r;
 }
 
 static int set_extents(struct row_set *set, uint32_t extent_rows)
@@ -43,24 +76,21 @@ static int set_extents(struct row_set *set, uint32_t extent_rows)
 
 int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret)
 {
+	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim);
 	struct row_set *set;
-	int r = set_new("resident", dataset, metric, &set);
+	int r = set_new("resident", dataset, metric, dataset->n_base / extent_rows + 1, &set);
 
 	if (r)
 		return r;
-	r = set_extents(set, SLAB_BYTES / set->stride_bytes);
-	if (!r)
-		r = budget_new((uint64_t)(set->n_extents + 1) * SLAB_BYTES, NULL, &set->budget);
-	if (!r)
-		grant_init(&set->grant, set->budget, BUDGET_VECTORS);
+	r = set_extents(set, extent_rows);
 	for (size_t i = 0; i < set->n_extents && !r; i++) {
 		void *slab;
 
 		r = grant_slab(&set->grant, &slab);
 		if (r)
 			break;
-		vector_prepare(dataset_row(dataset, i * set->extent_rows), rows_in(set, i),
-		               dataset->dim, metric, slab);
+		vector_prepare(dataset_row(dataset, i * extent_rows), rows_in(set, i), dataset->dim,
+		               metric, slab);
 		set->extents[i] = slab;
 	}
 	if (r) {
@@ -99,7 +129,7 @@ int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row
 	char path[SCRATCH_PATH_SIZE];
 	const char *why;
 	struct row_set *set;
-	int r = set_new("mapped", dataset, metric, &set);
+	int r = set_new("mapped", dataset, metric, 0, &set);
 
 	if (r)
 		return r;
@@ -123,8 +153,8 @@ struct row_set *row_set_free(struct row_set *set)
 {
 	if (!set)
 		return NULL;
-	if (set->budget)
-		grant_release(&set->grant);
+	record_table_release(&set->table);
+	grant_release(&set->grant);
 	budget_free(set->budget);
 	if (set->file)
 		vector_file_free(set->file);
@@ -145,11 +175,26 @@ float row_set_read(const struct row_set *set)
 	return sum;
 }
 
-/* All of the first n bits. */
-static void fill_mask(uint64_t mask[static MASK_WORDS], size_t n)
+/* One extent, in stretches that the record table takes at once. */
+static void scan_extent(const struct row_set *set, struct exact_scan *scan, size_t extent_idx)
 {
-	for (size_t i = 0; i < MASK_WORDS; i++, n -= n < 64 ? n : 64)
-		mask[i] = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+	const struct record_view view = {.seq = 1, .ns = RECORD_TABLE_ANY_NS, .now_s = 1};
+	uint64_t mask[MASK_WORDS];
+	size_t n = rows_in(set, extent_idx);
+
+	for (size_t at = 0; at < n; at += RECORD_TABLE_CHUNK_ROWS) {
+		size_t left = n - at;
+		struct exact_rows rows = {
+		        .rows = (const char *)set->extents[extent_idx] + at * set->stride_bytes,
+		        .first = extent_idx * set->extent_rows + at,
+		        .n = left < RECORD_TABLE_CHUNK_ROWS ? (uint32_t)left
+		                                            : RECORD_TABLE_CHUNK_ROWS,
+		        .mask = mask,
+		};
+
+		record_table_visible(&set->table, &view, rows.first, rows.n, mask);
+		exact_scan_rows(scan, &rows);
+	}
 }
 
 void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
@@ -157,8 +202,7 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 {
 	static _Thread_local struct hit hits[ROW_SET_MAX_QUERIES][ROW_SET_MAX_K];
 	struct topk best[ROW_SET_MAX_QUERIES];
-	uint64_t everyone[MASK_WORDS];
-	void *queries = aligned_alloc(64, (size_t)n * set->stride_bytes);
+	char *queries = aligned_alloc(64, (size_t)n * set->stride_bytes);
 	struct exact_scan scan = {
 	        .kernels = kernels,
 	        .metric = set->metric,
@@ -172,20 +216,11 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 		abort();
 	for (uint32_t i = 0; i < n; i++) {
 		vector_prepare(dataset_query(set->dataset, query_idx + i), 1, set->dataset->dim,
-		               set->metric, (char *)queries + (size_t)i * set->stride_bytes);
+		               set->metric, queries + (size_t)i * set->stride_bytes);
 		topk_init(&best[i], hits[i], k);
 	}
-	for (size_t i = 0; i < set->n_extents; i++) {
-		struct exact_rows rows = {
-		        .rows = set->extents[i],
-		        .first = i * set->extent_rows,
-		        .n = (uint32_t)rows_in(set, i),
-		        .mask = everyone,
-		};
-
-		fill_mask(everyone, rows.n);
-		exact_scan_rows(&scan, &rows);
-	}
+	for (size_t i = 0; i < set->n_extents; i++)
+		scan_extent(set, &scan, i);
 	for (uint32_t i = 0; i < n; i++) {
 		topk_sort(&best[i]);
 		for (uint32_t j = 0; j < k; j++)

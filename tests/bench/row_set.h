@@ -2,19 +2,20 @@
 #pragma once
 
 /*
- * The base vectors of a dataset as rows for the kernels, and the exact scan over them in this
- * process: what a search costs without a daemon around it. Rows lie either in slabs of a budget
- * (huge pages), as the daemon keeps them resident, or in a vector file that is mapped.
+ * The base vectors of a dataset as rows for the kernels, with a record table that says who is
+ * visible, and the exact search over them in this process: all the work of a search and no daemon
+ * around it. Rows lie either in slabs of a budget (huge pages), as the daemon keeps them resident,
+ * or in a vector file that is mapped.
  *
  * Threads: one owner; searching is for anyone.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "index/budget.h"
 #include "index/kernels.h"
+#include "index/record_table.h"
 #include "index/vector.h"
 #include "storage/vector_file.h"
 #include "tests/bench/dataset.h"
@@ -31,8 +32,9 @@ struct row_set {
 	uint32_t extent_rows;
 	size_t n_extents;
 	const void **extents;
-	struct budget *budget; /* of a resident one */
-	struct grant grant;
+	struct budget *budget;
+	struct grant grant; /* the rows of a resident one */
+	struct record_table table;
 	struct vector_file *file; /* of a mapped one */
 	struct scratch_dir scratch;
 };
