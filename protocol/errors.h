@@ -23,6 +23,11 @@
 	E(COLLECTION_EXISTS, "collection_exists", "the name is taken")                           \
 	E(DROPPED, "dropped", "the collection was dropped while the request waited")             \
 	E(WRONG_SPACE, "wrong_space", "the collection holds vectors of another embedding space") \
+	E(NO_INDEX, "no_index", "the collection has no index of that name")                      \
+	E(INDEX_EXISTS, "index_exists", "there is one of that name with other parameters")       \
+	E(BUILD_IN_FLIGHT, "build_in_flight", "a build with other parameters is under way")      \
+	E(BUILD_FAILED, "build_failed", "the build that was asked for or joined failed")         \
+	E(NO_JOB, "no_job", "no job of that number is under way")                                \
 	E(TOO_LARGE_ANSWER, "too_large_answer", "the answer would not fit in a frame")           \
 	E(STORAGE_FULL, "storage_full", "the disk is full; nothing of the request was kept")     \
 	E(STORAGE_FAILED, "storage_failed", "the disk failed; nothing of the request was kept")  \

@@ -30,17 +30,25 @@
 #define WIRE_DTYPES(C, X) C(X, f32)
 #define WIRE_INCLUDES(C, X) C(X, vectors) C(X, texts) C(X, metas) C(X, namespaces)
 #define WIRE_TOPICS(C, X) C(X, changes) C(X, jobs)
-#define WIRE_MODES(C, X) C(X, exact)
+#define WIRE_MODES(C, X) C(X, exact) C(X, hnsw)
 #define WIRE_SOURCES(C, X) C(X, resident) C(X, mapped) C(X, truth)
 #define WIRE_CHANGES(C, X) C(X, created) C(X, renamed) C(X, dropped) C(X, written)
+#define WIRE_INDEX_KINDS(C, X) C(X, hnsw)
+#define WIRE_INDEX_STATES(C, X) \
+	C(X, declared)          \
+	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
+#define WIRE_ENSURED(C, X) C(X, existing) C(X, built) C(X, joined) C(X, started)
 
-#define WIRE_CHOICE_LISTS(L)      \
-	L(metric, WIRE_METRICS)   \
-	L(dtype, WIRE_DTYPES)     \
-	L(include, WIRE_INCLUDES) \
-	L(topic, WIRE_TOPICS)     \
-	L(mode, WIRE_MODES)       \
-	L(source, WIRE_SOURCES)   \
+#define WIRE_CHOICE_LISTS(L)              \
+	L(metric, WIRE_METRICS)           \
+	L(dtype, WIRE_DTYPES)             \
+	L(include, WIRE_INCLUDES)         \
+	L(topic, WIRE_TOPICS)             \
+	L(mode, WIRE_MODES)               \
+	L(source, WIRE_SOURCES)           \
+	L(index_kind, WIRE_INDEX_KINDS)   \
+	L(index_state, WIRE_INDEX_STATES) \
+	L(ensured, WIRE_ENSURED)          \
 	L(change, WIRE_CHANGES)
 
 /* Kinds: K(kind, C type, base, details). ------------------------------------------------------ */
@@ -62,6 +70,9 @@
 	K(mode, uint32_t, WIRE_CHOICE, wire_mode_names, NULL)                        \
 	K(source, uint32_t, WIRE_CHOICE, wire_source_names, NULL)                    \
 	K(change, uint32_t, WIRE_CHOICE, wire_change_names, NULL)                    \
+	K(index_kind, uint32_t, WIRE_CHOICE, wire_index_kind_names, NULL)            \
+	K(index_state, uint32_t, WIRE_CHOICE, wire_index_state_names, NULL)          \
+	K(ensured, uint32_t, WIRE_CHOICE, wire_ensured_names, NULL)                  \
 	K(includes, uint32_t, WIRE_CHOICES, wire_include_names, NULL)                \
 	K(topics, uint32_t, WIRE_CHOICES, wire_topic_names, NULL)                    \
 	K(collection, struct collection_row, WIRE_ROW, NULL, &collection_row_schema) \
@@ -69,12 +80,15 @@
 	K(budget, struct budget_row, WIRE_ROW, NULL, &budget_row_schema)             \
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
-	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)
+	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
+	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
+	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)
 
 /* Rows: structs inside results and errors.
  * --------------------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R) R(collection) R(budget) R(memory) R(lane) R(usage) R(error)
+#define WIRE_ROW_LIST(R) \
+	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -90,6 +104,7 @@
 	F(X, u64, used_bytes, REQUIRED, 0, 0, 0)          \
 	F(X, u64, peak_bytes, REQUIRED, 0, 0, 0)          \
 	F(X, u64, record_tables_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, graphs_bytes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, vectors_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, spilled_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, dirty_bytes, REQUIRED, 0, 0, 0)         \
@@ -123,6 +138,37 @@
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
 
 /* What an error response carries; see errors.h. */
+/* What is declared of an index, and how it is served. */
+#define ROW_index(F, X)                               \
+	F(X, str, name, REQUIRED, 0, 0, 0)            \
+	F(X, index_kind, kind, REQUIRED, 0, 0, 0)     \
+	F(X, u32, m, REQUIRED, 0, 0, 0)               \
+	F(X, u32, ef_construction, REQUIRED, 0, 0, 0) \
+	F(X, u32, ef_search, REQUIRED, 0, 0, 0)       \
+	F(X, index_state, state, REQUIRED, 0, 0, 0)   \
+	F(X, u64, generation, REQUIRED, 0, 0, 0)      \
+	F(X, u64, nodes, REQUIRED, 0, 0, 0)           \
+	F(X, u64, dead, REQUIRED, 0, 0, 0)            \
+	F(X, u64, pending, REQUIRED, 0, 0, 0)         \
+	F(X, f64, coverage, REQUIRED, 0, 0, 0)        \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)      \
+	F(X, u64, saved_nodes, REQUIRED, 0, 0, 0)     \
+	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
+	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
+	F(X, str, error, REQUIRED, 0, 0, 0)
+
+/* A job on an index. */
+#define ROW_work(F, X)                           \
+	F(X, u64, job, REQUIRED, 0, 0, 0)        \
+	F(X, str, collection, REQUIRED, 0, 0, 0) \
+	F(X, str, index, REQUIRED, 0, 0, 0)      \
+	F(X, str, phase, REQUIRED, 0, 0, 0)      \
+	F(X, u64, done, REQUIRED, 0, 0, 0)       \
+	F(X, u64, total, REQUIRED, 0, 0, 0)      \
+	F(X, f64, eta_s, REQUIRED, 0, 0, 0)      \
+	F(X, u32, waiting, REQUIRED, 0, 0, 0)
+
 #define ROW_error(F, X)                       \
 	F(X, str, code, REQUIRED, 0, 0, 0)    \
 	F(X, str, message, REQUIRED, 0, 0, 0) \
@@ -148,6 +194,12 @@
 	M(scan)                \
 	M(count)               \
 	M(search)              \
+	M(ensure_index)        \
+	M(list_indexes)        \
+	M(drop_index)          \
+	M(optimize)            \
+	M(jobs)                \
+	M(cancel_job)          \
 	M(stats)
 
 #define PARAMS_hello(F, X)                              \
@@ -281,6 +333,8 @@
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
 	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
 	F(X, u32, k, OPTIONAL, 1, LIMIT_K, 10)                      \
+	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 0)        \
+	F(X, bool, exact, OPTIONAL, 0, 0, false)                    \
 	F(X, includes, include, OPTIONAL, 0, 0, 0)
 #define RESULT_search(F, X)                          \
 	F(X, u32s, counts, REQUIRED, 0, 0, 0)        \
@@ -294,10 +348,51 @@
 	F(X, f64, coverage, REQUIRED, 0, 0, 0)       \
 	F(X, u64, generation, REQUIRED, 0, 0, 0)     \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)    \
+	F(X, u64, scanned, REQUIRED, 0, 0, 0)        \
 	F(X, bool, cached, REQUIRED, 0, 0, 0)        \
 	F(X, source, served_from, REQUIRED, 0, 0, 0) \
 	F(X, u64, seq, REQUIRED, 0, 0, 0)            \
 	F(X, u64, time_us, REQUIRED, 0, 0, 0)
+
+#define INDEX_FIELD(F, X) F(X, name, index, OPTIONAL, 1, LIMIT_INDEX_NAME_BYTES, 0)
+
+#define PARAMS_ensure_index(F, X)                                    \
+	COLLECTION_FIELD(F, X)                                       \
+	INDEX_FIELD(F, X)                                            \
+	F(X, index_kind, kind, OPTIONAL, 0, 0, WIRE_index_kind_hnsw) \
+	F(X, u32, m, OPTIONAL, 2, LIMIT_INDEX_M, 16)                 \
+	F(X, u32, ef_construction, OPTIONAL, 4, LIMIT_INDEX_EF, 128) \
+	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 64)        \
+	F(X, bool, wait, OPTIONAL, 0, 0, true)                       \
+	F(X, bool, replace, OPTIONAL, 0, 0, false)
+#define RESULT_ensure_index(F, X)                 \
+	F(X, ensured, outcome, REQUIRED, 0, 0, 0) \
+	F(X, u64, job, REQUIRED, 0, 0, 0)         \
+	F(X, u64, generation, REQUIRED, 0, 0, 0)  \
+	F(X, f64, coverage, REQUIRED, 0, 0, 0)
+
+#define PARAMS_list_indexes(F, X) COLLECTION_FIELD(F, X)
+#define RESULT_list_indexes(F, X) F(X, indexes, indexes, REQUIRED, 0, 0, 0)
+
+#define PARAMS_drop_index(F, X) \
+	COLLECTION_FIELD(F, X)  \
+	INDEX_FIELD(F, X)       \
+	F(X, bool, missing_ok, OPTIONAL, 0, 0, false)
+#define RESULT_drop_index(F, X) F(X, bool, dropped, REQUIRED, 0, 0, 0)
+
+#define PARAMS_optimize(F, X)  \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_optimize(F, X)                  \
+	F(X, u64, inserted, REQUIRED, 0, 0, 0) \
+	F(X, f64, coverage, REQUIRED, 0, 0, 0) \
+	F(X, bool, saved, REQUIRED, 0, 0, 0)
+
+#define PARAMS_jobs(F, X)
+#define RESULT_jobs(F, X) F(X, jobs, jobs, REQUIRED, 0, 0, 0)
+
+#define PARAMS_cancel_job(F, X) F(X, u64, job, REQUIRED, 1, INT64_MAX, 0)
+#define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
 #define PARAMS_stats(F, X)
 #define RESULT_stats(F, X)                        \
@@ -323,10 +418,13 @@
 	F(X, u64, seq, REQUIRED, 0, 0, 0)
 
 #define EVENT_job(F, X)                          \
+	F(X, u64, job, REQUIRED, 0, 0, 0)        \
 	F(X, str, collection, REQUIRED, 0, 0, 0) \
-	F(X, str, job, REQUIRED, 0, 0, 0)        \
+	F(X, str, index, REQUIRED, 0, 0, 0)      \
+	F(X, str, phase, REQUIRED, 0, 0, 0)      \
 	F(X, u64, done, REQUIRED, 0, 0, 0)       \
-	F(X, u64, total, REQUIRED, 0, 0, 0)
+	F(X, u64, total, REQUIRED, 0, 0, 0)      \
+	F(X, f64, eta_s, REQUIRED, 0, 0, 0)
 
 /* What `get` and `scan` include when they are not told. */
 #define WIRE_INCLUDES_DEFAULT \
