@@ -363,7 +363,7 @@
 	F(X, u32, m, OPTIONAL, 2, LIMIT_INDEX_M, 16)                 \
 	F(X, u32, ef_construction, OPTIONAL, 4, LIMIT_INDEX_EF, 128) \
 	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 64)        \
-	F(X, bool, wait, OPTIONAL, 0, 0, true)                       \
+	F(X, bool, wait, OPTIONAL, 0, 0, false)                      \
 	F(X, bool, replace, OPTIONAL, 0, 0, false)
 #define RESULT_ensure_index(F, X)                 \
 	F(X, ensured, outcome, REQUIRED, 0, 0, 0) \
