@@ -41,6 +41,7 @@ enum {
 enum budget_kind {
 	BUDGET_RECORD_TABLE,
 	BUDGET_VECTORS,
+	BUDGET_HNSW,
 	BUDGET_N_KINDS,
 };
 
