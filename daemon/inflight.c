@@ -7,7 +7,8 @@
 void inflight_init(struct inflight *inflight, uint64_t limit_bytes)
 {
 	inflight->limit_bytes = limit_bytes;
-	inflight->used_bytes = 0;
+	inflight->request_bytes = 0;
+	inflight->answer_bytes = 0;
 	inflight->granting = false;
 	list_init(&inflight->waiting[0]);
 	list_init(&inflight->waiting[1]);
@@ -22,7 +23,7 @@ static bool fits(const struct inflight *inflight, uint64_t bytes)
 {
 	uint64_t limit = is_large(bytes) ? inflight->limit_bytes / 2 : inflight->limit_bytes;
 
-	return inflight->used_bytes == 0 || inflight->used_bytes + bytes <= limit;
+	return inflight->request_bytes == 0 || inflight->request_bytes + bytes <= limit;
 }
 
 bool inflight_ask(struct inflight *inflight, struct inflight_wait *wait, uint64_t bytes)
@@ -30,7 +31,7 @@ bool inflight_ask(struct inflight *inflight, struct inflight_wait *wait, uint64_
 	struct list *waiting = &inflight->waiting[is_large(bytes)];
 
 	if (list_empty(waiting) && fits(inflight, bytes)) {
-		inflight->used_bytes += bytes;
+		inflight->request_bytes += bytes;
 		return true;
 	}
 	wait->bytes = bytes;
@@ -43,11 +44,6 @@ void inflight_forget(struct inflight_wait *wait)
 	list_remove(&wait->link);
 }
 
-void inflight_add(struct inflight *inflight, uint64_t bytes)
-{
-	inflight->used_bytes += bytes;
-}
-
 static void grant(struct inflight *inflight, struct list *waiting)
 {
 	while (!list_empty(waiting)) {
@@ -57,15 +53,15 @@ static void grant(struct inflight *inflight, struct list *waiting)
 		if (!fits(inflight, wait->bytes))
 			return;
 		list_remove(&wait->link);
-		inflight->used_bytes += wait->bytes;
+		inflight->request_bytes += wait->bytes;
 		wait->granted(wait);
 	}
 }
 
 void inflight_give(struct inflight *inflight, uint64_t bytes)
 {
-	assert(inflight->used_bytes >= bytes);
-	inflight->used_bytes -= bytes;
+	assert(inflight->request_bytes >= bytes);
+	inflight->request_bytes -= bytes;
 	/* granted() may answer at once and so give again: the outer call goes on granting. */
 	if (inflight->granting)
 		return;
@@ -73,4 +69,20 @@ void inflight_give(struct inflight *inflight, uint64_t bytes)
 	grant(inflight, &inflight->waiting[0]);
 	grant(inflight, &inflight->waiting[1]);
 	inflight->granting = false;
+}
+
+void inflight_add_answer(struct inflight *inflight, uint64_t bytes)
+{
+	inflight->answer_bytes += bytes;
+}
+
+void inflight_give_answer(struct inflight *inflight, uint64_t bytes)
+{
+	assert(inflight->answer_bytes >= bytes);
+	inflight->answer_bytes -= bytes;
+}
+
+bool inflight_answers_full(const struct inflight *inflight)
+{
+	return inflight->answer_bytes >= inflight->limit_bytes;
 }

@@ -2,11 +2,15 @@
 #pragma once
 
 /*
- * Bytes in flight: requests that were read and not answered, and answers that were not read. One
- * limit for all connections (inflight_mb), so that nothing a client sends makes the daemon
- * allocate without bound. Who wants to keep a frame asks first and may have to wait its turn;
- * answers are counted as they come. Large frames may fill half of the limit only, so that bulk
- * work never makes a small request wait for memory.
+ * Bytes in flight: requests that were read and not answered, and answers that were not read. Each
+ * of the two has a limit for all connections together (inflight_mb), so that nothing a client
+ * sends makes the daemon allocate without bound.
+ *
+ * Requests: who wants to keep a frame asks first and may have to wait its turn. Large frames may
+ * fill half of the limit only, so that bulk work never makes a small request wait for memory.
+ * Answers are counted as they come; the reads of a client that is behind with reading do not begin
+ * (reading.h). They are no part of what requests wait for: who does not read its answers stops
+ * nobody else.
  *
  * Threads: all [loop].
  */
@@ -21,7 +25,8 @@
 
 struct inflight {
 	uint64_t limit_bytes;
-	uint64_t used_bytes;
+	uint64_t request_bytes;
+	uint64_t answer_bytes;
 	struct list waiting[2]; /* struct inflight_wait: small ones, large ones; first come first */
 	bool granting;
 };
@@ -39,6 +44,11 @@ void inflight_init(struct inflight *inflight, uint64_t limit_bytes);
 bool inflight_ask(struct inflight *inflight, struct inflight_wait *wait, uint64_t bytes);
 /* Fine when it does not wait (its link must have been initialised). */
 void inflight_forget(struct inflight_wait *wait);
-/* Takes without asking. */
-void inflight_add(struct inflight *inflight, uint64_t bytes);
+/* Gives back what was asked for. */
 void inflight_give(struct inflight *inflight, uint64_t bytes);
+
+/* An answer waits for its client to read it; it was read, or never will be. */
+void inflight_add_answer(struct inflight *inflight, uint64_t bytes);
+void inflight_give_answer(struct inflight *inflight, uint64_t bytes);
+/* Whether the answers that wait are as many bytes as may be. */
+bool inflight_answers_full(const struct inflight *inflight);

@@ -20,14 +20,19 @@ struct signals {
 	uv_signal_t term, interrupt;
 };
 
+static void unwatch(struct signals *signals)
+{
+	uv_close((uv_handle_t *)&signals->term, NULL);
+	uv_close((uv_handle_t *)&signals->interrupt, NULL);
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
 	struct signals *signals = signal->data;
 
 	log_info("stopping: %s", strsignal(number));
 	notify_stopping();
-	uv_close((uv_handle_t *)&signals->term, NULL);
-	uv_close((uv_handle_t *)&signals->interrupt, NULL);
+	unwatch(signals);
 	daemon_stop(signals->daemon);
 }
 
@@ -49,11 +54,15 @@ static int serve(uv_loop_t *loop, struct daemon *daemon)
 		          "Unix socket");
 		return fd;
 	}
-	r = daemon_listen(daemon, fd);
-	if (r < 0)
-		return r;
+	/* Whoever finds it listening may stop it at once. */
 	watch(loop, &signals, &signals.term, SIGTERM);
 	watch(loop, &signals, &signals.interrupt, SIGINT);
+	r = daemon_listen(daemon, fd);
+	if (r < 0) {
+		unwatch(&signals);
+		uv_run(loop, UV_RUN_NOWAIT); /* closes them while they are there */
+		return r;
+	}
 	notify_ready();
 	log_info("version %s, %s kernels, data in %s", KITH_VERSION, daemon->kernels->name,
 	         daemon->config.data_dir);

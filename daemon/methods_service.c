@@ -29,7 +29,7 @@ static uint64_t status_bytes(const char *status, const char *name)
 static struct memory_row memory_of(const struct daemon *daemon)
 {
 	struct memory_row row = {
-	        .inflight_bytes = daemon->inflight.used_bytes,
+	        .inflight_bytes = daemon->inflight.request_bytes + daemon->inflight.answer_bytes,
 	        .inflight_limit_bytes = daemon->inflight.limit_bytes,
 	};
 	char status[4096];

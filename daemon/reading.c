@@ -150,6 +150,13 @@ static void reading_begin(struct request *request)
 	lanes_submit(daemon->lanes, LANE_INTERACTIVE, &reading->job);
 }
 
+/* Whether the client has answers enough to read: over the daemon's limit for all, any are. */
+static bool is_behind(const struct session *session)
+{
+	return session->unread_bytes >= SESSION_UNREAD_BYTES ||
+	       (session->unread_bytes > 0 && inflight_answers_full(&session->daemon->inflight));
+}
+
 static void turns_kick(struct daemon *daemon)
 {
 	struct read_turns *turns = &daemon->read_turns;
@@ -157,13 +164,24 @@ static void turns_kick(struct daemon *daemon)
 
 	while (turns->n_running < turns->max_running && (link = list_pop(&turns->sessions))) {
 		struct session *session = LIST_ELEMENT(link, struct session, reads_link);
-		struct request *request =
-		        LIST_ELEMENT(list_pop(&session->reads), struct request, wait_link);
+		struct request *request;
 
+		if (is_behind(session))
+			continue; /* reading_join() brings it back */
+		request = LIST_ELEMENT(list_pop(&session->reads), struct request, wait_link);
 		if (!list_empty(&session->reads))
 			list_append(&turns->sessions, &session->reads_link);
 		reading_begin(request);
 	}
+}
+
+void reading_join(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+
+	if (!list_empty(&session->reads) && list_empty(&session->reads_link))
+		list_append(&daemon->read_turns.sessions, &session->reads_link);
+	turns_kick(daemon);
 }
 
 void reading_queue(struct request *request)
@@ -176,9 +194,7 @@ void reading_queue(struct request *request)
 		return;
 	}
 	list_append(&session->reads, &request->wait_link);
-	if (list_empty(&session->reads_link))
-		list_append(&request->daemon->read_turns.sessions, &session->reads_link);
-	turns_kick(request->daemon);
+	reading_join(session);
 }
 
 void reading_forget(struct session *session)

@@ -8,7 +8,8 @@
  *
  * Sessions take turns: each has a queue of its reads, and no more reads are in the lane than keep
  * its workers busy, so that one session's thousand searches do not stand before another's one, and
- * answers under way stay few.
+ * answers under way stay few. The reads of a session whose client is behind with reading its
+ * answers wait until it has caught up: an answer can be a thousand times as large as its request.
  *
  * Threads: planned and ended on the loop; run() on a worker sees only what the reading holds.
  */
@@ -54,6 +55,9 @@ struct session;
 void read_turns_init(struct read_turns *turns, uint32_t max_running);
 /* The request's turn comes later; its collection is open. [loop] */
 void reading_queue(struct request *request);
+/* Lets the session take part in the turns if it has reads: anew, or again when its client has read
+ * some of its answers. [loop] */
+void reading_join(struct session *session);
 /* Refuses what of the session waits: it has gone, or the daemon stops. [loop] */
 void reading_forget(struct session *session);
 

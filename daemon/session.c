@@ -38,15 +38,17 @@ static void on_written(uv_write_t *write, int status)
 	struct session *session = outgoing->session;
 
 	session->unread_bytes -= outgoing->n;
-	inflight_give(&session->daemon->inflight, outgoing->n);
+	inflight_give_answer(&session->daemon->inflight, outgoing->n);
 	free(outgoing->data);
 	free(outgoing);
 	if (session->closing)
 		return;
-	if (status < 0 || (session->ended && session->unread_bytes == 0))
+	if (status < 0 || (session->ended && session->unread_bytes == 0)) {
 		session_close(session);
-	else
-		daemon_queue_turn(session->daemon, session);
+		return;
+	}
+	daemon_queue_turn(session->daemon, session);
+	reading_join(session);
 }
 
 /* Queues what the socket did not take at once. */
@@ -69,7 +71,7 @@ static int send_later(struct session *session, struct wire_buf *buf, size_t sent
 		return r;
 	}
 	session->unread_bytes += outgoing->n;
-	inflight_add(&session->daemon->inflight, outgoing->n);
+	inflight_add_answer(&session->daemon->inflight, outgoing->n);
 	wire_buf_init(buf); /* its memory went along */
 	return 0;
 }

@@ -230,6 +230,8 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0,
 	                                        memory_order_relaxed, memory_order_relaxed);
 	/* The old frames stay valid, and a start after a kill would read them all, until a commit
-	 * has begun the WAL anew: make that commit, of nothing new. */
-	return sql_exec(store->maintenance, "UPDATE state SET seq = seq");
+	 * has begun the WAL anew: make that commit, of nothing new. A writer that is at it already
+	 * does so itself. */
+	r = sql_exec(store->maintenance, "UPDATE state SET seq = seq");
+	return r == -EBUSY ? 0 : r;
 }

@@ -11,5 +11,7 @@
 size_t cpu_count(void);
 /* Keeps a thread on one CPU; 0 is the calling thread, a process's id its main thread. -errno. */
 int cpu_keep(pid_t thread_id, size_t cpu_idx);
-/* Lets it run on all of them again. */
-int cpu_keep_anywhere(pid_t thread_id);
+/* The same for all threads that a process has now. */
+int cpu_keep_process(pid_t process_id, size_t cpu_idx);
+/* Lets the calling thread, or all threads of another process, run on all of them again. */
+int cpu_keep_anywhere(pid_t process_id);

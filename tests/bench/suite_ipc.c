@@ -6,8 +6,13 @@
  * other, a bare echo between two threads over a socketpair and a ping; then the search in this
  * process, an echo of the search's bytes without work and with that same search done by the other
  * thread, and the search over the socket. Differences of medians are what Kith adds.
+ *
+ * Where the scheduler wakes a thread decides more than what the thread does: to another CPU of a
+ * virtual machine, a wakeup takes ten times as long as to the same, and one pair of threads is
+ * treated differently from the next. So whatever is compared is put in the same place.
  */
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "protocol/message.h"
@@ -101,9 +106,6 @@ static int measure_ping_at(struct bench *bench, struct kith_side *side, const ch
 	return r ? bench_fail("cannot ping", r) : 0;
 }
 
-/* Where the scheduler wakes the answerer decides more than who answers (on two CPUs of a virtual
- * machine a wakeup takes ten times as long as on one), and it decides differently for one pair of
- * threads and the next. So both are put in the same place, in each of the two places. */
 static int measure_ping(struct bench *bench, struct kith_side *side)
 {
 	int r = measure_ping_at(bench, side, "one cpu", 0);
@@ -126,7 +128,8 @@ struct search_run {
 	struct sample bare_us;
 	struct sample working_us;
 	struct sample search_us;
-	struct sample inside_us; /* what the daemon says it took */
+	struct sample inside_us;  /* what the daemon says it took */
+	struct sample outside_us; /* the rest of that search: sending, waking, reading */
 	size_t n_resident;
 };
 
@@ -183,6 +186,7 @@ static int search_round(struct search_run *run, struct kith_conn *conn)
 	const float *query = dataset_query(run->dataset, run->query_idx);
 	struct kith_search_result *answer;
 	uint64_t start = clock_ns();
+	double search_us;
 	int r;
 
 	search_here(run);
@@ -195,19 +199,21 @@ static int search_round(struct search_run *run, struct kith_conn *conn)
 	sample_add(&run->working_us, elapsed_us(start));
 	start = clock_ns();
 	r = r ? r : kith_side_search(conn, COLLECTION, query, run->dataset->dim, BENCH_K, &answer);
-	sample_add(&run->search_us, elapsed_us(start));
+	search_us = elapsed_us(start);
 	if (r)
 		return bench_fail("cannot search", r);
 	for (uint32_t i = 0; i < answer->ids.n && !r; i++)
 		if (answer->ids.v[i].number != run->found[i])
 			r = bench_fail("the daemon's answer is another than this process's", -1);
+	sample_add(&run->search_us, search_us);
 	sample_add(&run->inside_us, (double)answer->time_us);
+	sample_add(&run->outside_us, search_us - (double)answer->time_us);
 	run->n_resident += answer->served_from == KITH_SOURCE_RESIDENT;
 	kith_free(answer);
 	return r;
 }
 
-static void tell(struct bench *bench, struct search_run *run)
+static void tell(struct bench *bench, struct search_run *run, const char *placement)
 {
 	struct report *report = bench->report;
 	double in_process = sample_p50(&run->in_process_us);
@@ -216,6 +222,7 @@ static void tell(struct bench *bench, struct search_run *run)
 	double search = sample_p50(&run->search_us);
 
 	report_begin(report, "ipc", "search", run->dataset->name);
+	report_text(report, "placement", placement);
 	report_count(report, "rounds", run->search_us.n);
 	report_text(report, "vectors",
 	            run->n_resident == run->search_us.n ? "resident" : "not all resident");
@@ -225,42 +232,74 @@ static void tell(struct bench *bench, struct search_run *run)
 	report_number(report, "search_p50_us", search);
 	report_number(report, "search_p99_us", sample_p99(&run->search_us));
 	report_number(report, "inside_daemon_p50_us", sample_p50(&run->inside_us));
+	report_number(report, "outside_daemon_p50_us", sample_p50(&run->outside_us));
 	report_number(report, "above_socketpair_with_work_us", search - working);
 	report_at_most(report, "above_in_process_us", search - in_process, BAR_SEARCH_US);
 	report_end(report);
 }
 
-static int measure_search(struct bench *bench, struct kith_side *side,
-                          const struct dataset *dataset, size_t n_rounds)
+/* Everyone on one CPU, or everyone where the scheduler likes. */
+static int place(const struct search_run *run, const struct kith_side *side, bool on_one_cpu)
 {
-	struct search_run run = {.dataset = dataset};
+	int r;
+
+	if (!on_one_cpu) {
+		r = cpu_keep_anywhere(0);
+		return r ? r : cpu_keep_anywhere(side->daemon->pid);
+	}
+	r = cpu_keep(0, 0);
+	r = r ? r : cpu_keep(echo_thread_id(run->bare), 0);
+	r = r ? r : cpu_keep(echo_thread_id(run->working), 0);
+	return r ? r : cpu_keep_process(side->daemon->pid, 0);
+}
+
+static int measure_search_at(struct bench *bench, struct kith_side *side,
+                             const struct dataset *dataset, struct row_set *rows, size_t n_rounds,
+                             bool on_one_cpu)
+{
+	struct search_run run = {.dataset = dataset, .rows = rows};
 	struct echo_spec spec = {.request_bytes = request_bytes(dataset),
 	                         .answer_bytes = answer_bytes()};
-	struct kith_drop_collection_params drop = {.collection = kith_text(COLLECTION)};
-	int r = row_set_resident(dataset, METRIC_L2, &run.rows);
+	int r = echo_new(&spec, &run.bare);
 
-	r = r ? r : echo_new(&spec, &run.bare);
 	spec.work = search_here;
 	spec.ctx = &run;
 	r = r ? r : echo_new(&spec, &run.working);
-	r = r ? r : kith_side_create(side, COLLECTION, dataset->dim);
-	r = r ? r : kith_side_import(side, COLLECTION, dataset);
-	r = r ? r : kith_side_warm(side, COLLECTION, dataset);
+	r = r ? r : place(&run, side, on_one_cpu);
 	if (r)
-		bench_fail("cannot set up the search", r);
+		bench_fail("cannot set up the echoes", r);
 	for (; run.query_idx < n_rounds && !r; run.query_idx++)
 		r = search_round(&run, side->conn);
 	if (!r)
-		tell(bench, &run);
-	r = r ? r : kith_drop_collection(side->conn, &drop, NULL);
+		tell(bench, &run, on_one_cpu ? "one cpu" : "anywhere");
+	place(&run, side, false);
 	echo_free(run.working);
 	echo_free(run.bare);
-	row_set_free(run.rows);
 	sample_release(&run.in_process_us);
 	sample_release(&run.bare_us);
 	sample_release(&run.working_us);
 	sample_release(&run.search_us);
 	sample_release(&run.inside_us);
+	sample_release(&run.outside_us);
+	return r;
+}
+
+static int measure_search(struct bench *bench, struct kith_side *side,
+                          const struct dataset *dataset, size_t n_rounds)
+{
+	struct kith_drop_collection_params drop = {.collection = kith_text(COLLECTION)};
+	struct row_set *rows = NULL;
+	int r = row_set_resident(dataset, METRIC_L2, &rows);
+
+	r = r ? r : kith_side_create(side, COLLECTION, dataset->dim);
+	r = r ? r : kith_side_import(side, COLLECTION, dataset);
+	r = r ? r : kith_side_warm(side, COLLECTION, dataset);
+	if (r)
+		bench_fail("cannot set up the search", r);
+	r = r ? r : measure_search_at(bench, side, dataset, rows, n_rounds, true);
+	r = r ? r : measure_search_at(bench, side, dataset, rows, n_rounds, false);
+	r = r ? r : kith_drop_collection(side->conn, &drop, NULL);
+	row_set_free(rows);
 	return r;
 }
 
