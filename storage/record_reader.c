@@ -383,3 +383,8 @@ int record_reader_namespaces(struct record_reader *reader,
 	sqlite3_reset(stmt);
 	return r;
 }
+
+sqlite3 *record_reader_db(struct record_reader *reader)
+{
+	return reader->db;
+}

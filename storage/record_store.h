@@ -181,6 +181,28 @@ int record_reader_namespaces(struct record_reader *reader,
                              int (*each)(void *ctx, uint32_t ns, const char *name, size_t n),
                              void *ctx);
 
+/* Declared indexes ---------------------------------------------------------------------------- */
+
+/* Which indexes there are to be is part of the truth; the indexes themselves are derived. */
+#define RECORD_INDEX_NAME_SIZE 65
+#define RECORD_INDEX_KIND_SIZE 16
+#define RECORD_INDEX_PARAMS_MAX 64
+
+struct record_index {
+	char name[RECORD_INDEX_NAME_SIZE];
+	char kind[RECORD_INDEX_KIND_SIZE];
+	uint8_t params[RECORD_INDEX_PARAMS_MAX]; /* in the kind's own encoding */
+	uint32_t n_params;
+};
+
+/* Adds it or takes the place of the one of that name; durable when it returns. */
+int record_writer_declare_index(struct record_writer *writer, const struct record_index *index);
+/* Fine when there is none; durable when it returns. */
+int record_writer_undeclare_index(struct record_writer *writer, const char *name);
+/* Calls each(ctx, index) for all, by name. */
+int record_reader_indexes(struct record_reader *reader,
+                          int (*each)(void *ctx, const struct record_index *index), void *ctx);
+
 /* Maintenance --------------------------------------------------------------------------------- */
 
 /* How far the WAL's frames reach, as of the last commit: what a checkpoint has to move, and what

@@ -28,3 +28,6 @@ struct record_store {
 
 /* A connection of its own for a reader or the writer. */
 int record_store_connect(struct record_store *store, int flags, sqlite3 **ret);
+
+/* A reader's connection, for the files that hold more of its queries. */
+sqlite3 *record_reader_db(struct record_reader *reader);
