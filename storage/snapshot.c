@@ -80,11 +80,14 @@ static int load_header(struct snapshot *snapshot, struct snapshot_page *page, co
 	return 0;
 }
 
-/* Whether the chunks stand in order and fill the file up to the table. */
+/* Whether the chunks stand in order and fill the file up to the table. Never is end behind
+ * table_at: both are whole pages. */
 static bool table_fits(const struct snapshot *snapshot, uint64_t table_at)
 {
 	uint64_t end = SNAPSHOT_PAGE_BYTES;
 
+	if (table_at < end || table_at % SNAPSHOT_PAGE_BYTES != 0)
+		return false;
 	for (uint32_t i = 0; i < snapshot->n_chunks; i++) {
 		const struct snapshot_entry *entry = &snapshot->entries[i];
 
@@ -94,8 +97,6 @@ static bool table_fits(const struct snapshot *snapshot, uint64_t table_at)
 		if (entry->offset != end || entry->size_bytes > table_at - end)
 			return false;
 		end = snapshot_page_round_up(end + entry->size_bytes);
-		if (end > table_at)
-			return false;
 	}
 	return end == table_at;
 }
@@ -123,7 +124,7 @@ static int load_table(struct snapshot *snapshot, const struct snapshot_page *pag
 		return r;
 	if (crc32c(0, snapshot->entries, n_bytes) != page->table_crc)
 		return bad(ret_why, "its table is damaged");
-	if (page->table_at < SNAPSHOT_PAGE_BYTES || !table_fits(snapshot, page->table_at))
+	if (!table_fits(snapshot, page->table_at))
 		return bad(ret_why, "its table makes no sense");
 	return 0;
 }
