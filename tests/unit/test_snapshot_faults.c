@@ -351,6 +351,21 @@ static void a_summed_table_is_still_not_believed(void **state)
 	forge_each(forgeries, sizeof(forgeries) / sizeof(forgeries[0]));
 }
 
+static void a_size_that_leads_back_is_bad(void **state)
+{
+	unsigned char *bytes = save_and_load();
+	unsigned char *entry = bytes + SNAPSHOT_FIXTURE_TABLE_AT + 5 * FIXTURE_ENTRY_BYTES;
+
+	(void)state;
+	/* 4096 less than nothing, so that the last chunk overlaps the one before and fits. */
+	put_number(entry + 16, UINT64_MAX - 4095, 8);
+	put_number(entry + FIXTURE_ENTRY_BYTES + 8, 622592 - 4096, 8);
+	put_number(entry + FIXTURE_ENTRY_BYTES + 16, 16384 + 4096, 8);
+	save_forged(bytes);
+	assert_outcome(SNAPSHOT_BAD, "its table makes no sense");
+	free(bytes);
+}
+
 static void a_table_that_is_not_on_a_page_is_bad(void **state)
 {
 	uint32_t n_table = SNAPSHOT_FIXTURE_CHUNKS * FIXTURE_ENTRY_BYTES;
@@ -545,6 +560,7 @@ int main(void)
 	        TEST(foreign_files_and_other_versions_are_told_apart),
 	        TEST(a_sealed_header_is_still_not_believed),
 	        TEST(a_summed_table_is_still_not_believed),
+	        TEST(a_size_that_leads_back_is_bad),
 	        TEST(a_table_that_is_not_on_a_page_is_bad),
 	        TEST(every_failing_operation_of_a_save_keeps_the_old_or_the_new),
 	        TEST(a_save_that_loses_the_disk_keeps_the_old_or_the_new),
