@@ -205,9 +205,10 @@ enum kith_topic {
 	KITH_TOPIC_JOBS = 2     /* kith_job_event */
 };
 
-/* How a search was answered. */
+/* How a search was answered: by comparing the query with every record, or by an index. */
 enum kith_mode {
-	KITH_MODE_EXACT
+	KITH_MODE_EXACT,
+	KITH_MODE_HNSW
 };
 
 /* Where vectors were read from: memory of the budget, a mapped file, the record store. */
@@ -224,14 +225,41 @@ enum kith_change {
 	KITH_CHANGE_WRITTEN
 };
 
+enum kith_index_kind {
+	KITH_INDEX_KIND_HNSW
+};
+
+/* What an index is at. It answers searches from SERVING on; before, they are answered exactly. */
+enum kith_index_state {
+	KITH_INDEX_STATE_DECLARED, /* nothing is built, nor being built */
+	KITH_INDEX_STATE_LOADING,  /* from its snapshot */
+	KITH_INDEX_STATE_BUILDING, /* its first generation */
+	KITH_INDEX_STATE_SERVING,
+	KITH_INDEX_STATE_INSERTING, /* serves while pending records are folded in */
+	KITH_INDEX_STATE_SAVING,    /* serves while a snapshot is written */
+	KITH_INDEX_STATE_REPLACING  /* serves while the next generation is built */
+};
+
+/* How kith_ensure_index() came to its end. */
+enum kith_ensured {
+	KITH_ENSURED_EXISTING, /* it was there */
+	KITH_ENSURED_BUILT,    /* this call started the build, and waited for it */
+	KITH_ENSURED_JOINED,   /* another had started the build; it was waited for, or goes on */
+	KITH_ENSURED_STARTED   /* this call started the build and did not wait */
+};
+
 /* Their names ("cosine", "mapped", ...); "unknown" for a value of none. */
 KITH_PUBLIC const char *kith_metric_name(uint32_t metric);
 KITH_PUBLIC const char *kith_dtype_name(uint32_t dtype);
 KITH_PUBLIC const char *kith_mode_name(uint32_t mode);
 KITH_PUBLIC const char *kith_source_name(uint32_t source);
 KITH_PUBLIC const char *kith_change_name(uint32_t change);
-/* The metric of that name, or -EINVAL. */
+KITH_PUBLIC const char *kith_index_kind_name(uint32_t index_kind);
+KITH_PUBLIC const char *kith_index_state_name(uint32_t index_state);
+KITH_PUBLIC const char *kith_ensured_name(uint32_t ensured);
+/* The metric, or kind of index, of that name, or -EINVAL. */
 KITH_PUBLIC int kith_metric_find(const char *name);
+KITH_PUBLIC int kith_index_kind_find(const char *name);
 
 /* Errors. ------------------------------------------------------------------------------------- */
 
@@ -252,6 +280,11 @@ enum kith_error {
 	KITH_ERROR_COLLECTION_EXISTS, /* the name is taken */
 	KITH_ERROR_DROPPED,           /* the collection was dropped while the request waited */
 	KITH_ERROR_WRONG_SPACE,       /* the collection is of another embedding space */
+	KITH_ERROR_NO_INDEX,          /* the collection has no index of that name */
+	KITH_ERROR_INDEX_EXISTS,      /* there is one of that name with other parameters */
+	KITH_ERROR_BUILD_IN_FLIGHT,   /* a build with other parameters is under way */
+	KITH_ERROR_BUILD_FAILED,      /* the build that was asked for or joined failed */
+	KITH_ERROR_NO_JOB,            /* no job of that number is under way */
 	KITH_ERROR_TOO_LARGE_ANSWER,  /* the answer would not fit in a frame */
 	KITH_ERROR_STORAGE_FULL,      /* the disk is full; nothing of the request was kept */
 	KITH_ERROR_STORAGE_FAILED,    /* the disk failed; nothing of the request was kept */
@@ -342,6 +375,10 @@ struct kith_limits_result {
 	uint64_t hits;    /* queries times k */
 	uint64_t scan_rows;
 	uint64_t collections;
+	uint64_t indexes; /* of a collection */
+	uint64_t index_name_bytes;
+	uint64_t index_m;  /* links of a node of a graph */
+	uint64_t index_ef; /* candidates of a build or a search */
 	uint64_t connections;
 	uint64_t session_requests; /* unanswered, of a connection */
 	uint64_t session_bytes;    /* of these, and of answers not read */
@@ -354,6 +391,7 @@ struct kith_budget {
 	uint64_t used_bytes;
 	uint64_t peak_bytes;
 	uint64_t record_tables_bytes;
+	uint64_t graphs_bytes;
 	uint64_t vectors_bytes;
 	uint64_t spilled_bytes;
 	uint64_t dirty_bytes; /* returned, not yet purged */
@@ -598,6 +636,8 @@ struct kith_search_params {
 	struct kith_str namespace_; /* absent: all */
 	struct kith_f32s vectors;   /* one or many queries */
 	uint32_t k;                 /* 0: 10 */
+	uint32_t ef_search;         /* candidates that the index keeps; 0: the index's own */
+	bool exact;                 /* use no index */
 	uint32_t include;           /* 0: ids and distances alone, the fastest */
 };
 /* The hits of the first query, nearest first, then those of the second, and so on. */
@@ -611,8 +651,9 @@ struct kith_search_result {
 	struct kith_texts namespaces;
 	uint32_t mode;        /* enum kith_mode */
 	double coverage;      /* of the records, the part that the answering index held: 0 to 1 */
-	uint64_t generation;  /* of that index */
-	uint64_t comparisons; /* vectors that were compared */
+	uint64_t generation;  /* of that index; 0: none was used */
+	uint64_t comparisons; /* of vectors, by the index; 0: none was used */
+	uint64_t scanned;     /* vectors compared one by one: all, or those the index lacked */
 	bool cached;
 	uint32_t served_from; /* enum kith_source */
 	uint64_t seq;         /* writes up to this one were seen */
@@ -621,13 +662,138 @@ struct kith_search_result {
 KITH_PUBLIC int kith_search(struct kith_conn *conn, const struct kith_search_params *params,
                             struct kith_search_result **ret);
 
+/* Indexes. ------------------------------------------------------------------------------------ */
+
+/*
+ * An index makes searches fast and is never needed for them to be right: while it is built, and
+ * for the records that it does not hold yet, they compare exactly. It follows the collection by
+ * itself. `index` is its name; absent: "vector".
+ */
+
+/* Makes sure that there is one: any number of callers ask, one build runs. Costs next to nothing
+ * when it is there. One with other parameters is KITH_ERROR_INDEX_EXISTS, or
+ * KITH_ERROR_BUILD_IN_FLIGHT while it is built. A build takes its time: with `wait`, set a timeout
+ * to match, or submit and collect. After -ETIMEDOUT the build goes on, and calling again joins
+ * it. */
+struct kith_ensure_index_params {
+	struct kith_str collection;
+	struct kith_str index;
+	uint32_t kind;            /* enum kith_index_kind */
+	uint32_t m;               /* links of a node; 0: 16 */
+	uint32_t ef_construction; /* candidates while building; 0: 128 */
+	uint32_t ef_search; /* candidates of a search that does not say; 0: 64. Not compared */
+	bool wait;          /* until it serves, or the build failed */
+	bool replace; /* other parameters: build anew beside the old one, which serves until then */
+};
+struct kith_ensure_index_result {
+	uint32_t outcome; /* enum kith_ensured */
+	uint64_t job;     /* that builds or built it; 0: none did */
+	uint64_t generation;
+	double coverage; /* of the records, the part that it holds: 0 to 1 */
+};
+KITH_PUBLIC int kith_ensure_index(struct kith_conn *conn,
+                                  const struct kith_ensure_index_params *params,
+                                  struct kith_ensure_index_result **ret);
+
+/* What is declared of an index, and how it is served. */
+struct kith_index {
+	struct kith_str name;
+	uint32_t kind; /* enum kith_index_kind */
+	uint32_t m;
+	uint32_t ef_construction;
+	uint32_t ef_search;
+	uint32_t state;      /* enum kith_index_state */
+	uint64_t generation; /* that serves; 0: none */
+	uint64_t nodes;
+	uint64_t dead;    /* nodes whose records are gone */
+	uint64_t pending; /* records that it does not hold yet */
+	double coverage;  /* of the records, the part that it holds: 0 to 1 */
+	uint64_t size_bytes;
+	uint64_t saved_nodes; /* in the snapshot on disk */
+	uint64_t searches;    /* these three since the daemon started */
+	uint64_t comparisons;
+	uint64_t builds;
+	struct kith_str error; /* of the last build or load; empty: it went well */
+};
+
+struct kith_indexes {
+	const struct kith_index *v;
+	uint32_t n;
+};
+
+struct kith_list_indexes_params {
+	struct kith_str collection;
+};
+struct kith_list_indexes_result {
+	struct kith_indexes indexes;
+};
+KITH_PUBLIC int kith_list_indexes(struct kith_conn *conn,
+                                  const struct kith_list_indexes_params *params,
+                                  struct kith_list_indexes_result **ret);
+
+struct kith_drop_index_params {
+	struct kith_str collection;
+	struct kith_str index;
+	bool missing_ok;
+};
+struct kith_drop_index_result {
+	bool dropped;
+};
+KITH_PUBLIC int kith_drop_index(struct kith_conn *conn, const struct kith_drop_index_params *params,
+                                struct kith_drop_index_result **ret);
+
+/* Folds in what is pending and saves a snapshot, which the daemon also does by itself, later. */
+struct kith_optimize_params {
+	struct kith_str collection;
+	struct kith_str index;
+};
+struct kith_optimize_result {
+	uint64_t inserted; /* records that were folded in */
+	double coverage;
+	bool saved; /* false: the snapshot held everything */
+};
+KITH_PUBLIC int kith_optimize(struct kith_conn *conn, const struct kith_optimize_params *params,
+                              struct kith_optimize_result **ret);
+
+/* A job on an index. */
+struct kith_work {
+	uint64_t job; /* its number */
+	struct kith_str collection;
+	struct kith_str index;
+	struct kith_str phase; /* for people */
+	uint64_t done;         /* rows of the phase */
+	uint64_t total;        /* 0: not known */
+	double eta_s;          /* seconds to go; 0: not known */
+	uint32_t waiting;      /* callers who wait for it */
+};
+
+struct kith_works {
+	const struct kith_work *v;
+	uint32_t n;
+};
+
+/* Those under way, of all collections. */
+struct kith_jobs_result {
+	struct kith_works jobs;
+};
+KITH_PUBLIC int kith_jobs(struct kith_conn *conn, struct kith_jobs_result **ret);
+
+struct kith_cancel_job_params {
+	uint64_t job;
+};
+struct kith_cancel_job_result {
+	bool cancelled; /* false: too late, it ends by itself */
+};
+KITH_PUBLIC int kith_cancel_job(struct kith_conn *conn, const struct kith_cancel_job_params *params,
+                                struct kith_cancel_job_result **ret);
+
 /* Many requests at once. ---------------------------------------------------------------------- */
 
 /*
- * Each method that works on records has a pipelined form: kith_submit_<method>() hands a request
- * over and returns a ticket at once, kith_collect_<method>() waits for the answer to it. Tickets
- * are collected in any order, each with the function of its method, else -EINVAL. Params are free
- * again when the submit returns.
+ * Each method that works on records, search and ensure_index have a pipelined form:
+ * kith_submit_<method>() hands a request over and returns a ticket at once, kith_collect_<method>()
+ * waits for the answer to it. Tickets are collected in any order, each with the function of its
+ * method, else -EINVAL. Params are free again when the submit returns.
  *
  * Requests gather until there are 64 KiB of them; kith_flush() and every call that waits send
  * them off. While the daemon takes no more, a submit waits, reading the answers that come
@@ -653,6 +819,7 @@ KITH_PIPELINED(delete)
 KITH_PIPELINED(scan)
 KITH_PIPELINED(count)
 KITH_PIPELINED(search)
+KITH_PIPELINED(ensure_index)
 #undef KITH_PIPELINED
 
 /* Sends what gathered. */
@@ -674,12 +841,15 @@ struct kith_change_event {
 	uint64_t seq;
 };
 
-/* A long work of the daemon, on its way. */
+/* A job of the daemon, on its way; the fields are those of struct kith_work. */
 struct kith_job_event {
+	uint64_t job;
 	struct kith_str collection;
-	struct kith_str job;
+	struct kith_str index;
+	struct kith_str phase;
 	uint64_t done;
 	uint64_t total;
+	double eta_s;
 };
 
 /* Events that nobody takes wait, KITH_MAX_EVENTS of them; then the oldest go. */

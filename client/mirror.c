@@ -35,6 +35,8 @@ SAME_COLUMN(kith_u32s, wire_u32s)
 SAME_COLUMN(kith_collections, wire_rows)
 SAME_COLUMN(kith_lanes, wire_rows)
 SAME_COLUMN(kith_usages, wire_rows)
+SAME_COLUMN(kith_indexes, wire_rows)
+SAME_COLUMN(kith_works, wire_rows)
 SAME_SIZE(kith_f32s, wire_bin);
 _Static_assert(offsetof(struct kith_f32s, size_bytes) == offsetof(struct wire_bin, n),
                "kith_f32s is not wire_bin");
@@ -78,7 +80,8 @@ SAME_CHOICE(KITH_TOPIC_CHANGES, 1 << WIRE_topic_changes);
 SAME_CHOICE(KITH_TOPIC_JOBS, 1 << WIRE_topic_jobs);
 SAME_CHOICE(KITH_TOPIC_JOBS * 2, 1 << WIRE_N_topic);
 SAME_CHOICE(KITH_MODE_EXACT, WIRE_mode_exact);
-SAME_CHOICE(KITH_MODE_EXACT + 1, WIRE_N_mode);
+SAME_CHOICE(KITH_MODE_HNSW, WIRE_mode_hnsw);
+SAME_CHOICE(KITH_MODE_HNSW + 1, WIRE_N_mode);
 SAME_CHOICE(KITH_SOURCE_RESIDENT, WIRE_source_resident);
 SAME_CHOICE(KITH_SOURCE_MAPPED, WIRE_source_mapped);
 SAME_CHOICE(KITH_SOURCE_TRUTH, WIRE_source_truth);
@@ -88,6 +91,21 @@ SAME_CHOICE(KITH_CHANGE_RENAMED, WIRE_change_renamed);
 SAME_CHOICE(KITH_CHANGE_DROPPED, WIRE_change_dropped);
 SAME_CHOICE(KITH_CHANGE_WRITTEN, WIRE_change_written);
 SAME_CHOICE(KITH_CHANGE_WRITTEN + 1, WIRE_N_change);
+SAME_CHOICE(KITH_INDEX_KIND_HNSW, WIRE_index_kind_hnsw);
+SAME_CHOICE(KITH_INDEX_KIND_HNSW + 1, WIRE_N_index_kind);
+SAME_CHOICE(KITH_INDEX_STATE_DECLARED, WIRE_index_state_declared);
+SAME_CHOICE(KITH_INDEX_STATE_LOADING, WIRE_index_state_loading);
+SAME_CHOICE(KITH_INDEX_STATE_BUILDING, WIRE_index_state_building);
+SAME_CHOICE(KITH_INDEX_STATE_SERVING, WIRE_index_state_serving);
+SAME_CHOICE(KITH_INDEX_STATE_INSERTING, WIRE_index_state_inserting);
+SAME_CHOICE(KITH_INDEX_STATE_SAVING, WIRE_index_state_saving);
+SAME_CHOICE(KITH_INDEX_STATE_REPLACING, WIRE_index_state_replacing);
+SAME_CHOICE(KITH_INDEX_STATE_REPLACING + 1, WIRE_N_index_state);
+SAME_CHOICE(KITH_ENSURED_EXISTING, WIRE_ensured_existing);
+SAME_CHOICE(KITH_ENSURED_BUILT, WIRE_ensured_built);
+SAME_CHOICE(KITH_ENSURED_JOINED, WIRE_ensured_joined);
+SAME_CHOICE(KITH_ENSURED_STARTED, WIRE_ensured_started);
+SAME_CHOICE(KITH_ENSURED_STARTED + 1, WIRE_N_ensured);
 SAME_CHOICE(KITH_EVENT_CHANGE, WIRE_EVENT_change);
 SAME_CHOICE(KITH_EVENT_JOB, WIRE_EVENT_job);
 SAME_CHOICE(KITH_EVENT_JOB + 1, WIRE_N_EVENTS);
@@ -106,6 +124,8 @@ WIRE_ERRORS(SAME_ERROR)
 #define MIRROR_ROW_memory(row) SAME_ROW(row)
 #define MIRROR_ROW_lane(row) SAME_ROW(row)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
+#define MIRROR_ROW_index(row) SAME_ROW(row)
+#define MIRROR_ROW_work(row) SAME_ROW(row)
 #define MIRROR_ROW_error(row)
 #define MIRROR_ROW(row) MIRROR_ROW_##row(row)
 WIRE_ROW_LIST(MIRROR_ROW)
@@ -136,6 +156,12 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_scan(method) SAME_METHOD(method)
 #define MIRROR_count(method) SAME_METHOD(method)
 #define MIRROR_search(method) SAME_METHOD(method)
+#define MIRROR_ensure_index(method) SAME_METHOD(method)
+#define MIRROR_list_indexes(method) SAME_METHOD(method)
+#define MIRROR_drop_index(method) SAME_METHOD(method)
+#define MIRROR_optimize(method) SAME_METHOD(method)
+#define MIRROR_jobs(method) SAME_RESULT(method)
+#define MIRROR_cancel_job(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)

@@ -17,6 +17,9 @@ CHOICE_NAMES(dtype, WIRE_DTYPES)
 CHOICE_NAMES(mode, WIRE_MODES)
 CHOICE_NAMES(source, WIRE_SOURCES)
 CHOICE_NAMES(change, WIRE_CHANGES)
+CHOICE_NAMES(index_kind, WIRE_INDEX_KINDS)
+CHOICE_NAMES(index_state, WIRE_INDEX_STATES)
+CHOICE_NAMES(ensured, WIRE_ENSURED)
 
 #define NAME_FUNCTION(choice)                                                               \
 	const char *kith_##choice##_name(uint32_t choice)                                   \
@@ -28,14 +31,27 @@ NAME_FUNCTION(dtype)
 NAME_FUNCTION(mode)
 NAME_FUNCTION(source)
 NAME_FUNCTION(change)
+NAME_FUNCTION(index_kind)
+NAME_FUNCTION(index_state)
+NAME_FUNCTION(ensured)
+
+static int find(const char *const names[], int n, const char *name)
+{
+	for (int i = 0; i < n; i++) {
+		if (strcmp(names[i], name) == 0)
+			return i;
+	}
+	return -EINVAL;
+}
 
 int kith_metric_find(const char *name)
 {
-	for (int metric = 0; metric < WIRE_N_metric; metric++) {
-		if (strcmp(metric_names[metric], name) == 0)
-			return metric;
-	}
-	return -EINVAL;
+	return find(metric_names, WIRE_N_metric, name);
+}
+
+int kith_index_kind_find(const char *name)
+{
+	return find(index_kind_names, WIRE_N_index_kind, name);
 }
 
 const char *kith_error_name(int result)

@@ -173,6 +173,7 @@ static void upsert_sends_every_column(void **state)
 /* The texts before the floats are as long as ctx says, so that these stand at every alignment. */
 static void answer_search(struct fake_daemon *daemon, const struct wire_request *request)
 {
+	const struct search_params *params = request->params;
 	const uint32_t *pad = daemon->ctx;
 	uint32_t counts[] = {2, 1};
 	struct wire_id ids[ROWS] = {
@@ -187,14 +188,18 @@ static void answer_search(struct fake_daemon *daemon, const struct wire_request 
 	        .vectors = {vectors, sizeof(vectors)},
 	        .texts = {texts, ROWS},
 	        .metas = {metas, ROWS},
-	        .mode = WIRE_mode_exact,
+	        .mode = WIRE_mode_hnsw,
 	        .coverage = 0.75,
-	        .comparisons = 60000,
+	        .generation = 3,
+	        .comparisons = 1200,
+	        .scanned = 15000,
 	        .served_from = WIRE_source_mapped,
 	        .time_us = 1234,
 	};
 
-	FAKE_MUST(((struct search_params *)request->params)->k == 10);
+	FAKE_MUST(params->k == 10);
+	FAKE_MUST(params->ef_search == 200);
+	FAKE_MUST(params->exact);
 	wire_meta_begin(&builder);
 	wire_meta_int(&builder, "page", 12);
 	metas[0].blob = wire_meta_end(&builder);
@@ -217,7 +222,9 @@ static void search_hands_back_every_column_aligned(void **state)
 	uint32_t pad = 1;
 	struct fixture *fixture = fixture_new(answer_search, &pad);
 	struct kith_search_params params = {.collection = kith_text("notes"),
-	                                    .vectors = kith_vectors(vectors, 2 * DIM)};
+	                                    .vectors = kith_vectors(vectors, 2 * DIM),
+	                                    .ef_search = 200,
+	                                    .exact = true};
 	struct kith_search_result *hits;
 
 	(void)state;
@@ -238,10 +245,136 @@ static void search_hands_back_every_column_aligned(void **state)
 		assert_int_equal(kith_meta_each(&hits->metas.v[0], check_page, NULL), 77);
 		assert_int_equal(kith_meta_each(&hits->metas.v[1], check_page, NULL), 0);
 		assert_true(hits->coverage == 0.75);
-		assert_int_equal(hits->comparisons, 60000);
+		assert_string_equal(kith_mode_name(hits->mode), "hnsw");
+		assert_int_equal(hits->generation, 3);
+		assert_int_equal(hits->comparisons, 1200);
+		assert_int_equal(hits->scanned, 15000);
 		assert_string_equal(kith_source_name(hits->served_from), "mapped");
 		kith_free(hits);
 	}
+	fixture_free(fixture);
+}
+
+/* What was left out is what the table says; an index without a name has none here. */
+static void answer_ensure(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	const struct ensure_index_params *params = request->params;
+	const struct ensure_index_result result = {
+	        .outcome = WIRE_ensured_joined, .job = 7, .generation = 2, .coverage = 0.5};
+
+	FAKE_MUST(request->method == WIRE_METHOD_ensure_index);
+	FAKE_MUST(!params->index.data);
+	FAKE_MUST(params->kind == WIRE_index_kind_hnsw);
+	FAKE_MUST(params->m == 32);
+	FAKE_MUST(params->ef_construction == 128);
+	FAKE_MUST(params->ef_search == 64);
+	FAKE_MUST(params->wait);
+	FAKE_MUST(!params->replace);
+	fake_answer(daemon, request, &result);
+}
+
+static void ensure_index_leaves_out_what_is_zero(void **state)
+{
+	struct fixture *fixture = fixture_new(answer_ensure, NULL);
+	struct kith_ensure_index_params params = {
+	        .collection = kith_text("notes"), .m = 32, .wait = true};
+	struct kith_ensure_index_result *result;
+
+	(void)state;
+	assert_int_equal(kith_ensure_index(fixture->conn, &params, &result), 0);
+	assert_string_equal(kith_ensured_name(result->outcome), "joined");
+	assert_int_equal(result->job, 7);
+	assert_int_equal(result->generation, 2);
+	assert_true(result->coverage == 0.5);
+	kith_free(result);
+	params.kind = KITH_INDEX_KIND_HNSW + 1;
+	assert_int_equal(kith_ensure_index(fixture->conn, &params, NULL), KITH_ERROR_BAD_VALUE);
+	assert_string_equal(kith_error_field(fixture->conn), "kind");
+	fixture_free(fixture);
+}
+
+/* Two indexes and two jobs; everything else succeeds. */
+static void answer_index_methods(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	static struct index_row indexes[] = {
+	        {.name = {"vector", 6}, .m = 16, .state = WIRE_index_state_inserting, .pending = 9},
+	        {.name = {"fine", 4}, .m = 48, .coverage = 0.25, .error = {"no memory", 9}},
+	};
+	static struct work_row jobs[] = {
+	        {.job = 3, .index = {"vector", 6}, .phase = {"graph", 5}, .eta_s = 1.5},
+	        {.job = 4, .index = {"fine", 4}, .waiting = 63},
+	};
+
+	switch (request->method) {
+	case WIRE_METHOD_list_indexes:
+		fake_answer(daemon, request, &(struct list_indexes_result){{indexes, 2}, 0});
+		break;
+	case WIRE_METHOD_jobs:
+		fake_answer(daemon, request, &(struct jobs_result){{jobs, 2}, 0});
+		break;
+	case WIRE_METHOD_drop_index:
+		fake_answer(daemon, request, &(struct drop_index_result){.dropped = true});
+		break;
+	case WIRE_METHOD_optimize:
+		fake_answer(daemon, request, &(struct optimize_result){.inserted = 9});
+		break;
+	default:
+		FAKE_MUST(((struct cancel_job_params *)request->params)->job == 3);
+		fake_answer(daemon, request, &(struct cancel_job_result){.cancelled = true});
+		break;
+	}
+}
+
+static void indexes_and_jobs_come_as_rows(void **state)
+{
+	struct fixture *fixture = fixture_new(answer_index_methods, NULL);
+	struct kith_list_indexes_params list = {.collection = kith_text("notes")};
+	struct kith_list_indexes_result *indexes;
+	struct kith_jobs_result *jobs;
+
+	(void)state;
+	assert_int_equal(kith_list_indexes(fixture->conn, &list, &indexes), 0);
+	assert_int_equal(indexes->indexes.n, 2);
+	assert_true(is_text(indexes->indexes.v[0].name, "vector"));
+	assert_string_equal(kith_index_kind_name(indexes->indexes.v[0].kind), "hnsw");
+	assert_string_equal(kith_index_state_name(indexes->indexes.v[0].state), "inserting");
+	assert_int_equal(indexes->indexes.v[0].pending, 9);
+	assert_int_equal(indexes->indexes.v[0].error.n, 0);
+	assert_int_equal(indexes->indexes.v[1].m, 48);
+	assert_true(indexes->indexes.v[1].coverage == 0.25);
+	assert_true(is_text(indexes->indexes.v[1].error, "no memory"));
+	kith_free(indexes);
+	assert_int_equal(kith_jobs(fixture->conn, &jobs), 0);
+	assert_int_equal(jobs->jobs.n, 2);
+	assert_true(is_text(jobs->jobs.v[0].phase, "graph"));
+	assert_true(jobs->jobs.v[0].eta_s == 1.5);
+	assert_int_equal(jobs->jobs.v[1].job, 4);
+	assert_int_equal(jobs->jobs.v[1].waiting, 63);
+	kith_free(jobs);
+	fixture_free(fixture);
+}
+
+static void indexes_are_dropped_and_optimized_and_jobs_cancelled(void **state)
+{
+	struct fixture *fixture = fixture_new(answer_index_methods, NULL);
+	struct kith_drop_index_params drop = {.collection = kith_text("notes")};
+	struct kith_optimize_params optimize = {.collection = kith_text("notes")};
+	struct kith_cancel_job_params cancel = {.job = 3};
+	struct kith_drop_index_result *dropped;
+	struct kith_optimize_result *optimized;
+	struct kith_cancel_job_result *cancelled;
+
+	(void)state;
+	assert_int_equal(kith_drop_index(fixture->conn, &drop, &dropped), 0);
+	assert_true(dropped->dropped);
+	kith_free(dropped);
+	assert_int_equal(kith_optimize(fixture->conn, &optimize, &optimized), 0);
+	assert_int_equal(optimized->inserted, 9);
+	assert_false(optimized->saved);
+	kith_free(optimized);
+	assert_int_equal(kith_cancel_job(fixture->conn, &cancel, &cancelled), 0);
+	assert_true(cancelled->cancelled);
+	kith_free(cancelled);
 	fixture_free(fixture);
 }
 
@@ -368,6 +501,11 @@ static void names_are_found_both_ways(void **state)
 	assert_int_equal(kith_metric_find("cosine"), KITH_METRIC_COSINE);
 	assert_int_equal(kith_metric_find("cosinus"), -EINVAL);
 	assert_string_equal(kith_error_name(KITH_ERROR_NO_COLLECTION), "no_collection");
+	assert_int_equal(kith_index_kind_find("hnsw"), KITH_INDEX_KIND_HNSW);
+	assert_int_equal(kith_index_kind_find("HNSW"), -EINVAL);
+	assert_string_equal(kith_index_state_name(KITH_INDEX_STATE_REPLACING), "replacing");
+	assert_string_equal(kith_index_state_name(KITH_INDEX_STATE_REPLACING + 1), "unknown");
+	assert_string_equal(kith_error_name(KITH_ERROR_BUILD_IN_FLIGHT), "build_in_flight");
 	assert_string_equal(kith_error_name(KITH_ERROR_STOPPING), "stopping");
 	assert_string_equal(kith_error_name(KITH_ERROR_STOPPING + 1), "other");
 	assert_string_equal(kith_error_name(0), "ok");
@@ -382,6 +520,9 @@ int main(void)
 	        cmocka_unit_test(a_daemon_of_another_protocol_is_refused_with_its_own_words),
 	        cmocka_unit_test(upsert_sends_every_column),
 	        cmocka_unit_test(search_hands_back_every_column_aligned),
+	        cmocka_unit_test(ensure_index_leaves_out_what_is_zero),
+	        cmocka_unit_test(indexes_and_jobs_come_as_rows),
+	        cmocka_unit_test(indexes_are_dropped_and_optimized_and_jobs_cancelled),
 	        cmocka_unit_test(a_large_result_outlives_the_connection),
 	        cmocka_unit_test(a_refusal_has_code_message_field_and_row),
 	        cmocka_unit_test(a_code_from_a_newer_daemon_is_other),

@@ -106,6 +106,47 @@ static void answers_out_of_order_are_kept_until_they_are_collected(void **state)
 	fixture_free(fixture);
 }
 
+/* One builds, the others join: all are answered when the last has come. */
+static void answer_ensures_together(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	struct story *story = daemon->ctx;
+
+	story->held[story->n_held++] = request->id;
+	if (story->n_held < story->hold)
+		return;
+	for (uint32_t i = 0; i < story->n_held; i++) {
+		const struct ensure_index_result result = {
+		        .outcome = i == 0 ? WIRE_ensured_built : WIRE_ensured_joined, .job = 1};
+
+		fake_answer_id(daemon, story->held[i], WIRE_METHOD_ensure_index, &result);
+	}
+}
+
+static void one_thread_waits_for_many_ensures(void **state)
+{
+	enum {
+		N = 64
+	};
+	struct fixture *fixture = fixture_new(answer_ensures_together);
+	struct kith_ensure_index_params params = {.collection = kith_text("notes"), .wait = true};
+	struct kith_ensure_index_result *result;
+	uint64_t tickets[N];
+
+	(void)state;
+	fixture->story.hold = N;
+	for (uint32_t i = 0; i < N; i++)
+		assert_int_equal(kith_submit_ensure_index(fixture->conn, &params, &tickets[i]), 0);
+	for (uint32_t i = N - 1; i < N; i--) {
+		assert_int_equal(
+		        kith_collect_ensure_index(fixture->conn, tickets[i], KITH_USUAL, &result),
+		        0);
+		assert_int_equal(result->outcome,
+		                 i == 0 ? KITH_ENSURED_BUILT : KITH_ENSURED_JOINED);
+		kith_free(result);
+	}
+	fixture_free(fixture);
+}
+
 static void collecting_what_is_not_there_yet_can_be_repeated(void **state)
 {
 	struct fixture *fixture = fixture_new(answer_backwards);
@@ -287,7 +328,12 @@ static void tell_changes(struct fake_daemon *daemon, const struct wire_request *
 	const struct count_params *params = request->params;
 	struct change_event change = {
 	        .what = WIRE_change_written, .collection = {"notes", 5}, .uuid = {"u", 1}};
-	const struct job_event job = {.collection = {"notes", 5}, .job = {"load", 4}, .total = 8};
+	const struct job_event job = {.job = 4,
+	                              .collection = {"notes", 5},
+	                              .index = {"vector", 6},
+	                              .phase = {"graph", 5},
+	                              .total = 8,
+	                              .eta_s = 2.5};
 
 	if (request->method == WIRE_METHOD_subscribe) {
 		fake_answer(daemon, request, request->params);
@@ -324,7 +370,11 @@ static void events_wait_behind_calls_and_the_oldest_go(void **state)
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(kith_next_event(fixture->conn, KITH_USUAL, &event), 0);
 		assert_int_equal(event->type, KITH_EVENT_JOB);
+		assert_int_equal(event->job.job, 4);
+		assert_memory_equal(event->job.index.data, "vector", 6);
+		assert_memory_equal(event->job.phase.data, "graph", 5);
 		assert_int_equal(event->job.total, 8);
+		assert_true(event->job.eta_s == 2.5);
 		kith_free(event);
 	}
 	assert_int_equal(kith_next_event(fixture->conn, 5, &event), -ETIMEDOUT);
@@ -335,6 +385,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(answers_out_of_order_are_kept_until_they_are_collected),
+	        cmocka_unit_test(one_thread_waits_for_many_ensures),
 	        cmocka_unit_test(collecting_what_is_not_there_yet_can_be_repeated),
 	        cmocka_unit_test(a_ticket_is_for_the_collect_of_its_own_method),
 	        cmocka_unit_test(one_ticket_too_many_is_refused_until_one_is_collected),
