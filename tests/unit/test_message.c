@@ -225,14 +225,15 @@ static void the_example_of_the_specification_stays(void **state)
 	static const char request[] = "\x00\x00\x00\x31\x94\x00\x07\xa6search\x83\xaa"
 	                              "collection\xa5notes\xa7vectors\xc4\x08"
 	                              "\x00\x00\x80\x3f\x00\x00\x00\x3f\xa1k\x01";
-	static const char response[] = "\x00\x00\x00\x86\x94\x01\x07\xc0\x8b\xa6"
+	static const char response[] = "\x00\x00\x00\x8f\x94\x01\x07\xc0\x8c\xa6"
 	                               "counts\x91\x01\xa3ids\x91\xa1"
 	                               "a\xa9"
 	                               "distances\xc4\x04\x00\x00\x80\x3e\xa4mode\xa5"
 	                               "exact\xa8"
 	                               "coverage\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xaa"
 	                               "generation\x00\xab"
-	                               "comparisons\x03\xa6"
+	                               "comparisons\x00\xa7"
+	                               "scanned\x03\xa6"
 	                               "cached\xc3\xabserved_from\xa8resident\xa3seq\x05"
 	                               "\xa7time_us\x28";
 	uint32_t count = 1;
@@ -244,7 +245,7 @@ static void the_example_of_the_specification_stays(void **state)
 	        .ids = {&id, 1},
 	        .distances = {response + 37, 4},
 	        .coverage = 1,
-	        .comparisons = 3,
+	        .scanned = 3,
 	        .cached = true,
 	        .served_from = WIRE_source_resident,
 	        .seq = 5,
