@@ -45,6 +45,11 @@ struct cli_args {
 	const char *jsonl;
 	uint64_t batch, first_id;
 
+	const char *kind;
+	uint64_t m, ef_construction, ef_search; /* 0: the daemon's defaults */
+	bool replace, no_wait, exact;
+	uint64_t cancel; /* a job, or 0 */
+
 	char **operands;
 	int n_operands;
 };
@@ -86,6 +91,15 @@ enum cli_option_idx {
 	CLI_OPT_JSONL,
 	CLI_OPT_BATCH,
 	CLI_OPT_FIRST_ID,
+	CLI_OPT_EXACT,
+	CLI_OPT_EF,
+	CLI_OPT_KIND,
+	CLI_OPT_M,
+	CLI_OPT_EF_CONSTRUCTION,
+	CLI_OPT_EF_SEARCH,
+	CLI_OPT_REPLACE,
+	CLI_OPT_NO_WAIT,
+	CLI_OPT_CANCEL,
 	CLI_OPT_SOCKET, /* from here on: of every command */
 	CLI_OPT_TIMEOUT,
 	CLI_OPT_JSON,
@@ -104,14 +118,14 @@ struct cli_option {
 	const char *help;
 };
 
-#define CLI_OPTION_BIT(option) (UINT32_C(1) << (option))
-#define CLI_EVERYWHERE (~UINT32_C(0) << CLI_OPT_SOCKET)
+#define CLI_OPTION_BIT(option) (UINT64_C(1) << (option))
+#define CLI_EVERYWHERE (~UINT64_C(0) << CLI_OPT_SOCKET)
 
 extern const struct cli_option cli_options[CLI_N_OPTIONS];
 
 /* Parses argv[1..] up to the first operand (stop_early) or wholly; argv[0] is skipped. *ret_first
  * is the position of the first operand. False after saying what is wrong. */
-bool cli_parse(const char *name, uint32_t options, int argc, char **argv, bool stop_early,
+bool cli_parse(const char *name, uint64_t options, int argc, char **argv, bool stop_early,
                struct cli_args *args, int *ret_first);
 
 /* Commands. ----------------------------------------------------------------------------------- */
@@ -120,7 +134,7 @@ struct cli_command {
 	const char *name;
 	const char *operands; /* as in the help */
 	int min_operands, max_operands;
-	uint32_t options; /* those of CLI_EVERYWHERE come on top */
+	uint64_t options; /* those of CLI_EVERYWHERE come on top */
 	int (*run)(struct cli *cli);
 	const char *summary;
 	const char *details; /* may be NULL */
@@ -150,10 +164,19 @@ int cli_count(struct cli *cli);
 int cli_import(struct cli *cli);
 int cli_search(struct cli *cli);
 
+/* indexes.c, ensure.c, jobs.c */
+int cli_indexes(struct cli *cli);
+int cli_optimize(struct cli *cli);
+int cli_drop_index(struct cli *cli);
+int cli_ensure(struct cli *cli);
+int cli_jobs(struct cli *cli);
+
 /* What commands share. ------------------------------------------------------------------------ */
 
 /* Makes cli->conn; 0, or the status after saying why not. */
 int cli_connect(struct cli *cli);
+/* The same for a command that may take long: it waits for ever unless --timeout says otherwise. */
+int cli_connect_patiently(struct cli *cli);
 /* Says "kith <command>: ..." on stderr and returns status. */
 int cli_say(const struct cli *cli, int status, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -163,3 +186,7 @@ int cli_failed(const struct cli *cli, int r);
 int cli_status(int r);
 /* The operand at i as a string of the protocol. */
 struct kith_str cli_operand(const struct cli *cli, int i);
+/* The operand [INDEX] behind the collection; absent when it was not given. */
+struct kith_str cli_index_operand(const struct cli *cli);
+/* What people read when it was not. */
+const char *cli_index_name(const struct cli *cli);

@@ -41,6 +41,24 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                            "rows in a request, at most (default: 4 MiB of them)"},
         [CLI_OPT_FIRST_ID] = {"first-id", 0, "N", CLI_NUMBER, AT(first_id), 0, UINT64_MAX,
                               "id of the first row, where no line gives one (default 0)"},
+        [CLI_OPT_EXACT] = {"exact", 0, NULL, CLI_FLAG, AT(exact), 0, 0,
+                           "compare with every record, use no index"},
+        [CLI_OPT_EF] = {"ef", 'e', "N", CLI_NUMBER, AT(ef_search), 1, UINT32_MAX,
+                        "candidates of the search (default: the index's own)"},
+        [CLI_OPT_KIND] = {"kind", 0, "KIND", CLI_TEXT, AT(kind), 0, 0, "hnsw (default)"},
+        [CLI_OPT_M] = {"m", 0, "N", CLI_NUMBER, AT(m), 2, UINT32_MAX,
+                       "links of a node (default 16)"},
+        [CLI_OPT_EF_CONSTRUCTION] = {"ef-construction", 0, "N", CLI_NUMBER, AT(ef_construction), 4,
+                                     UINT32_MAX, "candidates while building (default 128)"},
+        [CLI_OPT_EF_SEARCH] = {"ef-search", 0, "N", CLI_NUMBER, AT(ef_search), 1, UINT32_MAX,
+                               "candidates of a search that does not say (default 64)"},
+        [CLI_OPT_REPLACE] = {"replace", 0, NULL, CLI_FLAG, AT(replace), 0, 0,
+                             "build anew when the parameters differ; the old one\n"
+                             "serves meanwhile"},
+        [CLI_OPT_NO_WAIT] = {"no-wait", 0, NULL, CLI_FLAG, AT(no_wait), 0, 0,
+                             "do not wait for the build"},
+        [CLI_OPT_CANCEL] = {"cancel", 0, "JOB", CLI_NUMBER, AT(cancel), 1, INT64_MAX,
+                            "cancel the job of that number"},
         [CLI_OPT_SOCKET] = {"socket", 's', "PATH", CLI_TEXT, AT(socket), 0, 0,
                             "the daemon's socket (default: $KITH_SOCKET, else\n"
                             "$XDG_RUNTIME_DIR/kith/kith.sock)"},
@@ -76,9 +94,24 @@ static const struct cli_command commands[] = {
          "made when it is not there. What was stored before an error stays; to store it again\n"
          "changes nothing.\n"},
         {"search", "COLLECTION", 1, 1,
-         OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(INCLUDE) | OPT(NAMESPACE) | OPT(SPACE),
+         OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(EXACT) | OPT(EF) | OPT(INCLUDE) |
+                 OPT(NAMESPACE) | OPT(SPACE),
          cli_search, "find the nearest neighbours of a vector",
          "The query comes from --vector or --fvecs.\n"},
+        {"ensure", "COLLECTION [INDEX]", 1, 2,
+         OPT(KIND) | OPT(M) | OPT(EF_CONSTRUCTION) | OPT(EF_SEARCH) | OPT(REPLACE) | OPT(NO_WAIT),
+         cli_ensure, "make sure that a collection has an index",
+         "INDEX is its name, \"vector\" when left out. However many ask, it is built once; "
+         "searches\n"
+         "are answered meanwhile. Waits for the build, for ever unless --timeout says "
+         "otherwise.\n"},
+        {"indexes", "COLLECTION", 1, 1, 0, cli_indexes, "print the indexes of a collection", NULL},
+        {"jobs", "", 0, 0, OPT(CANCEL), cli_jobs, "print the jobs under way, or cancel one", NULL},
+        {"optimize", "COLLECTION [INDEX]", 1, 2, 0, cli_optimize,
+         "fold new records into an index and save it",
+         "INDEX is its name, \"vector\" when left out. The daemon does this by itself, later.\n"},
+        {"drop-index", "COLLECTION INDEX", 2, 2, OPT(MISSING_OK), cli_drop_index,
+         "delete an index, not its records", NULL},
         {"get", "COLLECTION ID...", 2, INT32_MAX, OPT(TEXT_IDS) | OPT(INCLUDE), cli_get,
          "print records", "Digits alone are a number; everything else is text.\n"},
         {"delete", "COLLECTION ID...", 2, INT32_MAX, OPT(TEXT_IDS), cli_delete, "delete records",
@@ -112,7 +145,7 @@ static void print_indented(const char *text, int indent)
 	puts(text);
 }
 
-static void print_options(uint32_t set)
+static void print_options(uint64_t set)
 {
 	for (int i = 0; i < CLI_N_OPTIONS; i++) {
 		const struct cli_option *option = &cli_options[i];
@@ -124,8 +157,8 @@ static void print_options(uint32_t set)
 		         option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
 		         option->name, option->value ? " " : "",
 		         option->value ? option->value : "");
-		printf("  %-22s  ", left);
-		print_indented(option->help, 26);
+		printf("  %-23s  ", left);
+		print_indented(option->help, 27);
 	}
 }
 
@@ -145,7 +178,7 @@ void cli_help_all(void)
 	printf("Usage: kith COMMAND [OPTION...] [OPERAND...]\n\n"
 	       "Talks to kithd, the shared nearest-neighbour memory.\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+		printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
 	printf("\nOptions of every command ('kith COMMAND --help' tells the others):\n");
 	print_options(CLI_EVERYWHERE);
 	printf("\nExit status: 0 done, 1 refused by the daemon, 2 wrong command line,\n"

@@ -24,7 +24,7 @@ int cli_status(int r)
 {
 	if (r == 0)
 		return CLI_DONE;
-	if (r == KITH_ERROR_NO_COLLECTION)
+	if (r == KITH_ERROR_NO_COLLECTION || r == KITH_ERROR_NO_INDEX || r == KITH_ERROR_NO_JOB)
 		return CLI_NOT_FOUND;
 	if (r > 0)
 		return CLI_REFUSED;
@@ -41,6 +41,16 @@ struct kith_str cli_operand(const struct cli *cli, int i)
 	return kith_text(cli->args.operands[i]);
 }
 
+struct kith_str cli_index_operand(const struct cli *cli)
+{
+	return kith_text(cli->args.n_operands > 1 ? cli->args.operands[1] : NULL);
+}
+
+const char *cli_index_name(const struct cli *cli)
+{
+	return cli->args.n_operands > 1 ? cli->args.operands[1] : "vector";
+}
+
 int cli_connect(struct cli *cli)
 {
 	char message[512];
@@ -53,6 +63,17 @@ int cli_connect(struct cli *cli)
 
 	r = kith_connect(&options, &cli->conn);
 	return r ? cli_say(cli, cli_status(r), "%s", message) : 0;
+}
+
+int cli_connect_patiently(struct cli *cli)
+{
+	int status, r;
+
+	status = cli_connect(cli);
+	if (status || cli->args.timeout_ms)
+		return status;
+	r = kith_set_timeout(cli->conn, KITH_FOREVER);
+	return r ? cli_failed(cli, r) : 0;
 }
 
 /* What was written must have arrived: a full disk must not look like success. */

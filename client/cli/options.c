@@ -125,7 +125,7 @@ static const struct cli_option *find_option(int value)
 	return NULL;
 }
 
-bool cli_parse(const char *name, uint32_t options, int argc, char **argv, bool stop_early,
+bool cli_parse(const char *name, uint64_t options, int argc, char **argv, bool stop_early,
                struct cli_args *args, int *ret_first)
 {
 	struct option names[CLI_N_OPTIONS + 1] = {0};

@@ -69,6 +69,17 @@ char *output_duration(double us, char cell[static OUTPUT_CELL_SIZE])
 	return cell;
 }
 
+char *output_share(double share, char cell[static OUTPUT_CELL_SIZE])
+{
+	/* What is a fraction in tenths of a thousand stays it; the doubles near it are less. */
+	uint64_t parts = share > 0 ? (uint64_t)(share * 1e4 + 1e-6) : 0;
+
+	if (share < 1 && parts > 9999)
+		parts = 9999;
+	snprintf(cell, OUTPUT_CELL_SIZE, "%.4g%%", (double)(parts < 10000 ? parts : 10000) / 100);
+	return cell;
+}
+
 char *output_time(uint64_t ms, char cell[static OUTPUT_CELL_SIZE])
 {
 	time_t seconds = (time_t)(ms / 1000);

@@ -20,6 +20,8 @@ char *output_count(uint64_t n, char cell[static OUTPUT_CELL_SIZE]);
 char *output_bytes(uint64_t n, char cell[static OUTPUT_CELL_SIZE]);
 /* 1234 us -> "1.23 ms" */
 char *output_duration(double us, char cell[static OUTPUT_CELL_SIZE]);
+/* 0.75 -> "75%"; rounded down, so that only the whole is 100%. */
+char *output_share(double share, char cell[static OUTPUT_CELL_SIZE]);
 /* Milliseconds since 1970 as local time. */
 char *output_time(uint64_t ms, char cell[static OUTPUT_CELL_SIZE]);
 

@@ -123,6 +123,10 @@ static const struct number limits_numbers[] = {
         NUMBER(kith_limits_result, hits),
         NUMBER(kith_limits_result, scan_rows),
         NUMBER(kith_limits_result, collections),
+        NUMBER(kith_limits_result, indexes),
+        NUMBER(kith_limits_result, index_name_bytes),
+        NUMBER(kith_limits_result, index_m),
+        NUMBER(kith_limits_result, index_ef),
         NUMBER(kith_limits_result, connections),
         NUMBER(kith_limits_result, session_requests),
         NUMBER(kith_limits_result, session_bytes),
@@ -133,8 +137,9 @@ _Static_assert(N_OF(limits_numbers) * sizeof(uint64_t) == sizeof(struct kith_lim
 static const struct number budget_numbers[] = {
         NUMBER(kith_budget, limit_bytes),   NUMBER(kith_budget, used_bytes),
         NUMBER(kith_budget, peak_bytes),    NUMBER(kith_budget, record_tables_bytes),
-        NUMBER(kith_budget, vectors_bytes), NUMBER(kith_budget, spilled_bytes),
-        NUMBER(kith_budget, dirty_bytes),   NUMBER(kith_budget, refused),
+        NUMBER(kith_budget, graphs_bytes),  NUMBER(kith_budget, vectors_bytes),
+        NUMBER(kith_budget, spilled_bytes), NUMBER(kith_budget, dirty_bytes),
+        NUMBER(kith_budget, refused),
 };
 _Static_assert(N_OF(budget_numbers) * sizeof(uint64_t) == sizeof(struct kith_budget),
                "a number of the budget is not printed");
@@ -231,9 +236,9 @@ static void print_daemon(const struct kith_stats_result *stats)
 	       output_bytes(budget->used_bytes, a), output_bytes(budget->limit_bytes, b),
 	       output_bytes(budget->peak_bytes, c), output_bytes(budget->dirty_bytes, d),
 	       output_count(budget->refused, e));
-	printf("        record tables %s, vectors %s, spilled to disk %s\n",
-	       output_bytes(budget->record_tables_bytes, a), output_bytes(budget->vectors_bytes, b),
-	       output_bytes(budget->spilled_bytes, c));
+	printf("        record tables %s, graphs %s, vectors %s, spilled to disk %s\n",
+	       output_bytes(budget->record_tables_bytes, a), output_bytes(budget->graphs_bytes, b),
+	       output_bytes(budget->vectors_bytes, c), output_bytes(budget->spilled_bytes, d));
 	printf("memory  %s anonymous, %s of files, in flight %s of %s\n\n",
 	       output_bytes(memory->rss_anon_bytes, a), output_bytes(memory->rss_file_bytes, b),
 	       output_bytes(memory->inflight_bytes, c),

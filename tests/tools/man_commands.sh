@@ -28,9 +28,9 @@ same() {
 	done
 }
 
-commands=$("$kith" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | sort)
+commands=$("$kith" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p' | sort)
 [ -n "$commands" ] || { echo "kith --help names no commands"; exit 1; }
-same command "$commands" "$(printf '%s\n' "$tagged" | sed -n 's/^\.B[IR]* kith \([a-z]*\).*/\1/p' | sort -u)"
+same command "$commands" "$(printf '%s\n' "$tagged" | sed -n 's/^\.B[IR]* kith \([a-z-]*\).*/\1/p' | sort -u)"
 
 options=$(for command in $commands; do "$kith" "$command" --help; done |
 	sed -n 's/^ *\(-.,\)\{0,1\} *\(--[a-z-]*\).*/\2/p' | sort -u)

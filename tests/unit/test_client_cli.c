@@ -1,55 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "tests/lib/fake_daemon.h"
+#include "tests/lib/cli_fixture.h"
 
 #define MAX_ROWS 64u
 #define DIM 4u
 
-extern char **environ;
-
-/* What arrived at the fake daemon, a line for each row: "id|text|meta scalars|first float". */
+/* What became of what arrived; the log has a line for each row: "id|text|meta scalars|first
+ * float". */
 struct store {
-	char log[8192];
 	uint32_t n_upserts, n_rows;
 	atomic_uint refuse_upsert; /* the n-th, at its row 1 */
 };
 
-struct fixture {
-	struct fake_daemon daemon;
-	struct store store;
-	char out[65536], err[8192];
-	int status;
-};
-
 /* The daemon's side. -------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void store_log(struct store *store, const char *format,
-                                                            ...)
+static struct store *store_of(struct fake_daemon *daemon)
 {
-	size_t n = strlen(store->log);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(store->log + n, sizeof(store->log) - n, format, args);
-	va_end(args);
+	return ((struct cli_fixture *)daemon->ctx)->ctx;
 }
 
-static void log_row(struct store *store, const struct upsert_params *params, uint32_t i)
+static void log_row(struct fake_daemon *daemon, const struct upsert_params *params, uint32_t i)
 {
 	const struct wire_id *id = &params->ids.v[i];
 	size_t dim = params->vectors.n / sizeof(float) / params->ids.n;
@@ -57,19 +36,19 @@ static void log_row(struct store *store, const struct upsert_params *params, uin
 
 	memcpy(&first, (const char *)params->vectors.data + i * dim * sizeof(float), sizeof(first));
 	if (id->text)
-		store_log(store, "'%.*s'", (int)id->n, id->text);
+		cli_log(daemon, "'%.*s'", (int)id->n, id->text);
 	else
-		store_log(store, "%llu", (unsigned long long)id->number);
+		cli_log(daemon, "%llu", (unsigned long long)id->number);
 	if (params->texts.v && params->texts.v[i].data)
-		store_log(store, "|%.*s", (int)params->texts.v[i].n, params->texts.v[i].data);
+		cli_log(daemon, "|%.*s", (int)params->texts.v[i].n, params->texts.v[i].data);
 	if (params->metas.v && params->metas.v[i].blob.data)
-		store_log(store, "|%u", params->metas.v[i].n_scalars);
-	store_log(store, "|%g\n", (double)first);
+		cli_log(daemon, "|%u", params->metas.v[i].n_scalars);
+	cli_log(daemon, "|%g\n", (double)first);
 }
 
 static void serve_upsert(struct fake_daemon *daemon, const struct wire_request *request)
 {
-	struct store *store = daemon->ctx;
+	struct store *store = store_of(daemon);
 	const struct upsert_params *params = request->params;
 	struct wire_error error;
 
@@ -80,7 +59,7 @@ static void serve_upsert(struct fake_daemon *daemon, const struct wire_request *
 		return;
 	}
 	for (uint32_t i = 0; i < params->ids.n; i++)
-		log_row(store, params, i);
+		log_row(daemon, params, i);
 	store->n_rows += params->ids.n;
 	fake_answer(daemon, request,
 	            &(struct upsert_result){.seq = store->n_upserts, .inserted = params->ids.n});
@@ -91,6 +70,7 @@ static const struct limits_result limits = {LIMITS(LIMIT_VALUE, , ).end = 0};
 
 static void serve_search(struct fake_daemon *daemon, const struct wire_request *request)
 {
+	const struct search_params *params = request->params;
 	static const float distances[] = {0.25f, 0.5f};
 	static const char words[] = "a passage of many words \x1b[31m that does not fit into the "
 	                            "width of the terminal it is shown on";
@@ -104,12 +84,16 @@ static void serve_search(struct fake_daemon *daemon, const struct wire_request *
 	        .distances = {distances, sizeof(distances)},
 	        .texts = {texts, 2},
 	        .namespaces = {namespaces, 2},
-	        .coverage = 1,
-	        .comparisons = 60000,
+	        .mode = WIRE_mode_hnsw,
+	        .coverage = 59999.0 / 60000,
+	        .generation = 3,
+	        .comparisons = 1234,
+	        .scanned = 1,
 	        .served_from = WIRE_source_resident,
 	        .time_us = 1234,
 	};
 
+	cli_log(daemon, "search ef %u exact %d\n", params->ef_search, params->exact);
 	fake_answer(daemon, request, &result);
 }
 
@@ -138,8 +122,7 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		fake_answer(daemon, request, &limits);
 		break;
 	case WIRE_METHOD_create_collection:
-		store_log(daemon->ctx, "create %u %u %d\n", create->dim, create->metric,
-		          create->exist_ok);
+		cli_log(daemon, "create %u %u %d\n", create->dim, create->metric, create->exist_ok);
 		fake_answer(
 		        daemon, request,
 		        &(struct create_collection_result){.uuid = {"u-1", 3}, .created = true});
@@ -167,93 +150,30 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 
 static int setup(void **state)
 {
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	struct store *store = calloc(1, sizeof(*store));
 
-	fake_daemon_init(&fixture->daemon, serve, &fixture->store);
-	fake_daemon_start(&fixture->daemon);
-	setenv("KITH_SOCKET", fixture->daemon.socket, 1);
-	*state = fixture;
+	assert_non_null(store);
+	*state = cli_fixture_new(serve, store);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
+	struct store *store = fixture->ctx;
 
-	fake_daemon_release(&fixture->daemon);
-	free(fixture);
+	cli_fixture_free(fixture);
+	free(store);
 	return 0;
 }
 
-static char *path_of(struct fixture *fixture, const char *name)
+static void save(struct cli_fixture *fixture, const char *name, const char *text)
 {
-	static char path[SCRATCH_PATH_SIZE];
-
-	return scratch_dir_path(&fixture->daemon.dir, name, path);
-}
-
-static void load(struct fixture *fixture, const char *name, char *text, size_t size)
-{
-	size_t n;
-	unsigned char *bytes = scratch_file_load(path_of(fixture, name), &n);
-
-	assert_true(n < size);
-	memcpy(text, bytes, n);
-	text[n] = '\0';
-	free(bytes);
-}
-
-static pid_t spawn(char **argv, posix_spawn_file_actions_t *actions)
-{
-	const char *program = getenv("KITH");
-	pid_t pid;
-
-	assert_non_null(program);
-	assert_int_equal(posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0), 0);
-	assert_int_equal(posix_spawn(&pid, program, actions, NULL, argv, environ), 0);
-	posix_spawn_file_actions_destroy(actions);
-	return pid;
-}
-
-static void await(struct fixture *fixture, pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	fixture->status = WEXITSTATUS(status);
-}
-
-/* Runs `kith line` (words between single blanks) with its output in files; returns the status. */
-static int kith(struct fixture *fixture, const char *format, ...)
-{
-	char line[2048], *argv[64] = {"kith"}, *rest = line;
-	posix_spawn_file_actions_t actions;
-	int flags = O_WRONLY | O_CREAT | O_TRUNC;
-	size_t n = 1;
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	while (n < 63 && (argv[n] = strsep(&rest, " ")))
-		n++;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 1, path_of(fixture, "out"), flags, 0600);
-	posix_spawn_file_actions_addopen(&actions, 2, path_of(fixture, "err"), flags, 0600);
-	await(fixture, spawn(argv, &actions));
-	load(fixture, "out", fixture->out, sizeof(fixture->out));
-	load(fixture, "err", fixture->err, sizeof(fixture->err));
-	return fixture->status;
-}
-
-static void save(struct fixture *fixture, const char *name, const char *text)
-{
-	scratch_file_save(path_of(fixture, name), text, strlen(text));
+	scratch_file_save(cli_path(fixture, name), text, strlen(text));
 }
 
 /* n rows of DIM floats; the first float of a row is its position. */
-static void save_fvecs(struct fixture *fixture, const char *name, uint32_t n)
+static void save_fvecs(struct cli_fixture *fixture, const char *name, uint32_t n)
 {
 	struct {
 		uint32_t dim;
@@ -264,22 +184,22 @@ static void save_fvecs(struct fixture *fixture, const char *name, uint32_t n)
 		rows[i].dim = DIM;
 		rows[i].v[0] = (float)i;
 	}
-	scratch_file_save(path_of(fixture, name), rows, n * sizeof(rows[0]));
+	scratch_file_save(cli_path(fixture, name), rows, n * sizeof(rows[0]));
 }
 
 /* Both files of an import. */
-static int import(struct fixture *fixture, const char *options)
+static int import(struct cli_fixture *fixture, const char *options)
 {
 	const char *dir = fixture->daemon.dir.path;
 
-	return kith(fixture, "import notes %s/v.fvecs --jsonl %s/v.jsonl%s", dir, dir, options);
+	return cli_run(fixture, "import notes %s/v.fvecs --jsonl %s/v.jsonl%s", dir, dir, options);
 }
 
 /* Import. ------------------------------------------------------------------------------------- */
 
 static void import_sends_every_row_once_in_batches(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	save_fvecs(fixture, "v.fvecs", 5);
 	save(fixture, "v.jsonl",
@@ -290,43 +210,43 @@ static void import_sends_every_row_once_in_batches(void **state)
 	     "{\"text\":\"gr\\u00fcn\",\"meta\":{\"f\":0.5}}");
 	assert_int_equal(import(fixture, " --batch 2 --first-id 100 --metric cosine"), 0);
 	fake_daemon_stop(&fixture->daemon);
-	assert_string_equal(fixture->store.log, "create 4 2 1\n"
-	                                        "'a'|one|4|0\n"
-	                                        "40|1\n"
-	                                        "102|2\n"
-	                                        "103|0|3\n"
-	                                        "104|gr\xc3\xbcn|1|4\n");
-	assert_int_equal(fixture->store.n_upserts, 3);
+	assert_string_equal(fixture->log, "create 4 2 1\n"
+	                                  "'a'|one|4|0\n"
+	                                  "40|1\n"
+	                                  "102|2\n"
+	                                  "103|0|3\n"
+	                                  "104|gr\xc3\xbcn|1|4\n");
+	assert_int_equal(store_of(&fixture->daemon)->n_upserts, 3);
 	assert_string_equal(fixture->err, "");
 	assert_non_null(strstr(fixture->out, "{\"rows\":5,\"inserted\":5,\"replaced\":0,"));
 }
 
 static void import_takes_vectors_alone(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	save_fvecs(fixture, "v.fvecs", 40);
-	assert_int_equal(kith(fixture, "import notes %s --batch 1", path_of(fixture, "v.fvecs")),
-	                 0);
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")), 0);
 	fake_daemon_stop(&fixture->daemon);
-	assert_int_equal(fixture->store.n_upserts, 40);
-	assert_memory_equal(fixture->store.log, "0|0\n1|1\n2|2\n", 12);
+	assert_int_equal(store_of(&fixture->daemon)->n_upserts, 40);
+	assert_memory_equal(fixture->log, "0|0\n1|1\n2|2\n", 12);
 }
 
 static void a_refused_row_is_named_as_that_of_the_file(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	save_fvecs(fixture, "v.fvecs", 40);
-	fixture->store.refuse_upsert = 3;
-	assert_int_equal(kith(fixture, "import notes %s --batch 2", path_of(fixture, "v.fvecs")),
-	                 1);
+	store_of(&fixture->daemon)->refuse_upsert = 3;
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --batch 2", cli_path(fixture, "v.fvecs")), 1);
 	assert_non_null(strstr(fixture->err, "v.fvecs: row 5: the vector holds NaN\n"));
 	fake_daemon_stop(&fixture->daemon);
-	assert_true(fixture->store.n_upserts < 20);
+	assert_true(store_of(&fixture->daemon)->n_upserts < 20);
 	/* What was acknowledged, also after the refusal, is what is told. */
 	assert_int_equal(strtoul(fixture->out + strlen("{\"rows\":"), NULL, 10),
-	                 fixture->store.n_rows);
+	                 store_of(&fixture->daemon)->n_rows);
 }
 
 static void malformed_lines_are_named_by_file_and_line(void **state)
@@ -351,7 +271,7 @@ static void malformed_lines_are_named_by_file_and_line(void **state)
 	        {"{}\n", "v.jsonl has 1 lines, "},
 	        {"{}\n{}\n{}\n", "v.jsonl:3: "},
 	};
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	save_fvecs(fixture, "v.fvecs", 2);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -379,17 +299,17 @@ static void malformed_vectors_are_named_by_file_and_row(void **state)
 	        {"\1\0\0\0\0\0\0\0\1\0\0\0", 12,
 	         "v.fvecs: row 1: the file ends after 0 of 1 floats"},
 	};
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *path = path_of(fixture, "v.fvecs");
+		char *path = cli_path(fixture, "v.fvecs");
 
 		scratch_file_save(path, cases[i].bytes, cases[i].n);
-		assert_int_equal(kith(fixture, "import notes %s", path), 5);
+		assert_int_equal(cli_run(fixture, "import notes %s", path), 5);
 		if (!strstr(fixture->err, cases[i].message))
 			fail_msg("'%s' does not say '%s'", fixture->err, cases[i].message);
 	}
-	assert_int_equal(kith(fixture, "import notes /nonexistent/x.fvecs"), 5);
+	assert_int_equal(cli_run(fixture, "import notes /nonexistent/x.fvecs"), 5);
 	assert_string_equal(fixture->err,
 	                    "kith import: /nonexistent/x.fvecs: No such file or directory\n");
 }
@@ -398,63 +318,40 @@ static void malformed_vectors_are_named_by_file_and_row(void **state)
 
 static void search_prints_json_where_there_is_no_terminal(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
-	assert_int_equal(kith(fixture, "search notes --vector 1,2e0,-3.5,4"), 0);
+	assert_int_equal(cli_run(fixture, "search notes --vector 1,2e0,-3.5,4"), 0);
 	assert_non_null(
 	        strstr(fixture->out,
 	               "{\"hits\":[{\"id\":\"first\",\"namespace\":\"home\",\"text\":\"a passage"));
 	assert_non_null(strstr(fixture->out, "\"distance\":0.25},{\"id\":77,\"namespace\":\"\","));
-	assert_non_null(strstr(fixture->out, "\"mode\":\"exact\",\"coverage\":1.0,"));
-	assert_non_null(strstr(fixture->out, "\"served_from\":\"resident\""));
-	assert_int_equal(kith(fixture, "search notes --vector 1,2,x"), 2);
+	assert_non_null(strstr(fixture->out, "\"mode\":\"hnsw\",\"coverage\":0.99998"));
+	assert_non_null(strstr(fixture->out, ",\"generation\":3,\"comparisons\":1234,\"scanned\":1,"
+	                                     "\"cached\":false,\"served_from\":\"resident\","));
+	assert_int_equal(cli_run(fixture, "search notes --vector 1 --exact --ef 300"), 0);
+	assert_int_equal(cli_run(fixture, "search notes --vector 1,2,x"), 2);
 	assert_string_equal(fixture->err, "kith search: --vector: number 3 cannot be read: 'x'\n");
-}
-
-/* Runs it with a terminal of so many columns for its output. */
-static void run_on_terminal(struct fixture *fixture, unsigned short n_columns, char **argv)
-{
-	struct winsize size = {.ws_row = 24, .ws_col = n_columns};
-	posix_spawn_file_actions_t actions;
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	size_t n = 0;
-	ssize_t got;
-	pid_t pid;
-	int slave;
-
-	assert_true(master >= 0);
-	assert_int_equal(grantpt(master), 0);
-	assert_int_equal(unlockpt(master), 0);
-	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	assert_true(slave >= 0);
-	assert_int_equal(ioctl(slave, TIOCSWINSZ, &size), 0);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, slave, 1);
-	pid = spawn(argv, &actions);
-	close(slave);
-	while ((got = read(master, fixture->out + n, sizeof(fixture->out) - 1 - n)) > 0)
-		n += (size_t)got;
-	fixture->out[n] = '\0';
-	close(master);
-	await(fixture, pid);
+	fake_daemon_stop(&fixture->daemon);
+	assert_string_equal(fixture->log, "search ef 0 exact 0\nsearch ef 300 exact 1\n");
 }
 
 static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
 {
 	char *argv[] = {"kith", "search", "notes", "--vector", "1", NULL};
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
-	run_on_terminal(fixture, 72, argv);
+	cli_run_on_terminal(fixture, 72, argv);
 	assert_int_equal(fixture->status, 0);
 	assert_null(strchr(fixture->out, '\x1b'));
 	assert_non_null(strstr(fixture->out, "#  ID     DISTANCE  NAMESPACE  TEXT\r\n"
 	                                     "1  first      0.25  home       a passage of many "
 	                                     "words ?[31m that doe...\r\n"
 	                                     "2  77          0.5             short\r\n"
-	                                     "exact, coverage 100%, 60,000 comparisons, vectors "
-	                                     "resident, 1.23 ms ("));
+	                                     "hnsw, coverage 99.99%, generation 3, 1,234 "
+	                                     "comparisons, 1 scanned, vectors resident, 1.23 ms "
+	                                     "("));
 	for (unsigned short n_columns = 28; n_columns < 40; n_columns++) {
-		run_on_terminal(fixture, n_columns, argv);
+		cli_run_on_terminal(fixture, n_columns, argv);
 		assert_int_equal(fixture->status, 0);
 	}
 	assert_non_null(strstr(fixture->out, "1  first      0.25  home       a pas...\r\n"));
@@ -462,14 +359,14 @@ static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
 
 static void get_says_what_is_missing(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
-	assert_int_equal(kith(fixture, "get notes 7 7a"), 4);
+	assert_int_equal(cli_run(fixture, "get notes 7 7a"), 4);
 	assert_string_equal(fixture->out, "{\"id\":\"7a\",\"text\":\"there\"}\n");
 	assert_string_equal(fixture->err, "kith get: there is no record 7\n");
-	assert_int_equal(kith(fixture, "get notes 7 8"), 4);
+	assert_int_equal(cli_run(fixture, "get notes 7 8"), 4);
 	assert_string_equal(fixture->out, "{\"id\":8,\"text\":\"there\"}\n");
-	assert_int_equal(kith(fixture, "get notes --text-ids 7 8"), 4);
+	assert_int_equal(cli_run(fixture, "get notes --text-ids 7 8"), 4);
 	assert_string_equal(fixture->out, "{\"id\":\"8\",\"text\":\"there\"}\n");
 }
 
@@ -477,17 +374,17 @@ static void get_says_what_is_missing(void **state)
 
 static void statuses_tell_failures_apart(void **state)
 {
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
-	assert_int_equal(kith(fixture, "ping"), 0);
+	assert_int_equal(cli_run(fixture, "ping"), 0);
 	assert_non_null(strstr(fixture->out, "{\"version\":\"1.2.3\",\"pid\":4711,\"pings\":1,"));
-	assert_int_equal(kith(fixture, "describe gone"), 4);
+	assert_int_equal(cli_run(fixture, "describe gone"), 4);
 	assert_string_equal(fixture->err, "kith describe: there is no collection 'gone'\n");
-	assert_int_equal(kith(fixture, "count notes --timeout 0.01"), 6);
+	assert_int_equal(cli_run(fixture, "count notes --timeout 0.01"), 6);
 	assert_string_equal(fixture->err, "kith count: the daemon did not answer in time\n");
-	assert_int_equal(kith(fixture, "ping --socket /nonexistent/kith.sock"), 3);
+	assert_int_equal(cli_run(fixture, "ping --socket /nonexistent/kith.sock"), 3);
 	assert_non_null(strstr(fixture->err, "(is kithd running? try: systemctl --user start"));
-	assert_int_equal(kith(fixture, "--socket /nonexistent/kith.sock ping"), 3);
+	assert_int_equal(cli_run(fixture, "--socket /nonexistent/kith.sock ping"), 3);
 }
 
 static void a_wrong_command_line_never_connects(void **state)
@@ -506,11 +403,16 @@ static void a_wrong_command_line_never_connects(void **state)
 	        "create notes --dim -4 --metric l2",
 	        "drop notes",
 	        "ping --timeout soon",
+	        "ensure",
+	        "ensure notes --kind ivf",
+	        "ensure notes --m 1",
+	        "drop-index notes",
+	        "jobs --cancel 0",
 	};
-	struct fixture *fixture = *state;
+	struct cli_fixture *fixture = *state;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		if (kith(fixture, "%s", lines[i]) != 2)
+		if (cli_run(fixture, "%s", lines[i]) != 2)
 			fail_msg("'kith %s' ended with %d", lines[i], fixture->status);
 		assert_string_equal(fixture->out, "");
 		assert_string_not_equal(fixture->err, "");
@@ -521,14 +423,9 @@ static void a_wrong_command_line_never_connects(void **state)
 static void output_that_cannot_be_written_is_a_failure(void **state)
 {
 	char *argv[] = {"kith", "limits", NULL};
-	struct fixture *fixture = *state;
-	posix_spawn_file_actions_t actions;
+	struct cli_fixture *fixture = *state;
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/full", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	await(fixture, spawn(argv, &actions));
-	assert_int_equal(fixture->status, 5);
+	assert_int_equal(cli_run_into(fixture, "/dev/full", argv), 5);
 }
 
 int main(void)
