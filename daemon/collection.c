@@ -40,6 +40,7 @@ struct collection *collection_new(struct daemon *daemon, const struct catalog_en
 	list_init(&collection->waiting);
 	list_init(&collection->pins);
 	list_init(&collection->held_reads);
+	list_init(&collection->indexes);
 	list_init(&collection->gather_link);
 	write_queue_init(&collection->writes);
 	record_table_init(&collection->table, daemon->budget);
@@ -212,6 +213,12 @@ void collection_turn_done(struct collection *collection)
 	write_queue_done(&collection->writes, clock_monotonic_ns(collection->daemon->clock));
 }
 
+bool collection_has_vectors(const struct collection *collection)
+{
+	return collection->vectors && (collection->mapped_rows == collection->n_rows ||
+	                               collection->resident.n_rows == collection->n_rows);
+}
+
 /* Pins ---------------------------------------------------------------------------------------- */
 
 void collection_pin(struct collection *collection, struct pin *pin)
@@ -220,6 +227,7 @@ void collection_pin(struct collection *collection, struct pin *pin)
 	pin->n_rows = collection->n_rows;
 	pin->mapped_rows = collection->mapped_rows;
 	pin->resident_rows = collection->resident.n_rows;
+	pin->n_live = collection->n_live;
 	list_append(&collection->pins, &pin->link);
 	collection_ref(collection);
 }

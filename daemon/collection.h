@@ -82,6 +82,7 @@ struct collection {
 	struct list held_reads;  /* they need SQL, and a restart checkpoint goes first */
 	uint32_t n_sql_reads;    /* under way */
 	struct upkeep upkeep;
+	struct list indexes; /* struct index.link; empty unless open */
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;
@@ -113,6 +114,8 @@ void collection_kick(struct collection *collection);
 /* What had the turn to change it has ended; collection_kick() comes next. */
 void collection_turn_done(struct collection *collection);
 
+/* Whether every published row can be read from the vector file or the resident copy. */
+bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);
 void collection_unpin(struct collection *collection, struct pin *pin);
 /* Makes sure that there is a writer: one that failed was freed, since what a failed commit left in

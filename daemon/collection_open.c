@@ -19,7 +19,10 @@
 #include "daemon/collection.h"
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
+#include "daemon/flight.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
+#include "storage/snapshot.h"
 
 /* First guess of what a string id takes; a wrong one costs another round. */
 #define ID_BYTES_GUESS 24
@@ -34,6 +37,13 @@ enum opening_outcome {
 	OPENING_REFUSED,     /* the truth cannot be opened; error is filled */
 };
 
+/* An index that the truth declares; its parameters may be of no use. */
+struct declared {
+	char name[RECORD_INDEX_NAME_SIZE];
+	struct index_params params;
+	bool is_bad;
+};
+
 struct opening {
 	struct job job;
 	struct collection *collection;
@@ -44,6 +54,8 @@ struct opening {
 	const char *vectors_why; /* the vector file was begun anew, and why */
 	int vectors_error;       /* it cannot even be made: -errno */
 	struct record_store_state state;
+	struct declared declared[LIMIT_INDEXES];
+	uint32_t n_declared;
 	uint64_t file_rows; /* of the vector file that the table follows */
 	uint64_t file_at;   /* the next of them */
 	uint64_t last_slot; /* of the live rows taken so far */
@@ -105,6 +117,53 @@ static void open_vectors(struct opening *opening)
 		opening->file_rows = vector_file_n_rows(collection->vectors);
 }
 
+static int take_declared(void *ctx, const struct record_index *record)
+{
+	struct opening *opening = ctx;
+	struct declared *declared = &opening->declared[opening->n_declared];
+
+	if (opening->n_declared == LIMIT_INDEXES)
+		return 0;
+	memcpy(declared->name, record->name, sizeof(declared->name));
+	declared->is_bad = index_params_decode(record, &declared->params) != 0;
+	opening->n_declared++;
+	return 0;
+}
+
+/* Removes a snapshot that belongs to no declaration: what a crash left of a drop or a swap. */
+static int forget_stray(void *ctx, const char *name)
+{
+	struct opening *opening = ctx;
+	struct collection *collection = opening->collection;
+	char path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE], own[INDEX_FILE_SIZE];
+
+	if (strncmp(name, INDEX_FILE_PREFIX, strlen(INDEX_FILE_PREFIX)) != 0 ||
+	    strlen(name) >= INDEX_FILE_SIZE)
+		return 0;
+	for (uint32_t i = 0; i < opening->n_declared; i++) {
+		index_file(&opening->declared[i].params, own);
+		if (strcmp(name, own) == 0)
+			return 0;
+	}
+	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
+	(void)store_unlink(collection->daemon->io, path);
+	return 0;
+}
+
+static int open_indexes(struct opening *opening, struct record_reader *reader)
+{
+	struct collection *collection = opening->collection;
+	struct store_io *io = collection->daemon->io;
+	int r = record_reader_indexes(reader, take_declared, opening);
+
+	if (r)
+		return r;
+	/* What cannot be tidied now is tidied the next time. */
+	(void)snapshot_collect_tmp(io, collection->cache_dir);
+	(void)io->ops->list(io, collection->cache_dir, forget_stray, opening);
+	return 0;
+}
+
 static int open_files(struct opening *opening, uint32_t worker)
 {
 	struct collection *collection = opening->collection;
@@ -124,6 +183,8 @@ static int open_files(struct opening *opening, uint32_t worker)
 	if (r)
 		return r;
 	r = record_reader_state(collection->readers[worker], &opening->state);
+	if (r == 0)
+		r = open_indexes(opening, collection->readers[worker]);
 	record_reader_end(collection->readers[worker]);
 	if (r)
 		return r;
@@ -293,6 +354,24 @@ static int reserve_table(struct opening *opening)
 	                            (live_left + 1) * ID_BYTES_GUESS + LIMIT_ID_BYTES);
 }
 
+static void add_indexes(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+
+	for (uint32_t i = 0; i < opening->n_declared; i++) {
+		const struct declared *declared = &opening->declared[i];
+		struct index *index;
+
+		if (declared->is_bad)
+			log_error("index '%s/%s': its declaration is of another kind or damaged; "
+			          "drop it and ensure it again",
+			          collection->entry.name, declared->name);
+		else if (index_new(collection, declared->name, &declared->params, true, &index) < 0)
+			log_error("index '%s/%s': out of memory", collection->entry.name,
+			          declared->name);
+	}
+}
+
 static void opening_ended(struct opening *opening)
 {
 	struct collection *collection = opening->collection;
@@ -310,6 +389,7 @@ static void opening_ended(struct opening *opening)
 	collection->n_live = opening->n_live;
 	collection->mapped_rows = opening->file_rows;
 	collection->upkeep.n_retired = opening->state.n_retired;
+	add_indexes(opening);
 	log_info("collection '%s': opened, %llu records, %llu of %llu rows in the vector file",
 	         collection->entry.name, (unsigned long long)collection->n_live,
 	         (unsigned long long)collection->mapped_rows,
@@ -377,6 +457,24 @@ struct closing {
 	int sync_error;
 };
 
+/* At a clean stop, so that the next start has nothing to fold in. Nobody else uses them now. */
+static void save_indexes(struct collection *collection)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+		int r;
+
+		if (index_n_unsaved(index) == 0)
+			continue;
+		r = snapshot_save(collection->daemon->io, collection->cache_dir,
+		                  &collection->entry.spec, index->serving, collection->seq);
+		if (r)
+			log_error("index '%s/%s': cannot save the snapshot: %s",
+			          collection->entry.name, index->name, strerror(-r));
+	}
+}
+
 static void closing_work(struct job *job, uint32_t worker)
 {
 	struct closing *closing = LIST_ELEMENT(job, struct closing, job);
@@ -384,6 +482,8 @@ static void closing_work(struct job *job, uint32_t worker)
 	struct store_io *io = collection->daemon->io;
 
 	(void)worker;
+	if (!collection->dropped)
+		save_indexes(collection);
 	if (!collection->dropped && collection->vectors)
 		closing->sync_error = vector_file_sync(collection->vectors);
 	if (!collection->dropped && collection->store)
@@ -406,6 +506,7 @@ static void closing_done(struct job *job)
 		          strerror(-closing->sync_error));
 	if (collection->dropped && !closing->sync_error)
 		collections_forget(daemon->collections, &collection->entry.spec.uuid);
+	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");
 	release_memory(collection);
 	free(collection->readers);
 	free(collection);

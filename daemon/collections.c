@@ -11,6 +11,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 
 struct change;
@@ -281,6 +282,7 @@ static void drop_committed(struct change *change)
 	log_info("collection '%s': dropped", collection->entry.name);
 	events_change(collection, WIRE_change_dropped);
 	upkeep_stop(collection);
+	indexes_drop(collection, WIRE_ERROR_DROPPED, "the collection was dropped");
 	registry_remove(change->collections, collection);
 	collection_refuse_pending(collection, WIRE_ERROR_DROPPED, "the collection was dropped");
 	request_finish_result(request, &(struct drop_collection_result){.dropped = true});
@@ -357,6 +359,7 @@ void collections_refuse_pending(struct collections *collections)
 
 	while ((collection = collections_next(collections, collection))) {
 		upkeep_stop(collection);
+		indexes_stop(collection);
 		collection_refuse_pending(collection, WIRE_ERROR_STOPPING,
 		                          "the daemon is stopping");
 	}

@@ -47,7 +47,8 @@ enum config_log_level {
 	K(number, interactive_threads, "0", 0, 64, "",                                         \
 	  "search and read workers; 0: one a core, at least 2")                                \
 	K(number, write_threads, "2", 1, 16, "", "write workers")                              \
-	K(number, background_threads, "1", 1, 16, "", "workers at low priority")
+	K(number, background_threads, "0", 0, 64, "",                                          \
+	  "workers at low priority; 0: one a core and one more")
 
 #define CONFIG_MEMBER_path(name, max) char name[(max) + 1]
 #define CONFIG_MEMBER_level(name, max) enum config_log_level name

@@ -19,6 +19,7 @@
 
 #include "daemon/collection.h"
 #include "daemon/collections.h"
+#include "daemon/flight.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/session.h"
@@ -224,23 +225,35 @@ static void raise_file_limit(void)
 	}
 }
 
-static uint32_t n_interactive(const struct config *config)
+static uint32_t n_cores(void)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (config->interactive_threads)
-		return config->interactive_threads;
-	return cores < 2 ? 2 : cores > 64 ? 64 : (uint32_t)cores;
+	return cores < 2 ? 2 : cores > FLIGHT_JOBS_MAX ? FLIGHT_JOBS_MAX : (uint32_t)cores;
 }
 
 static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 {
+	const struct config *config = &daemon->config;
+	/* A build takes all cores at low priority; one thread more keeps the rest going. */
+	uint32_t background =
+		config->background_threads ? config->background_threads : n_cores() + 1;
 	const uint32_t n_threads[LANE_N] = {
-	        [LANE_INTERACTIVE] = n_interactive(&daemon->config),
-	        [LANE_WRITE] = daemon->config.write_threads,
-	        [LANE_BACKGROUND] = daemon->config.background_threads,
+		[LANE_INTERACTIVE] =
+			config->interactive_threads ? config->interactive_threads : n_cores(),
+		[LANE_WRITE] = config->write_threads,
+		[LANE_BACKGROUND] = background,
 	};
 	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
+
+	if (r == 0) {
+		daemon->n_scratch = lanes_n_workers(daemon->lanes);
+		daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
+		r = daemon->scratch ? 0 : -ENOMEM;
+	}
+	daemon->build_workers = background > 1 ? background - 1 : 1;
+	if (daemon->build_workers > FLIGHT_JOBS_MAX)
+		daemon->build_workers = FLIGHT_JOBS_MAX;
 
 	if (r < 0) {
 		log_error("cannot start the workers: %s", strerror(-r));
@@ -287,6 +300,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
 	list_init(&daemon->gatherings);
+	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
@@ -328,6 +342,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 		uv_run(daemon->loop, UV_RUN_DEFAULT);
 	}
 	daemon->collections = collections_free(daemon->collections);
+	for (uint32_t i = 0; i < daemon->n_scratch; i++)
+		hnsw_scratch_release(&daemon->scratch[i]);
+	free(daemon->scratch);
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
 	sqlite_vfs_drop(daemon->io);

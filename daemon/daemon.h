@@ -17,6 +17,7 @@
 #include "daemon/list.h"
 #include "daemon/reading.h"
 #include "index/budget.h"
+#include "index/hnsw.h"
 #include "index/kernels.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
@@ -53,7 +54,12 @@ struct daemon {
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
+	struct list flights;          /* struct flight.link: jobs on indexes */
+	struct hnsw_scratch *scratch; /* one a worker, its own */
+	uint32_t n_scratch;
+	uint32_t build_workers;   /* that one build may have */
 	uint64_t session_numbers; /* given out so far */
+	uint64_t flight_numbers;
 	uint64_t n_requests, n_refused;
 	uint64_t n_open_requests; /* not answered yet */
 	uint32_t n_handles;       /* sessions and collections that have not closed */

@@ -7,6 +7,7 @@
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
+#include "daemon/flight.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "protocol/message.h"
@@ -57,14 +58,17 @@ void events_change(struct collection *collection, enum wire_change what)
 	publish(collection->daemon, WIRE_topic_changes, WIRE_EVENT_change, &event);
 }
 
-void events_job(struct collection *collection, const char *job, uint64_t done, uint64_t total)
+void events_job(const struct flight *flight)
 {
 	struct job_event event = {
-	        .collection = str(collection->entry.name),
-	        .job = str(job),
-	        .done = done,
-	        .total = total,
+	        .job = flight->number,
+	        .collection = str(flight->collection->entry.name),
+	        .index = str(flight->index->name),
+	        .phase = str(flight->phase),
+	        .done = flight_done(flight),
+	        .total = flight->total,
+	        .eta_s = flight_eta_s(flight),
 	};
 
-	publish(collection->daemon, WIRE_topic_jobs, WIRE_EVENT_job, &event);
+	publish(flight->collection->daemon, WIRE_topic_jobs, WIRE_EVENT_job, &event);
 }

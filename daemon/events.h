@@ -9,6 +9,7 @@
 #include "protocol/methods.h"
 
 struct collection;
+struct flight;
 
 void events_change(struct collection *collection, enum wire_change what);
-void events_job(struct collection *collection, const char *job, uint64_t done, uint64_t total);
+void events_job(const struct flight *flight);

@@ -39,6 +39,7 @@ struct job {
 	void (*done)(struct job *job);                  /* [loop] */
 	struct lanes *lanes;
 	struct list link;
+	void *ctx; /* the owner's, where a job is not embedded alone */
 	enum lane lane;
 	bool ran;
 	atomic_bool cancelled;

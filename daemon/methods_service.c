@@ -54,6 +54,7 @@ static struct budget_row budget_of(const struct daemon *daemon)
 	        .used_bytes = figures.used_bytes,
 	        .peak_bytes = figures.peak_bytes,
 	        .record_tables_bytes = figures.used_by_kind[BUDGET_RECORD_TABLE],
+	        .graphs_bytes = figures.used_by_kind[BUDGET_HNSW],
 	        .vectors_bytes = figures.used_by_kind[BUDGET_VECTORS],
 	        .spilled_bytes = figures.spilled_bytes,
 	        .dirty_bytes = figures.dirty_bytes,

@@ -7,6 +7,8 @@
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
+#include "daemon/generation.h"
+#include "daemon/index.h"
 #include "daemon/session.h"
 
 static void turns_kick(struct daemon *daemon);
@@ -42,6 +44,33 @@ int reading_reader(struct reading *reading, uint32_t worker, struct record_reade
 	if (r == 0)
 		*ret = *reader;
 	return r;
+}
+
+/* The first serving index, unless the search is to be exact or wider than a graph search may be. */
+static void plan_index(struct reading *reading)
+{
+	const struct search_params *params = request_params(reading->request, search);
+	struct collection *collection = reading->request->collection;
+
+	if (params->exact || params->k > LIMIT_INDEX_EF)
+		return;
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct generation *serving = LIST_ELEMENT(link, struct index, link)->serving;
+
+		/* Its rows must be where they can be read: not those that are being restored. */
+		if (!serving || (serving->covered_rows > collection->mapped_rows &&
+		                 serving->covered_rows > collection->resident.n_rows))
+			continue;
+		reading->generation = generation_ref(serving);
+		reading->covered_rows = serving->covered_rows;
+		reading->below = hnsw_covered(serving->hnsw);
+		reading->ef_search =
+		        params->ef_search
+		                ? params->ef_search
+		                : LIST_ELEMENT(link, struct index, link)->params.ef_search;
+		return;
+	}
 }
 
 /* Whether the request may open a read transaction; and the namespace that it asks for. */
@@ -94,12 +123,17 @@ static void reading_done(struct job *job)
 	if (request->wire.method == WIRE_METHOD_search && !request->refused) {
 		collection->n_searches += request_params(request, search)->vectors.n /
 		                          (4 * (size_t)collection->entry.spec.dim);
-		collection->n_comparisons += reading->comparisons;
+		collection->n_comparisons += reading->comparisons + reading->scanned;
+		if (reading->generation) {
+			reading->generation->n_searches++;
+			reading->generation->n_comparisons += reading->comparisons;
+		}
 		collection->upkeep.searched++;
 	}
 	if (reading->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, reading->bad_extent * vector_file_extent_rows(
 		                                                              collection->vectors));
+	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
 	if (reading->uses_sql) {
 		collection->n_sql_reads--;
@@ -138,6 +172,8 @@ static void reading_begin(struct request *request)
 		free(reading);
 		return;
 	}
+	if (request->wire.method == WIRE_METHOD_search)
+		plan_index(reading);
 	collection_pin(collection, &reading->pin);
 	reading->view.seq = reading->pin.seq;
 	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;

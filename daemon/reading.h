@@ -23,6 +23,8 @@
 #include "index/record_table.h"
 #include "storage/record_store.h"
 
+struct generation;
+
 /* What was published when a job began; rows and retirements up to seq stay visible to it. */
 struct pin {
 	struct list link; /* in the collection's pins, oldest first; rows are reaped below it */
@@ -30,6 +32,7 @@ struct pin {
 	uint64_t n_rows;
 	uint64_t mapped_rows;   /* of those, how many the vector file has */
 	uint64_t resident_rows; /* and how many the resident copy has */
+	uint64_t n_live;        /* records */
 };
 
 struct reading {
@@ -40,8 +43,14 @@ struct reading {
 	/* No record can match: the namespace is not known. */
 	bool nothing;
 	bool uses_sql;
+	/* The generation that a search uses: a reference, or NULL. */
+	struct generation *generation;
+	uint64_t covered_rows; /* of it, when the search was planned */
+	uint32_t below;
+	uint32_t ef_search;
 	/* For the counters: what the run found out. */
-	uint64_t comparisons;
+	uint64_t comparisons; /* the index's own */
+	uint64_t scanned;
 	uint64_t bad_extent; /* the vector file's first damaged one, or UINT64_MAX */
 };
 

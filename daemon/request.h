@@ -42,6 +42,8 @@ struct request {
 	struct list wait_link;
 	request_step next;     /* what a waker calls */
 	request_step admitted; /* what comes once the collection is open (collection_enter) */
+	bool is_leader;        /* of an ensure: it began the build that it waits for */
+	uint64_t mark;         /* of an optimize: what had been inserted before it */
 	struct list followers; /* of a write: reads of the same session that came later */
 	struct job *job;       /* the job that works on it now, for cancelling */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A search at work: exact scan over all rows that its pin sees, then the answer.
+ * A search at work: the graph for the rows that it covers and an exact scan of those that it does
+ * not (all rows, without a graph), then the answer.
  *
  * Rows come from three places, in order: [0, resident) from slabs, [.., mapped) from the vector
  * file, and the rest, while it is being restored, from the truth through SQL. A mapped extent that
@@ -16,6 +17,7 @@
 #include "daemon/collection.h"
 #include "daemon/columns.h"
 #include "daemon/daemon.h"
+#include "daemon/generation.h"
 #include "daemon/reading.h"
 #include "index/exact.h"
 
@@ -33,6 +35,7 @@ struct search {
 	struct record_reader *reader;
 	bool reading_sql;        /* its transaction is open */
 	enum wire_source source; /* the slowest that was used */
+	bool used_graph;
 };
 
 static int open_reader(struct search *search)
@@ -138,13 +141,13 @@ static int scan_extent(struct search *search, uint64_t first, uint64_t end)
 	return 0;
 }
 
-static int scan_all(struct search *search)
+/* Rows [at, n_rows) of the pin. */
+static int scan_from(struct search *search, uint64_t at)
 {
 	const struct pin *pin = &search->reading->pin;
 	/* The resident copy outlives a vector file that was found damaged. */
-	uint64_t filed =
-	        pin->mapped_rows > pin->resident_rows ? pin->mapped_rows : pin->resident_rows;
-	uint64_t at = 0;
+	uint64_t filed = pin->mapped_rows > pin->resident_rows ? pin->mapped_rows
+							       : pin->resident_rows;
 	int r = 0;
 
 	while (r == 0 && at < filed) {
@@ -163,6 +166,120 @@ static int scan_all(struct search *search)
 	if (r == 0 && at < pin->n_rows)
 		r = scan_truth(search, at, pin->n_rows);
 	return r;
+}
+
+/* The graph ----------------------------------------------------------------------------------- */
+
+static uint64_t visible_rows(void *ctx, const uint32_t *rows, uint32_t n)
+{
+	const struct search *search = ctx;
+	uint64_t visible = 0, one;
+
+	for (uint32_t i = 0; i < n; i++)
+		visible |= (uint64_t)record_table_visible(&search->collection->table,
+							  &search->reading->view, rows[i], 1, &one)
+			   << i;
+	return visible;
+}
+
+/* The graph's hits of each query, into the heaps. */
+static int graph_hits(struct search *search, struct hnsw_search *one,
+		      struct hnsw_scratch *scratch, struct hit *hits)
+{
+	struct reading *reading = search->reading;
+	uint32_t stride = collection_stride(search->collection);
+
+	for (uint32_t q = 0; q < search->scan.n_queries; q++) {
+		struct hnsw_search_stats stats;
+		uint32_t n;
+
+		if (job_is_cancelled(&reading->job))
+			return -ECANCELED;
+		one->query = (const uint8_t *)search->queries + (size_t)q * stride;
+		n = hnsw_search(reading->generation->hnsw, one, scratch, hits, &stats);
+		for (uint32_t i = 0; i < n; i++)
+			topk_push(&search->scan.best[q], hits[i].distance, hits[i].row_idx);
+		reading->comparisons += stats.comparisons;
+	}
+	return 0;
+}
+
+static int search_graph(struct search *search)
+{
+	struct reading *reading = search->reading;
+	struct hnsw *hnsw = reading->generation->hnsw;
+	struct hnsw_scratch *scratch = &search->collection->daemon->scratch[search->worker];
+	uint32_t k = (uint32_t)search->scan.best[0].k;
+	struct hit *hits = malloc(k * sizeof(*hits));
+	struct row_source source;
+	struct hnsw_search one = {
+		.space = &source.space.space,
+		.k = k,
+		.ef = reading->ef_search > k ? reading->ef_search : k,
+		.below = reading->below,
+		.visible = visible_rows,
+		.visible_ctx = search,
+	};
+	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
+
+	row_source_init(&source, search->collection, hnsw, reading->pin.resident_rows);
+	if (r == 0)
+		r = graph_hits(search, &one, scratch, hits);
+	free(hits);
+	if (r == 0 && row_source_bad_extent(&source) != UINT64_MAX) {
+		reading->bad_extent = row_source_bad_extent(&source);
+		r = -EBADMSG;
+	}
+	if (r == 0 && reading->covered_rows > reading->pin.resident_rows)
+		note_source(search, WIRE_source_mapped);
+	search->used_graph = r == 0;
+	return r;
+}
+
+static void forget_hits(struct search *search)
+{
+	for (uint32_t q = 0; q < search->scan.n_queries; q++)
+		search->scan.best[q].n = 0;
+	search->reading->comparisons = 0;
+}
+
+/* The graph and what it does not hold yet; or, without one, all rows. */
+static int find(struct search *search)
+{
+	int r;
+
+	if (!search->reading->generation)
+		return scan_from(search, 0);
+	r = search_graph(search);
+	if (r == 0)
+		return scan_from(search, search->reading->covered_rows);
+	if (r != -EBADMSG)
+		return r;
+	/* A vector that the graph led to is damaged: the truth has it. */
+	forget_hits(search);
+	return scan_from(search, 0);
+}
+
+/* The share of the records that the graph held. */
+static double coverage(const struct search *search)
+{
+	const struct reading *reading = search->reading;
+	struct record_view view = {.seq = reading->pin.seq, .ns = RECORD_TABLE_ANY_NS};
+	uint64_t mask[MASK_WORDS];
+	uint64_t pending = 0;
+
+	if (reading->pin.n_live == 0)
+		return 1.0;
+	for (uint64_t at = reading->covered_rows; at < reading->pin.n_rows;) {
+		uint64_t n = reading->pin.n_rows - at;
+
+		if (n > RECORD_TABLE_CHUNK_ROWS)
+			n = RECORD_TABLE_CHUNK_ROWS;
+		pending += record_table_visible(&search->collection->table, &view, at, (uint32_t)n,
+						mask);
+		at += n;
+	}
+	return 1.0 - (double)pending / (double)reading->pin.n_live;
 }
 
 /* The answer ---------------------------------------------------------------------------------- */
@@ -234,9 +351,11 @@ static void answer(struct search *search)
 	struct reading *reading = search->reading;
 	struct request *request = reading->request;
 	struct search_result result = {
-	        .mode = WIRE_mode_exact,
-	        .coverage = 1.0,
-	        .comparisons = search->scan.comparisons,
+	        .mode = search->used_graph ? WIRE_mode_hnsw : WIRE_mode_exact,
+		.coverage = search->used_graph ? coverage(search) : 1.0,
+		.generation = search->used_graph ? reading->generation->number : 0,
+		.comparisons = reading->comparisons,
+		.scanned = search->scan.comparisons,
 	        .cached = search->source == WIRE_source_resident,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,
@@ -337,10 +456,10 @@ void run_search(struct reading *reading, uint32_t worker)
 		               (enum metric)spec->metric, search.queries);
 		search.scan.queries = search.queries;
 		if (!reading->nothing && reading->pin.n_rows > 0)
-			r = scan_all(&search);
+			r = find(&search);
 		for (uint32_t q = 0; r == 0 && q < search.scan.n_queries; q++)
 			topk_sort(&search.scan.best[q]);
-		reading->comparisons = search.scan.comparisons;
+		reading->scanned = search.scan.comparisons;
 		if (r == 0)
 			answer(&search);
 	}

@@ -8,7 +8,7 @@
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
-#include "daemon/events.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 #include "index/vector.h"
 
@@ -104,7 +104,6 @@ static void restore_ended(struct collection *collection, struct care_state *care
 		if (care->to == collection->n_rows)
 			log_info("collection '%s': the vector file has all %llu rows again",
 			         collection->entry.name, (unsigned long long)care->to);
-		events_job(collection, "restore", care->to, collection->n_rows);
 	}
 }
 
@@ -388,6 +387,14 @@ static void care_turn(struct write_task *task)
 	}
 }
 
+static void care_cancelled(struct write_task *task)
+{
+	struct care_state *care = LIST_ELEMENT(task, struct care_state, task);
+
+	care->active = false;
+	collection_unref(care->collection);
+}
+
 void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 {
 	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
@@ -398,7 +405,20 @@ void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 		care->job.work = care_work;
 		care->job.done = care_done;
 		care->task.start = care_turn;
+		care->task.cancelled = care_cancelled;
 		list_init(&care->task.link);
+	}
+}
+
+static void look_at_indexes(struct collection *collection)
+{
+	struct list *link = collection->indexes.next;
+
+	while (link != &collection->indexes) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		link = link->next; /* looking may end it */
+		index_look(index);
 	}
 }
 
@@ -427,6 +447,7 @@ void upkeep_look(struct collection *collection)
 	}
 	if (queued)
 		collection_kick(collection);
+	look_at_indexes(collection);
 }
 
 void upkeep_lost_vectors(struct collection *collection, uint64_t row)
@@ -452,20 +473,13 @@ void upkeep_read_ended(struct collection *collection)
 
 void upkeep_stop(struct collection *collection)
 {
-	struct upkeep *upkeep = &collection->upkeep;
+	struct care_state *restart = &collection->upkeep.care[CARE_RESTART];
 
-	upkeep->stopped = true;
-	collection->writes.stopped = true;
-	for (int i = 0; i < CARE_N; i++) {
-		struct care_state *care = &upkeep->care[i];
-
-		/* It waits for its turn, or for reads that will be refused: it never ran. */
-		if (care->active && !care->started) {
-			list_remove(&care->task.link);
-			care->active = false;
-			collection_unref(collection);
-		}
-	}
-	if (upkeep->holds_reads)
+	collection->upkeep.stopped = true;
+	write_queue_stop(&collection->writes);
+	/* It has its turn, but waits for reads that will be refused. */
+	if (restart->active && !restart->started)
+		care_cancelled(&restart->task);
+	if (collection->upkeep.holds_reads)
 		let_reads_go(collection);
 }

@@ -174,3 +174,15 @@ void write_queue_drain(struct write_queue *queue, struct list *list)
 		list_splice(list, &writer->pending);
 	}
 }
+
+void write_queue_stop(struct write_queue *queue)
+{
+	struct list *link;
+
+	queue->stopped = true;
+	while ((link = list_pop(&queue->tasks))) {
+		struct write_task *task = LIST_ELEMENT(link, struct write_task, link);
+
+		task->cancelled(task);
+	}
+}

@@ -35,6 +35,8 @@
 struct write_task {
 	struct list link;
 	void (*start)(struct write_task *task);
+	/* Instead of start(), when its turn will never come. */
+	void (*cancelled)(struct write_task *task);
 };
 
 struct write_queue {
@@ -72,5 +74,7 @@ enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
 void write_queue_done(struct write_queue *queue, uint64_t now_ns);
 /* A write was answered: before its request is finished. */
 void write_queue_forget(struct write_queue *queue, struct request *request);
+/* Nothing starts any more: cancels the tasks that wait. */
+void write_queue_stop(struct write_queue *queue);
 /* Takes all pending writes off, in order, onto list (by wait_link). */
 void write_queue_drain(struct write_queue *queue, struct list *list);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A flight: one piece of work on one index, in steps on the loop and on workers. It is the index
+ * writer while it lives, it is what `jobs` lists, and who waits for it gets its outcome.
+ *
+ *   build    declare (truth) ─► vectors (wait until all rows can be read) ─► collect ─► graph
+ *            ─► swap [─► declare, for a replacement, before the swap]
+ *   insert   collect ─► graph ─► cover
+ *   load     open ─► read ─► serve
+ *   save     write
+ *
+ * Steps on the loop are short; each step on workers is one job, or for the graph one job for each
+ * worker lent. Cancelling sets a flag that every step looks at; the end comes exactly once, through
+ * flight_end(), when no job of it is left.
+ *
+ * Threads: [loop], but what the steps' work() touches.
+ */
+
+#include "daemon/generation.h"
+#include "daemon/index.h"
+#include "daemon/lanes.h"
+#include "daemon/reading.h"
+#include "daemon/write_queue.h"
+#include "storage/snapshot.h"
+
+enum flight_kind {
+	FLIGHT_BUILD,
+	FLIGHT_INSERT,
+	FLIGHT_LOAD,
+	FLIGHT_SAVE
+};
+
+/* Workers that one build may have at once. */
+#define FLIGHT_JOBS_MAX 16
+
+struct flight {
+	struct list link; /* in the daemon's flights */
+	uint64_t number;  /* the job's, for people */
+	enum flight_kind kind;
+	struct index *index;
+	struct collection *collection; /* a reference */
+	struct index_params params;    /* what a build makes */
+	struct generation *generation; /* what it works on: a reference */
+	const char *phase;
+	uint64_t total; /* of the phase, 0: not known */
+	uint64_t started_ns, phase_ns, told_ns;
+	struct list waiters; /* struct request.wait_link; those with is_leader began it */
+	uint32_t n_waiters;
+	bool cancelled;
+	int result; /* 0, -errno, or an outcome of the step's module */
+	char why[WIRE_ERROR_MESSAGE_SIZE];
+
+	struct write_task task; /* for a step that changes the truth */
+	struct job job;
+	struct pin pin;
+	bool pinned;
+	uint64_t oldest_seq; /* that any plan had pinned when the flight's own was */
+	/* The graph. */
+	struct row_source source;
+	struct hnsw_build build;
+	struct job graph_jobs[FLIGHT_JOBS_MAX];
+	uint32_t n_graph_jobs, n_graph_running;
+	uint64_t from_row; /* collect: the first row to append */
+	/* Load. */
+	struct snapshot *snapshot;
+	struct hnsw_head head;
+	uint64_t covered_rows;
+};
+
+/* Begins one on an idle index; waiters (struct request.wait_link) get its outcome, the first as
+ * the one who began it when that is so. -ENOMEM: nothing began, and they are still the caller's.
+ * It may have ended when this returns. */
+int flight_begin(struct index *index, enum flight_kind kind, const struct index_params *params,
+                 struct list *waiters);
+/* One more that waits for it. */
+void flight_join(struct flight *flight, struct request *request);
+/* The steps of each kind; the first is called by flight_begin(). */
+void flight_build_start(struct flight *flight);
+void flight_insert_start(struct flight *flight);
+void flight_load_start(struct flight *flight);
+void flight_save_start(struct flight *flight);
+/* A build that waits for vectors looks again. */
+void flight_build_vectors(struct flight *flight);
+
+/* What the steps use. */
+void flight_phase(struct flight *flight, const char *phase, uint64_t total);
+void flight_submit(struct flight *flight, enum lane lane, const char *what,
+                   void (*work)(struct job *job, uint32_t worker), void (*done)(struct job *job));
+/* The end: unpins, tells the index, answers the waiters, frees. why: for the log and the waiters,
+ * when result is not 0. */
+void flight_end(struct flight *flight, int result, const char *why);
+void flight_cancel(struct flight *flight);
+/* How far the phase is. */
+uint64_t flight_done(const struct flight *flight);
+double flight_eta_s(const struct flight *flight);
+/* To those who subscribed, at most some times a second. */
+void flight_tell(struct flight *flight);
+
+/* Writes the generation's snapshot: for the save flight and for the close. [worker] */
+int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
+                  const struct generation *generation, uint64_t seq);
+/* Makes the fingerprint that a snapshot of these parameters must have. */
+void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
+                             struct snapshot_fingerprint *ret);

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Building a graph, and inserting into one that serves.
+ *
+ * Both pin what is published, walk the record table for the rows to take, append a node for each,
+ * and lend workers to hnsw_build_run(). A build does so on a new generation and swaps it in; an
+ * insert on the serving one, and then raises what it covers. Nothing here waits: records may come
+ * and go meanwhile, since visibility is the record table's, and later rows are pending.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/flight.h"
+#include "daemon/log.h"
+
+/* Who would be found again under a later pin: everyone who is not retired at the pin. */
+static struct record_view view_of(const struct flight *flight)
+{
+	return (struct record_view){.seq = flight->pin.seq, .ns = RECORD_TABLE_ANY_NS};
+}
+
+/* graph ---------------------------------------------------------------------------------------- */
+
+static void graph_ended(struct flight *flight);
+
+static void graph_work(struct job *job, uint32_t worker)
+{
+	struct flight *flight = job->ctx;
+	struct hnsw_scratch *scratch = &flight->collection->daemon->scratch[worker];
+
+	/* A worker without memory leaves its share to the others; none at all shows at the end. */
+	(void)hnsw_build_run(&flight->build, scratch);
+}
+
+static void graph_done(struct job *job)
+{
+	struct flight *flight = job->ctx;
+
+	if (--flight->n_graph_running == 0)
+		graph_ended(flight);
+}
+
+static void graph_begin(struct flight *flight)
+{
+	struct collection *collection = flight->collection;
+	struct daemon *daemon = collection->daemon;
+	struct hnsw *hnsw = flight->generation->hnsw;
+
+	row_source_init(&flight->source, collection, hnsw, flight->pin.resident_rows);
+	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
+	flight_phase(flight, flight->kind == FLIGHT_BUILD ? "graph" : "insert",
+	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));
+	flight->n_graph_jobs = daemon->build_workers;
+	if (flight->kind == FLIGHT_INSERT)
+		flight->n_graph_jobs = 1;
+	flight->n_graph_running = flight->n_graph_jobs;
+	for (uint32_t i = 0; i < flight->n_graph_jobs; i++) {
+		struct job *job = &flight->graph_jobs[i];
+
+		job->what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
+		job->work = graph_work;
+		job->done = graph_done;
+		job->ctx = flight;
+		lanes_submit(daemon->lanes, LANE_BACKGROUND, job);
+	}
+}
+
+/* swap ----------------------------------------------------------------------------------------- */
+
+static void swap(struct flight *flight)
+{
+	struct index *index = flight->index;
+
+	flight->generation->covered_rows = flight->pin.n_rows;
+	if (!index->dropped) {
+		flight->generation->number = ++index->generations;
+		if (index->serving && index->serving->params.identity != flight->params.identity)
+			index_forget_file(flight->collection, &index->serving->params);
+		generation_unref(index->serving);
+		index->serving = generation_ref(flight->generation);
+		index->params = flight->params;
+		index->n_builds++;
+	}
+	flight_end(flight, 0, NULL);
+}
+
+static void cover(struct flight *flight)
+{
+	struct generation *generation = flight->generation;
+	uint32_t n_nodes = hnsw_n_nodes(generation->hnsw);
+	uint32_t covered = hnsw_covered(generation->hnsw);
+
+	flight->index->n_inserted += flight_done(flight);
+	/* After a cancel the rest of the nodes stands there without links: pending, as before. */
+	generation->covered_rows =
+	        covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered);
+	flight_end(flight,
+	           flight->cancelled    ? -ECANCELED
+	           : covered == n_nodes ? 0
+	                                : -ENOMEM,
+	           flight->cancelled ? "cancelled" : "no memory for a worker");
+}
+
+/* declare -------------------------------------------------------------------------------------- */
+
+static void declare_work(struct job *job, uint32_t worker)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	struct collection *collection = flight->collection;
+	struct record_index record;
+
+	(void)worker;
+	index_params_encode(&flight->params, &record);
+	strcpy(record.name, flight->index->name);
+	flight->result = collection_writer(collection);
+	if (flight->result == 0)
+		flight->result = record_writer_declare_index(collection->writer, &record);
+}
+
+static void declare_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	struct collection *collection = flight->collection;
+	int result = job->ran ? flight->result : -ECANCELED;
+
+	collection_ref(collection);
+	collection_turn_done(collection);
+	if (result)
+		flight_end(flight, result, "cannot declare the index in the database");
+	else if (flight->generation) {
+		swap(flight); /* a replacement: it was declared last */
+	} else {
+		flight->index->declared = true;
+		flight_build_vectors(flight);
+	}
+	collection_kick(collection);
+	collection_unref(collection);
+}
+
+static void declare_turn(struct write_task *task)
+{
+	struct flight *flight = LIST_ELEMENT(task, struct flight, task);
+
+	flight_submit(flight, LANE_WRITE, "declare", declare_work, declare_done);
+}
+
+static void declare_cancelled(struct write_task *task)
+{
+	flight_end(LIST_ELEMENT(task, struct flight, task), -ECANCELED, "cancelled");
+}
+
+static void declare(struct flight *flight)
+{
+	flight_phase(flight, "declare", 0);
+	flight->task.start = declare_turn;
+	flight->task.cancelled = declare_cancelled;
+	write_queue_push_task(&flight->collection->writes, &flight->task);
+	collection_kick(flight->collection);
+}
+
+static void graph_ended(struct flight *flight)
+{
+	struct collection *collection = flight->collection;
+	uint64_t bad_extent = row_source_bad_extent(&flight->source);
+	uint32_t n_nodes = hnsw_n_nodes(flight->generation->hnsw);
+	uint32_t covered = hnsw_build_end(&flight->build);
+
+	if (bad_extent != UINT64_MAX) {
+		upkeep_lost_vectors(collection,
+		                    bad_extent * vector_file_extent_rows(collection->vectors));
+		/* Its links are of no use. What serves keeps its older nodes; to be sure of those
+		 * that were just made, the index is built again. */
+		flight->index->wants_build = true;
+		flight_end(flight, -EBADMSG, "the vector file is damaged and being restored");
+	} else if (flight->kind == FLIGHT_INSERT) {
+		cover(flight);
+	} else if (flight->cancelled || flight->index->dropped) {
+		flight_end(flight, -ECANCELED, "cancelled");
+	} else if (covered < n_nodes) {
+		flight_end(flight, -ENOMEM, "no memory for a worker");
+	} else if (flight->index->serving) {
+		declare(flight);
+	} else {
+		swap(flight);
+	}
+}
+
+/* collect -------------------------------------------------------------------------------------- */
+
+/* Appends a node for each visible row of [first, first + n). */
+static int collect_chunk(struct flight *flight, uint64_t first, uint32_t n)
+{
+	const struct record_table *table = &flight->collection->table;
+	struct record_view view = view_of(flight);
+	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
+	uint64_t slots[RECORD_TABLE_CHUNK_ROWS];
+	uint32_t rows[RECORD_TABLE_CHUNK_ROWS];
+	uint32_t n_taken = 0;
+
+	if (record_table_visible(table, &view, first, n, mask) == 0)
+		return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct record_table_row row;
+
+		if (!(mask[i / 64] >> (i % 64) & 1))
+			continue;
+		record_table_get(table, first + i, &row);
+		slots[n_taken] = row.slot;
+		rows[n_taken++] = (uint32_t)(first + i);
+	}
+	return hnsw_append(flight->generation->hnsw, n_taken, slots, rows);
+}
+
+/* Nodes that no plan can see any more need not be looked at again; later ones the predicate sorts
+ * out. */
+static void retire_nodes(struct flight *flight)
+{
+	struct hnsw *hnsw = flight->generation->hnsw;
+	uint32_t n_nodes = hnsw_n_nodes(hnsw);
+
+	for (uint32_t node = 0; node < n_nodes; node++) {
+		struct record_table_row row;
+		uint32_t at = hnsw_row(hnsw, node);
+
+		if (at == HNSW_NO_ROW || hnsw_is_dead(hnsw, node))
+			continue;
+		record_table_get(&flight->collection->table, at, &row);
+		if (row.retired_seq <= flight->oldest_seq)
+			hnsw_retire(hnsw, node);
+	}
+}
+
+static void collect_work(struct job *job, uint32_t worker)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	uint64_t at = flight->from_row;
+
+	(void)worker;
+	retire_nodes(flight);
+	flight->result = 0;
+	while (flight->result == 0 && at < flight->pin.n_rows) {
+		uint64_t end = (at / RECORD_TABLE_CHUNK_ROWS + 1) * RECORD_TABLE_CHUNK_ROWS;
+
+		if (end > flight->pin.n_rows)
+			end = flight->pin.n_rows;
+		flight->result = collect_chunk(flight, at, (uint32_t)(end - at));
+		at = end;
+	}
+}
+
+static void collect_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+
+	if (!job->ran || flight->cancelled)
+		flight_end(flight, -ECANCELED, "cancelled");
+	else if (flight->result)
+		flight_end(flight, flight->result, "cannot take the records into the graph");
+	else
+		graph_begin(flight);
+}
+
+/* How many nodes the rows [from_row, n_rows) of the pin take. Bounded by what was published. */
+static uint32_t count_rows(const struct flight *flight)
+{
+	struct record_view view = view_of(flight);
+	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
+	uint32_t count = 0;
+
+	/* A new build takes all that are live, which is counted already. */
+	if (flight->from_row == 0)
+		return (uint32_t)flight->collection->n_live;
+	for (uint64_t at = flight->from_row; at < flight->pin.n_rows;) {
+		uint64_t n = flight->pin.n_rows - at;
+
+		if (n > RECORD_TABLE_CHUNK_ROWS)
+			n = RECORD_TABLE_CHUNK_ROWS;
+		count += record_table_visible(&flight->collection->table, &view, at, (uint32_t)n,
+		                              mask);
+		at += n;
+	}
+	return count;
+}
+
+static void collect_begin(struct flight *flight)
+{
+	struct hnsw *hnsw = flight->generation->hnsw;
+	int r;
+
+	flight->oldest_seq = collection_reap_seq(flight->collection);
+	collection_pin(flight->collection, &flight->pin);
+	flight->pinned = true;
+	r = hnsw_reserve(hnsw, count_rows(flight), true);
+	if (r) {
+		flight_end(flight, r < 0 ? r : -ENOMEM, "no memory for the graph");
+		return;
+	}
+	flight_phase(flight, "collect", 0);
+	flight_submit(flight, LANE_BACKGROUND, "collect", collect_work, collect_done);
+}
+
+/* The starts ----------------------------------------------------------------------------------- */
+
+void flight_build_vectors(struct flight *flight)
+{
+	int r;
+
+	flight_phase(flight, "vectors", 0);
+	if (!collection_has_vectors(flight->collection))
+		return; /* index_look() comes back */
+	r = generation_new(flight->collection->daemon->budget, &flight->params,
+	                   &flight->generation);
+	if (r)
+		flight_end(flight, r, "no memory for the graph");
+	else
+		collect_begin(flight);
+}
+
+void flight_build_start(struct flight *flight)
+{
+	if (flight->index->declared)
+		flight_build_vectors(flight);
+	else
+		declare(flight);
+}
+
+void flight_insert_start(struct flight *flight)
+{
+	struct generation *generation = flight->index->serving;
+	uint32_t n_nodes = hnsw_n_nodes(generation->hnsw);
+
+	flight->generation = generation_ref(generation);
+	/* Nodes that a cancelled insert left without links are taken up again, not appended. */
+	flight->from_row = generation->covered_rows;
+	if (n_nodes > 0 && hnsw_row(generation->hnsw, n_nodes - 1) >= flight->from_row)
+		flight->from_row = (uint64_t)hnsw_row(generation->hnsw, n_nodes - 1) + 1;
+	collect_begin(flight);
+}

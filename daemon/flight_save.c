@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Saving the serving generation, while it is searched. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/flight.h"
+#include "daemon/log.h"
+
+struct chunk_sink {
+	struct hnsw_sink sink;
+	struct snapshot_writer *writer;
+};
+
+static int write_chunk(struct hnsw_sink *base, enum hnsw_chunk tag, uint32_t idx, const void *bytes,
+                       size_t n)
+{
+	struct chunk_sink *sink = (struct chunk_sink *)base;
+
+	return snapshot_writer_chunk(sink->writer, (uint32_t)tag, idx, bytes, n);
+}
+
+void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
+                             struct snapshot_fingerprint *ret)
+{
+	struct record_index record;
+
+	index_params_encode(params, &record);
+	*ret = (struct snapshot_fingerprint){.spec = *spec, .n_params = record.n_params};
+	strcpy(ret->kind, record.kind);
+	memcpy(ret->params, record.params, record.n_params);
+}
+
+int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
+                  const struct generation *generation, uint64_t seq)
+{
+	struct snapshot_head head = {
+	        .seq = seq,
+	        .generation = generation->number,
+	        .n_nodes = hnsw_n_nodes(generation->hnsw),
+	};
+	struct chunk_sink sink = {.sink = {write_chunk}};
+	char name[INDEX_FILE_SIZE];
+	int r;
+
+	snapshot_fingerprint_of(spec, &generation->params, &head.fingerprint);
+	index_file(&generation->params, name);
+	r = snapshot_writer_begin(io, dir, name, &head, &sink.writer);
+	if (r)
+		return r;
+	r = hnsw_save(generation->hnsw, &sink.sink);
+	if (r) {
+		snapshot_writer_abort(sink.writer);
+		return r;
+	}
+	return snapshot_writer_commit(sink.writer);
+}
+
+static void save_work(struct job *job, uint32_t worker)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	struct collection *collection = flight->collection;
+
+	(void)worker;
+	flight->result =
+	        snapshot_save(collection->daemon->io, collection->cache_dir,
+	                      &collection->entry.spec, flight->generation, flight->pin.seq);
+}
+
+static void save_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+
+	if (job->ran && flight->result == 0)
+		flight->generation->saved_nodes = (uint32_t)flight->total;
+	flight_end(flight, job->ran ? flight->result : -ECANCELED, "cannot save the snapshot");
+}
+
+void flight_save_start(struct flight *flight)
+{
+	flight->generation = generation_ref(flight->index->serving);
+	collection_pin(flight->collection, &flight->pin);
+	flight->pinned = true;
+	flight_phase(flight, "save", hnsw_covered(flight->generation->hnsw));
+	flight_submit(flight, LANE_BACKGROUND, "save", save_work, save_done);
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/index.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/collection.h"
+#include "daemon/daemon.h"
+#include "daemon/flight.h"
+#include "daemon/log.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+#define BIT(state) (1u << WIRE_index_state_##state)
+
+/* The drawing in index.h: where each state may go. */
+static const uint32_t moves[WIRE_N_index_state] = {
+        [WIRE_index_state_declared] = BIT(loading) | BIT(building),
+        [WIRE_index_state_loading] = BIT(declared) | BIT(serving),
+        [WIRE_index_state_building] = BIT(declared) | BIT(serving),
+        [WIRE_index_state_serving] = BIT(inserting) | BIT(saving) | BIT(replacing),
+        [WIRE_index_state_inserting] = BIT(serving),
+        [WIRE_index_state_saving] = BIT(serving),
+        [WIRE_index_state_replacing] = BIT(serving),
+};
+
+void index_move(struct index *index, enum wire_index_state state)
+{
+	assert(moves[index->state] & (1u << state));
+	index->state = state;
+}
+
+/* Life ----------------------------------------------------------------------------------------- */
+
+int index_new(struct collection *collection, const char *name, const struct index_params *params,
+              bool declared, struct index **ret)
+{
+	struct index *index = calloc(1, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	index->collection = collection;
+	snprintf(index->name, sizeof(index->name), "%s", name);
+	index->params = *params;
+	index->state = WIRE_index_state_declared;
+	index->declared = declared;
+	index->may_have_snapshot = declared;
+	list_init(&index->successor_waiters);
+	list_init(&index->waiting);
+	list_init(&index->optimizing);
+	list_append(&collection->indexes, &index->link);
+	*ret = index;
+	return 0;
+}
+
+static void index_free(struct index *index)
+{
+	generation_unref(index->serving);
+	free(index);
+}
+
+static void refuse(struct list *list, enum wire_error_code code, const char *message)
+{
+	struct list *link;
+
+	while ((link = list_pop(list)))
+		request_finish_refusal(LIST_ELEMENT(link, struct request, wait_link), code, "index",
+		                       "%s", message);
+}
+
+void index_drop(struct index *index, enum wire_error_code code, const char *message)
+{
+	index->dropped = true;
+	list_remove(&index->link);
+	refuse(&index->successor_waiters, code, message);
+	refuse(&index->waiting, code, message);
+	refuse(&index->optimizing, code, message);
+	if (!index->flight) {
+		index_free(index);
+		return;
+	}
+	refuse(&index->flight->waiters, code, message);
+	flight_cancel(index->flight); /* its end frees the index */
+}
+
+struct index *index_find(struct collection *collection, struct wire_str name)
+{
+	struct wire_str wanted =
+	        name.data ? name
+	                  : (struct wire_str){INDEX_DEFAULT_NAME, sizeof(INDEX_DEFAULT_NAME) - 1};
+
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		if (wire_str_equal(wanted,
+		                   (struct wire_str){index->name, (uint32_t)strlen(index->name)}))
+			return index;
+	}
+	return NULL;
+}
+
+void indexes_stop(struct collection *collection)
+{
+	struct list *link = collection->indexes.next;
+
+	while (link != &collection->indexes) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		link = link->next;
+		refuse(&index->successor_waiters, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		refuse(&index->waiting, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		refuse(&index->optimizing, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		index->has_successor = false;
+		if (index->flight) {
+			refuse(&index->flight->waiters, WIRE_ERROR_STOPPING,
+			       "the daemon is stopping");
+			flight_cancel(index->flight);
+		}
+	}
+}
+
+void indexes_drop(struct collection *collection, enum wire_error_code code, const char *message)
+{
+	while (!list_empty(&collection->indexes))
+		index_drop(LIST_ELEMENT(collection->indexes.next, struct index, link), code,
+		           message);
+}
+
+uint32_t index_count(const struct collection *collection)
+{
+	uint32_t n = 0;
+
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next)
+		n++;
+	return n;
+}
+
+/* Figures -------------------------------------------------------------------------------------- */
+
+uint64_t index_n_pending(const struct index *index)
+{
+	const struct collection *collection = index->collection;
+	struct record_view view = {.seq = collection->seq, .ns = RECORD_TABLE_ANY_NS};
+	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
+	uint64_t count = 0;
+
+	if (!index->serving)
+		return collection->n_live;
+	for (uint64_t at = index->serving->covered_rows; at < collection->n_rows;) {
+		uint64_t n = collection->n_rows - at;
+
+		if (n > RECORD_TABLE_CHUNK_ROWS)
+			n = RECORD_TABLE_CHUNK_ROWS;
+		count += record_table_visible(&collection->table, &view, at, (uint32_t)n, mask);
+		at += n;
+	}
+	return count;
+}
+
+double index_coverage(const struct index *index)
+{
+	uint64_t n_live = index->collection->n_live;
+
+	if (n_live == 0)
+		return index->serving ? 1.0 : 0.0;
+	return 1.0 - (double)index_n_pending(index) / (double)n_live;
+}
+
+uint32_t index_n_unsaved(const struct index *index)
+{
+	return index->serving ? hnsw_covered(index->serving->hnsw) - index->serving->saved_nodes
+	                      : 0;
+}
+
+const char *index_title(const struct index *index, char title[static 256])
+{
+	snprintf(title, 256, "%s/%s", index->collection->entry.name, index->name);
+	return title;
+}
+
+/* Parameters ----------------------------------------------------------------------------------- */
+
+bool index_same_graph(const struct index_params *a, const struct index_params *b)
+{
+	return a->m == b->m && a->ef_construction == b->ef_construction;
+}
+
+void index_file(const struct index_params *params, char name[static INDEX_FILE_SIZE])
+{
+	snprintf(name, INDEX_FILE_SIZE, INDEX_FILE_PREFIX "%016llx",
+	         (unsigned long long)params->identity);
+}
+
+static uint8_t *put_le(uint8_t *at, uint64_t value, int n)
+{
+	for (int i = 0; i < n; i++)
+		*at++ = (uint8_t)(value >> (8 * i));
+	return at;
+}
+
+static uint64_t get_le(const uint8_t *at, int n)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < n; i++)
+		value |= (uint64_t)at[i] << (8 * i);
+	return value;
+}
+
+/* m, ef_construction, ef_search (4 bytes each), identity (8), little-endian. */
+#define PARAMS_BYTES 20
+
+void index_params_encode(const struct index_params *params, struct record_index *ret)
+{
+	uint8_t *at;
+
+	*ret = (struct record_index){.kind = "hnsw", .n_params = PARAMS_BYTES};
+	at = put_le(ret->params, params->m, 4);
+	at = put_le(at, params->ef_construction, 4);
+	at = put_le(at, params->ef_search, 4);
+	put_le(at, params->identity, 8);
+}
+
+int index_params_decode(const struct record_index *record, struct index_params *ret)
+{
+	struct hnsw_params graph;
+
+	if (strcmp(record->kind, "hnsw") != 0 || record->n_params != PARAMS_BYTES)
+		return -EBADMSG;
+	*ret = (struct index_params){
+	        .m = (uint32_t)get_le(record->params, 4),
+	        .ef_construction = (uint32_t)get_le(record->params + 4, 4),
+	        .ef_search = (uint32_t)get_le(record->params + 8, 4),
+	        .identity = get_le(record->params + 12, 8),
+	};
+	graph = (struct hnsw_params){.M = ret->m, .ef_construction = ret->ef_construction};
+	return hnsw_params_are_valid(&graph) ? 0 : -EBADMSG;
+}
+
+/* Files ---------------------------------------------------------------------------------------- */
+
+struct forgetting {
+	struct job job;
+	struct collection *collection; /* a reference */
+	char path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
+};
+
+static void forget_work(struct job *job, uint32_t worker)
+{
+	struct forgetting *forgetting = LIST_ELEMENT(job, struct forgetting, job);
+
+	(void)worker;
+	/* One that was never saved is as good; one that stays goes at the next opening. */
+	(void)store_unlink(forgetting->collection->daemon->io, forgetting->path);
+}
+
+static void forget_done(struct job *job)
+{
+	struct forgetting *forgetting = LIST_ELEMENT(job, struct forgetting, job);
+
+	collection_unref(forgetting->collection);
+	free(forgetting);
+}
+
+void index_forget_file(struct collection *collection, const struct index_params *params)
+{
+	struct forgetting *forgetting = calloc(1, sizeof(*forgetting));
+	char name[INDEX_FILE_SIZE];
+
+	if (!forgetting)
+		return;
+	index_file(params, name);
+	snprintf(forgetting->path, sizeof(forgetting->path), "%s/%s", collection->cache_dir, name);
+	forgetting->collection = collection_ref(collection);
+	forgetting->job.what = "forget";
+	forgetting->job.work = forget_work;
+	forgetting->job.done = forget_done;
+	lanes_submit(collection->daemon->lanes, LANE_BACKGROUND, &forgetting->job);
+}
+
+/* What comes next ------------------------------------------------------------------------------ */
+
+static bool begin(struct index *index, enum flight_kind kind, const struct index_params *params,
+                  struct list *waiters)
+{
+	if (flight_begin(index, kind, params, waiters) == 0)
+		return true;
+	if (waiters)
+		refuse(waiters, WIRE_ERROR_OUT_OF_MEMORY, "no memory for the job");
+	return false;
+}
+
+void index_begin_build(struct index *index, const struct index_params *params,
+                       struct request *request)
+{
+	struct list waiters;
+
+	list_init(&waiters);
+	if (request)
+		list_append(&waiters, &request->wait_link);
+	index->wants_build = false;
+	begin(index, FLIGHT_BUILD, params, &waiters);
+}
+
+static void answer_optimized(struct index *index)
+{
+	struct list *link;
+
+	while ((link = list_pop(&index->optimizing))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request_finish_result(request,
+		                      &(struct optimize_result){
+		                              .inserted = index->n_inserted - request->mark,
+		                              .coverage = index_coverage(index),
+		                              .saved = index_n_unsaved(index) == 0,
+		                      });
+	}
+}
+
+/* Keeps *since at when a condition began to hold; 0 while it does not. Returns how long. */
+static uint64_t held_ms(uint64_t *since_ns, bool holds, uint64_t now_ns)
+{
+	if (!holds)
+		*since_ns = 0;
+	else if (*since_ns == 0)
+		*since_ns = now_ns;
+	return *since_ns ? (now_ns - *since_ns) / NS_PER_MS : 0;
+}
+
+/* What a serving index does next: fold in, save, or nothing. */
+static void look_serving(struct index *index, uint64_t now_ns)
+{
+	struct collection *collection = index->collection;
+	uint64_t n_rows = collection->n_rows - index->serving->covered_rows;
+	uint32_t n_unsaved = index_n_unsaved(index);
+	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
+	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
+	bool asked = !list_empty(&index->optimizing);
+
+	if (now_ns < index->retry_ns && !asked)
+		return;
+	if (n_rows > 0 && collection_has_vectors(collection) &&
+	    (asked || n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
+		begin(index, FLIGHT_INSERT, &index->params, NULL);
+	} else if (n_unsaved > 0 && (asked || n_unsaved == hnsw_covered(index->serving->hnsw) ||
+	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
+	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
+		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (asked && n_rows == 0) {
+		answer_optimized(index);
+	}
+}
+
+void index_look(struct index *index)
+{
+	struct collection *collection = index->collection;
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+
+	if (index->dropped || collection->upkeep.stopped || collection->state != COLLECTION_OPEN)
+		return;
+	if (index->flight) {
+		if (index->flight->kind == FLIGHT_BUILD &&
+		    strcmp(index->flight->phase, "vectors") == 0 &&
+		    collection_has_vectors(collection))
+			flight_build_vectors(index->flight);
+		else
+			flight_tell(index->flight);
+		return;
+	}
+	if (index->has_successor) {
+		index->has_successor = false;
+		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
+	} else if (index->may_have_snapshot) {
+		begin(index, FLIGHT_LOAD, &index->params, NULL);
+	} else if (index->wants_build && now_ns >= index->retry_ns) {
+		struct index_params params = index->params;
+
+		index_begin_build(index, &params, NULL);
+	} else if (index->serving) {
+		look_serving(index, now_ns);
+	}
+}
+
+static void note_failure(struct index *index, const struct flight *flight)
+{
+	static const char *const doing[] = {
+	        [FLIGHT_BUILD] = "build",
+	        [FLIGHT_INSERT] = "insert",
+	        [FLIGHT_LOAD] = "load",
+	        [FLIGHT_SAVE] = "save",
+	};
+	char title[256];
+
+	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
+	if (flight->kind == FLIGHT_LOAD || flight->result == -ECANCELED)
+		return; /* the load has logged its own; a cancel is no failure */
+	index->retry_pause_ms = index->retry_pause_ms ? index->retry_pause_ms * 2 : INDEX_RETRY_MS;
+	if (index->retry_pause_ms > INDEX_RETRY_MAX_MS)
+		index->retry_pause_ms = INDEX_RETRY_MAX_MS;
+	index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
+	                  index->retry_pause_ms * NS_PER_MS;
+	/* What the truth declares is built in the end, whoever asked. */
+	if (index->declared && !index->serving)
+		index->wants_build = true;
+	log_error("index '%s': job %llu: %s failed: %s (%s)", index_title(index, title),
+	          (unsigned long long)flight->number, doing[flight->kind], flight->why,
+	          flight->result < 0 ? strerror(-flight->result) : "");
+}
+
+static void note_success(struct index *index, const struct flight *flight)
+{
+	uint64_t spent_ms =
+	        (clock_monotonic_ns(index->collection->daemon->clock) - flight->started_ns) /
+	        NS_PER_MS;
+	char title[256];
+
+	index->error[0] = '\0';
+	index->retry_ns = index->retry_pause_ms = 0;
+	if (flight->kind == FLIGHT_BUILD)
+		log_info("index '%s' (hnsw, M=%u): built, %u nodes in %llu ms",
+		         index_title(index, title), index->params.m,
+		         hnsw_covered(index->serving->hnsw), (unsigned long long)spent_ms);
+}
+
+void index_flight_ended(struct index *index, struct flight *flight)
+{
+	struct list again, *link;
+
+	if (index->dropped) {
+		index_free(index);
+		return;
+	}
+	index_move(index, index->serving ? WIRE_index_state_serving : WIRE_index_state_declared);
+	if (flight->result)
+		note_failure(index, flight);
+	else
+		note_success(index, flight);
+	/* An index that was never declared, and whose first build failed, is not there. */
+	if (!index->declared && !index->has_successor) {
+		index_drop(index, WIRE_ERROR_BUILD_FAILED, index->error);
+		return;
+	}
+	list_init(&again);
+	list_splice(&again, &index->waiting);
+	while ((link = list_pop(&again))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		request->next(request);
+	}
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A declared index of a collection, and the one flight that may be changing it.
+ *
+ *                       ensure, or a snapshot that is of no use
+ *             ┌────────────────────────────────────────────────────┐
+ *             │                                                    ▼
+ *        DECLARED ──── open, a snapshot may be there ──► LOADING  BUILDING
+ *         ▲  ▲                                              │  │   │  │
+ *         │  └──────────── missing, bad, cancelled ─────────┘  │   │  │ failed, cancelled
+ *         └────────────────────────────────────────────────────│───│──┘
+ *                                                              ▼   ▼
+ *        INSERTING ◄── enough is pending ───┐            ┌── SERVING ──► REPLACING  (asked for
+ *            └──────────────────────────────┴────────────┤      ▲            │       other
+ *        SAVING ◄───── enough is not saved ──────────────┘      └────────────┘       parameters)
+ *            └──────────────────────────────────────────────────┘
+ *
+ * Each state but DECLARED and SERVING is a flight (flight.h), the index writer; there is one at
+ * most, and check and begin are one step on the loop. Who asks for what the flight makes joins
+ * it, and gets its outcome. A serving generation goes on serving in every state.
+ *
+ *   asked, in       DECLARED   LOADING    BUILDING         SERVING, INSERTING,  REPLACING
+ *                                                          SAVING
+ *   ensure, same    begins     waits,     joins            existing             joins when it makes
+ *   parameters      a build    asks again                                       that, else waits
+ *   ensure, other   refused    waits,     refused: build   refused: exists      refused: build in
+ *   parameters                 asks again in flight                             flight
+ *   with replace    begins     waits,     queued as the    begins, or queued    queued as the
+ *                   a build    asks again successor        as the successor     successor
+ *   drop            gone       cancelled  cancelled        gone, or cancelled   cancelled
+ *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
+ *                              builds     error to all     again later          one stays
+ *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *
+ * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
+ *
+ * Threads: all [loop].
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/generation.h"
+#include "daemon/list.h"
+#include "daemon/request.h"
+#include "protocol/methods.h"
+#include "storage/record_store.h"
+
+struct collection;
+struct flight;
+
+#define INDEX_DEFAULT_NAME "vector"
+/* A snapshot file is "hnsw-" and the identity in hexadecimal. */
+#define INDEX_FILE_PREFIX "hnsw-"
+#define INDEX_FILE_SIZE 32
+
+/* When pending rows are folded in: so many, or the first has waited so long. */
+#define INDEX_INSERT_ROWS 256
+#define INDEX_INSERT_AGE_MS 1000
+/* When the graph is saved: a part of it is not, or some has not been for so long. */
+#define INDEX_SAVE_SHARE 10 /* one part in so many */
+#define INDEX_SAVE_AGE_MS 30000
+/* Pauses after a failure nobody waits for, doubling. */
+#define INDEX_RETRY_MS 1000
+#define INDEX_RETRY_MAX_MS 60000
+
+struct index {
+	struct collection *collection;
+	struct list link; /* in the collection's indexes */
+	char name[RECORD_INDEX_NAME_SIZE];
+	struct index_params params;
+	enum wire_index_state state;
+	bool declared; /* in the truth */
+	bool dropped;
+	bool may_have_snapshot; /* not looked for yet */
+	bool wants_build;       /* a snapshot was of no use: build it though nobody asks */
+	struct generation *serving;
+	struct flight *flight;
+	/* The build that comes after the flight, with what it is for. */
+	bool has_successor;
+	struct index_params successor;
+	struct list successor_waiters;
+	struct list waiting;    /* requests that ask again when the flight has ended */
+	struct list optimizing; /* requests that wait until nothing is pending or unsaved */
+	uint64_t generations;   /* numbers given out */
+	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
+	uint64_t unsaved_ns;
+	uint64_t retry_ns, retry_pause_ms;
+	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
+	/* Figures. */
+	uint64_t n_builds, n_inserted;
+};
+
+/* Adds an index to the collection: one that the truth declares, or a new one. -ENOMEM. */
+int index_new(struct collection *collection, const char *name, const struct index_params *params,
+              bool declared, struct index **ret);
+/* Takes it out: waiters are refused with code, the flight is cancelled. Freed when that ended. */
+void index_drop(struct index *index, enum wire_error_code code, const char *message);
+/* All of a collection: it was dropped, or is closed. */
+void indexes_drop(struct collection *collection, enum wire_error_code code, const char *message);
+/* The daemon stops: waiters are refused, flights cancelled; what serves stays until the close. */
+void indexes_stop(struct collection *collection);
+struct index *index_find(struct collection *collection, struct wire_str name);
+uint32_t index_count(const struct collection *collection);
+
+/* Moves to a state that the drawing allows. */
+void index_move(struct index *index, enum wire_index_state state);
+/* Begins the flight that there is reason for, when none is under way. */
+void index_look(struct index *index);
+/* The flight has ended (flight_end): its outcome, and what comes next. */
+void index_flight_ended(struct index *index, struct flight *flight);
+/* A build of `params` is to come; the request waits for it. */
+void index_begin_build(struct index *index, const struct index_params *params,
+                       struct request *request);
+bool index_same_graph(const struct index_params *a, const struct index_params *b);
+
+/* Rows that are pending and that anyone can see. */
+uint64_t index_n_pending(const struct index *index);
+double index_coverage(const struct index *index);
+/* Covered nodes that no snapshot has. */
+uint32_t index_n_unsaved(const struct index *index);
+/* "<collection>/<index>" for the log. */
+const char *index_title(const struct index *index, char title[static 256]);
+/* The name of its snapshot in the collection's cache directory. */
+void index_file(const struct index_params *params, char name[static INDEX_FILE_SIZE]);
+/* Removes the snapshot of a declaration that is no more, in the background. */
+void index_forget_file(struct collection *collection, const struct index_params *params);
+/* Parameters as the truth and the snapshot's fingerprint keep them. */
+void index_params_encode(const struct index_params *params, struct record_index *ret);
+/* -EBADMSG. */
+int index_params_decode(const struct record_index *record, struct index_params *ret);
