@@ -356,6 +356,33 @@ static void a_name_may_come_and_go_a_hundred_times(void **state)
 	expect_list(service->conn, "");
 }
 
+static void there_are_as_many_collections_as_the_limit_and_no_more(void **state)
+{
+	struct service_fixture *service = *state;
+	struct kith_create_collection_params one_more = {.name = kith_text("one more"), .dim = 1};
+	struct kith_list_collections_result *list;
+	char name[32];
+
+	for (uint32_t i = 0; i < LIMIT_COLLECTIONS; i++) {
+		struct kith_create_collection_params params = {.dim = 1};
+
+		snprintf(name, sizeof(name), "collection %u", i);
+		params.name = kith_text(name);
+		DONE(service->conn, kith_create_collection(service->conn, &params, NULL));
+	}
+	REFUSED(service->conn, KITH_ERROR_OVER_LIMIT, "name",
+	        kith_create_collection(service->conn, &one_more, NULL));
+	service_kill_and_start(service);
+	DONE(service->conn, kith_list_collections(service->conn, &list));
+	assert_int_equal(list->collections.n, LIMIT_COLLECTIONS);
+	kith_free(list);
+	REFUSED(service->conn, KITH_ERROR_OVER_LIMIT, "name",
+	        kith_create_collection(service->conn, &one_more, NULL));
+	drop_collection(service->conn, "collection 7");
+	DONE(service->conn, kith_create_collection(service->conn, &one_more, NULL));
+	expect_count(service->conn, "collection 1023", 0);
+}
+
 /* At once -------------------------------------------------------------------------------------- */
 
 #define N_AT_ONCE 8u
@@ -499,6 +526,7 @@ int main(void)
 	        FRESH(a_dropped_collection_leaves_nothing_and_its_namesake_is_empty),
 	        FRESH(a_drop_that_was_acknowledged_survives_kill_9),
 	        FRESH(a_name_may_come_and_go_a_hundred_times),
+	        FRESH(there_are_as_many_collections_as_the_limit_and_no_more),
 	        FRESH(of_eight_that_create_a_name_at_once_one_makes_it),
 	        FRESH(a_collection_may_be_used_before_its_creation_is_answered),
 	        FRESH(requests_that_meet_a_drop_are_carried_out_or_refused),
