@@ -176,23 +176,28 @@ static void stop_step(struct daemon *daemon)
 
 void daemon_closed_one(struct daemon *daemon)
 {
-	if (daemon->stopping)
+	if (daemon->stopping && !daemon->refusing)
 		stop_step(daemon);
 }
 
 void daemon_stop(struct daemon *daemon)
 {
-	struct list *link;
+	struct list *link = daemon->sessions.next;
 
 	if (daemon->stopping)
 		return;
-	daemon->stopping = true;
+	daemon->stopping = daemon->refusing = true;
 	daemon->stopping_ns = clock_monotonic_ns(daemon->clock);
 	server_close(daemon->server);
 	daemon->server = NULL;
-	for (link = daemon->sessions.next; link != &daemon->sessions; link = link->next)
-		reading_forget(LIST_ELEMENT(link, struct session, link));
+	while (link != &daemon->sessions) {
+		struct session *session = LIST_ELEMENT(link, struct session, link);
+
+		link = link->next; /* refusing may close it */
+		reading_forget(session);
+	}
 	collections_refuse_pending(daemon->collections);
+	daemon->refusing = false;
 	stop_step(daemon);
 }
 

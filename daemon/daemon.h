@@ -66,6 +66,7 @@ struct daemon {
 	uint64_t started_ns;
 	bool purging;
 	bool stopping;
+	bool refusing; /* the stop refuses what waits: no step of it is taken yet */
 	bool collections_stopped;
 	uint64_t stopping_ns;
 };

@@ -121,8 +121,12 @@ static void session_decoded(struct session *session, struct request *request, in
 		dispatch(request);
 		return;
 	}
-	if (outcome == MESSAGE_BROKEN && session)
+	if (outcome == MESSAGE_BROKEN && session) {
 		session_break(session, error);
+		/* That was the answer: what has no id cannot be answered by it. */
+		if (request->session)
+			session_answered(session, request);
+	}
 	if (outcome < 0)
 		request_refuse_errno(request, outcome, "decoding the request");
 	else

@@ -559,6 +559,21 @@ static void columns_that_do_not_fit_the_ids_are_refused(void **state)
 	expect_count(conn, "notes", 0);
 }
 
+static void a_batch_has_as_many_records_as_the_limit_and_no_more(void **state)
+{
+	struct kith_conn *conn = ((struct service_fixture *)*state)->conn;
+	struct kith_limits_result *limits;
+
+	DONE(conn, kith_limits(conn, &limits));
+	put_records(conn, "notes", 0, (uint32_t)limits->batch_rows, 1);
+	expect_count(conn, "notes", limits->batch_rows);
+	expect_records(conn, "notes", limits->batch_rows - 1, 1, 1);
+	REFUSED(conn, KITH_ERROR_OVER_LIMIT, "ids",
+	        try_put_records(conn, "notes", 0, (uint32_t)limits->batch_rows + 1, 2, NULL));
+	expect_records(conn, "notes", 0, 1, 1);
+	kith_free(limits);
+}
+
 static void a_write_that_names_another_space_is_refused(void **state)
 {
 	struct kith_conn *conn = ((struct service_fixture *)*state)->conn;
@@ -636,6 +651,7 @@ int main(void)
 	        ON_NOTES(get_returns_the_columns_that_are_asked_for),
 	        ON_NOTES(bad_vectors_are_refused_by_row_and_nothing_of_the_batch_stays),
 	        ON_NOTES(columns_that_do_not_fit_the_ids_are_refused),
+	        ON_NOTES(a_batch_has_as_many_records_as_the_limit_and_no_more),
 	        ON_NOTES(a_write_that_names_another_space_is_refused),
 	        ON_NOTES(every_method_refuses_a_collection_that_is_not_there),
 	};

@@ -95,6 +95,18 @@ static uint64_t inflight_bytes(struct kith_conn *conn)
 	return n;
 }
 
+static bool is_nothing_in_flight(void *ctx)
+{
+	/* Nothing but the frame that asks. */
+	return inflight_bytes(ctx) < 100;
+}
+
+/* Until all that went with the clients is given back. */
+static void await_nothing_in_flight(struct kith_conn *conn)
+{
+	await(is_nothing_in_flight, conn, "nothing is in flight");
+}
+
 /* Sends as much of the frame, over and over, as the socket takes now; *at is where in the frame it
  * stands. Returns how many bytes went. */
 static size_t send_what_goes(struct raw_client *raw, const struct wire_buf *frame, size_t *at)
@@ -159,7 +171,7 @@ static void a_client_that_does_not_read_is_not_read_and_closed_after_a_while(voi
 	await_connections(service->conn, 1);
 	assert_true(now_ms() - began_ms >= SESSION_STALL_MS - 1000);
 	assert_true(daemon_process_said(service->daemon, "it left"));
-	assert_true(inflight_bytes(service->conn) < 100);
+	await_nothing_in_flight(service->conn);
 	raw_close(&raw);
 	wire_buf_release(&frame);
 }
@@ -203,6 +215,40 @@ static void a_client_that_reads_late_gets_everything(void **state)
 	raw_expect_alive(&raw);
 	raw_close(&raw);
 	wire_buf_release(&frames);
+}
+
+static void the_last_words_of_a_broken_stream_come_behind_its_answers(void **state)
+{
+	struct service_fixture *service = *state;
+	const float query[RECORD_DIM] = {1};
+	struct search_params search = {
+	        .collection = {"notes", 5},
+	        .vectors = {query, sizeof(query)},
+	        .k = 8,
+	        .include = 1u << WIRE_include_texts,
+	};
+	struct search_result found;
+	struct wire_buf frame;
+	struct raw_client raw;
+
+	put_texts(service->conn);
+	wire_buf_init(&frame);
+	assert_int_equal(message_encode_request(&frame, 1, WIRE_METHOD_search, &search), 0);
+	raw_greet(service->daemon, &raw);
+	raw_send(&raw, frame.data, frame.n);
+	/* Two megabytes wait to be read; the daemon still reads what comes. */
+	while (inflight_bytes(service->conn) < (1u << 20))
+		DONE(service->conn, kith_ping(service->conn));
+	raw_say(&raw, "'what is this?'");
+	raw_say(&raw, "[0, 2, 'ping', {}]");
+	while (!daemon_process_said(service->daemon, "closed: a request is"))
+		DONE(service->conn, kith_ping(service->conn));
+	raw_expect_result(&raw, 1, WIRE_METHOD_search, &found);
+	assert_int_equal(found.texts.n, 8);
+	raw_expect_error(&raw, UINT64_MAX, WIRE_ERROR_BAD_MESSAGE, NULL);
+	raw_expect_closed(&raw);
+	raw_close(&raw);
+	wire_buf_release(&frame);
 }
 
 /* Leaving -------------------------------------------------------------------------------------- */
@@ -266,8 +312,7 @@ static void clients_may_leave_in_the_middle_of_everything(void **state)
 	assert_int_equal(count->count % 100, 0);
 	kith_free(count);
 	put_records(service->conn, "notes", 5000, 10, 1);
-	/* No more than what asks for it. */
-	assert_true(inflight_bytes(service->conn) < 100);
+	await_nothing_in_flight(service->conn);
 }
 
 /* Many ----------------------------------------------------------------------------------------- */
@@ -404,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        ON_NOTES(a_client_that_does_not_read_is_not_read_and_closed_after_a_while),
 	        ON_NOTES(a_client_that_reads_late_gets_everything),
+	        ON_NOTES(the_last_words_of_a_broken_stream_come_behind_its_answers),
 	        ON_NOTES(clients_may_leave_in_the_middle_of_everything),
 	        ON_NOTES(three_hundred_connections_are_all_served),
 	        ON_NOTES(one_connection_more_than_the_limit_is_refused),
