@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inside of struct hnsw_scratch: keys, queues and visited marks. A key is a distance and a node
+ * packed into one integer that sorts by distance, then by node, so that a queue compares and moves
+ * eight bytes at a time and ties come out in the order of slots.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "index/hnsw.h"
+
+static inline uint64_t hnsw_key(float distance, uint32_t node)
+{
+	uint32_t bits;
+	memcpy(&bits, &distance, sizeof(bits));
+	/* Negative floats sort backwards and below the positive ones. */
+	bits ^= (uint32_t) - (int32_t)(bits >> 31) | 0x80000000u;
+	return (uint64_t)bits << 32 | node;
+}
+
+static inline uint32_t hnsw_key_node(uint64_t key)
+{
+	return (uint32_t)key;
+}
+
+/* The distance as an integer of the same order. */
+static inline uint32_t hnsw_key_rank(uint64_t key)
+{
+	return (uint32_t)(key >> 32);
+}
+
+static inline float hnsw_key_distance(uint64_t key)
+{
+	uint32_t bits = hnsw_key_rank(key);
+	float distance;
+	bits ^= bits >> 31 ? 0x80000000u : 0xffffffffu;
+	memcpy(&distance, &bits, sizeof(distance));
+	return distance;
+}
+
+/* Queues: a binary heap of which the least key is at the top. What wants the greatest at the top
+ * stores complements. */
+
+static inline void hnsw_queue_push(uint64_t *queue, uint32_t *n, uint64_t key)
+{
+	uint32_t i = (*n)++;
+
+	while (i > 0 && key < queue[(i - 1) / 2]) {
+		queue[i] = queue[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	queue[i] = key;
+}
+
+/* Puts key in the place of the top. */
+static inline void hnsw_queue_replace(uint64_t *queue, uint32_t n, uint64_t key)
+{
+	uint32_t i = 0;
+
+	for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
+		if (child + 1 < n && queue[child + 1] < queue[child])
+			child++;
+		if (queue[child] >= key)
+			break;
+		queue[i] = queue[child];
+	}
+	queue[i] = key;
+}
+
+static inline uint64_t hnsw_queue_pop(uint64_t *queue, uint32_t *n)
+{
+	uint64_t top = queue[0];
+
+	(*n)--;
+	hnsw_queue_replace(queue, *n, queue[*n]);
+	return top;
+}
+
+/* Marks */
+
+/* Forgets what was visited. */
+static inline void hnsw_marks_clear(struct hnsw_scratch *scratch)
+{
+	if (++scratch->epoch == 0) {
+		memset(scratch->marks, 0, scratch->n_marks);
+		scratch->epoch = 1;
+	}
+}
+
+/* Marks a node: false when it was marked before, or came into the graph after the scratch was
+ * sized for it. */
+static inline bool hnsw_mark(struct hnsw_scratch *scratch, uint32_t node)
+{
+	if (node >= scratch->n_marks || scratch->marks[node] == scratch->epoch)
+		return false;
+	scratch->marks[node] = scratch->epoch;
+	return true;
+}
+
+/* Sizes it for n_nodes nodes, ef candidates, and two queries of query_bytes. -ENOMEM. */
+int hnsw_scratch_size(struct hnsw_scratch *scratch, uint32_t n_nodes, uint32_t ef,
+                      size_t query_bytes);
