@@ -242,12 +242,12 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	const struct config *config = &daemon->config;
 	/* A build takes all cores at low priority; one thread more keeps the rest going. */
 	uint32_t background =
-		config->background_threads ? config->background_threads : n_cores() + 1;
+	        config->background_threads ? config->background_threads : n_cores() + 1;
 	const uint32_t n_threads[LANE_N] = {
-		[LANE_INTERACTIVE] =
-			config->interactive_threads ? config->interactive_threads : n_cores(),
-		[LANE_WRITE] = config->write_threads,
-		[LANE_BACKGROUND] = background,
+	        [LANE_INTERACTIVE] =
+	                config->interactive_threads ? config->interactive_threads : n_cores(),
+	        [LANE_WRITE] = config->write_threads,
+	        [LANE_BACKGROUND] = background,
 	};
 	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
 

@@ -72,3 +72,16 @@ void events_job(const struct flight *flight)
 
 	publish(flight->collection->daemon, WIRE_topic_jobs, WIRE_EVENT_job, &event);
 }
+
+void events_restore(struct collection *collection, uint64_t done, uint64_t total)
+{
+	struct job_event event = {
+	        .collection = str(collection->entry.name),
+	        .index = str(""),
+	        .phase = str("restore"),
+	        .done = done,
+	        .total = total,
+	};
+
+	publish(collection->daemon, WIRE_topic_jobs, WIRE_EVENT_job, &event);
+}

@@ -13,3 +13,5 @@ struct flight;
 
 void events_change(struct collection *collection, enum wire_change what);
 void events_job(const struct flight *flight);
+/* The vector file's restoring: phase "restore" of no index and no job. */
+void events_restore(struct collection *collection, uint64_t done, uint64_t total);

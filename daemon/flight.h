@@ -8,7 +8,7 @@
  *   build    declare (truth) ─► vectors (wait until all rows can be read) ─► collect ─► graph
  *            ─► swap [─► declare, for a replacement, before the swap]
  *   insert   collect ─► graph ─► cover
- *   load     open ─► read ─► serve
+ *   load     open ─► read ─► check ─► serve
  *   save     write
  *
  * Steps on the loop are short; each step on workers is one job, or for the graph one job for each
@@ -50,7 +50,7 @@ struct flight {
 	uint32_t n_waiters;
 	bool cancelled;
 	int result; /* 0, -errno, or an outcome of the step's module */
-	char why[WIRE_ERROR_MESSAGE_SIZE];
+	char why[192];
 
 	struct write_task task; /* for a step that changes the truth */
 	struct job job;

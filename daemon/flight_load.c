@@ -2,11 +2,11 @@
 
 /*
  * Opening a saved generation: nothing is inserted and no distance is taken. The snapshot is opened
- * and its fingerprint compared; memory is granted; the graph is read and checked; each node finds
- * its slot's row in the record table. A slot that has none any more, or whose row is retired, is a
- * dead node. What is live and at or below the snapshot's last slot must have a node, else the
- * snapshot is of no use: then, as after any other damage, the index is built from the truth in the
- * background while exact search answers. Later slots are pending.
+ * and its fingerprint compared; memory is granted; the graph is read; each node finds its slot's
+ * row in the record table; the structure is checked. A slot that has none any more, or whose row is
+ * retired, is a dead node. What is live and at or below the snapshot's last slot must have a node,
+ * else the snapshot is of no use: then, as after any other damage, the index is built from the
+ * truth in the background while exact search answers. Later slots are pending.
  */
 
 #include <errno.h>
@@ -147,9 +147,7 @@ static void read_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 	struct chunk_source source = source_of(flight);
-	struct hnsw_check_report report;
-	struct hnsw *hnsw = flight->generation->hnsw;
-	int r = hnsw_load(hnsw, &flight->head, &source.source);
+	int r = hnsw_load(flight->generation->hnsw, &flight->head, &source.source);
 
 	(void)worker;
 	flight->result = 0;
@@ -157,10 +155,24 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
-	else if (hnsw_check(hnsw, &report) == -EBADMSG)
-		useless(flight, report.fault);
 	else if (map_rows(flight) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
+}
+
+/* check ---------------------------------------------------------------------------------------- */
+
+/* Bounds were checked when it was read; that the structure holds together is seen here. */
+static void check_work(struct job *job, uint32_t worker)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	struct hnsw_check_report report;
+	int r = hnsw_check(flight->generation->hnsw, &report);
+
+	(void)worker;
+	if (r == -EBADMSG)
+		useless(flight, report.fault);
+	else
+		flight->result = r;
 }
 
 /* On the loop ---------------------------------------------------------------------------------- */
@@ -181,7 +193,7 @@ static void load_ended(struct flight *flight)
 		struct generation *generation = flight->generation;
 
 		generation->covered_rows = flight->covered_rows;
-		generation->saved_nodes = hnsw_load_end(generation->hnsw);
+		generation->saved_nodes = hnsw_covered(generation->hnsw);
 		generation->number = ++index->generations;
 		index->serving = generation_ref(generation);
 		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
@@ -204,13 +216,28 @@ static void load_ended(struct flight *flight)
 	flight_end(flight, result < 0 ? result : -EBADMSG, "the snapshot is of no use");
 }
 
-static void read_done(struct job *job)
+static void check_done(struct job *job)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 
 	if (!job->ran)
 		flight->result = -ECANCELED;
 	load_ended(flight);
+}
+
+static void read_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+
+	if (!job->ran)
+		flight->result = -ECANCELED;
+	if (flight->result) {
+		load_ended(flight);
+		return;
+	}
+	hnsw_load_end(flight->generation->hnsw);
+	flight_phase(flight, "check", 0);
+	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
 static void open_done(struct job *job)

@@ -107,6 +107,15 @@ static void refuse_in_flight(struct request *request, const struct flight *fligh
 	                       flight->params.ef_construction);
 }
 
+/* The build that comes after the flight is of the same. */
+static void join_successor(struct request *request, struct index *index)
+{
+	if (request_params(request, ensure_index)->wait)
+		list_append(&index->successor_waiters, &request->wait_link);
+	else
+		answer_started(request, index, WIRE_ensured_joined);
+}
+
 /* A build is under way: of the same, or of something else. */
 static void ensure_beside_build(struct request *request, struct index *index,
                                 const struct index_params *params)
@@ -121,10 +130,7 @@ static void ensure_beside_build(struct request *request, struct index *index,
 	} else if (asked->replace && !index->has_successor) {
 		begin_build(request, index, params);
 	} else if (asked->replace && index_same_graph(&index->successor, params)) {
-		if (asked->wait)
-			list_append(&index->successor_waiters, &request->wait_link);
-		else
-			answer_started(request, index, WIRE_ensured_joined);
+		join_successor(request, index);
 	} else {
 		refuse_in_flight(request, index->flight);
 	}
@@ -141,7 +147,7 @@ static void ensure_existing(struct request *request, struct index *index,
 	} else if (index->flight && index->flight->kind == FLIGHT_BUILD) {
 		ensure_beside_build(request, index, params);
 	} else if (index->has_successor && index_same_graph(&index->successor, params)) {
-		list_append(&index->successor_waiters, &request->wait_link);
+		join_successor(request, index);
 	} else if (!index_same_graph(&index->params, params) && !asked->replace) {
 		request_finish_refusal(request, WIRE_ERROR_INDEX_EXISTS, "index",
 		                       "there is one with m=%u, ef_construction=%u; say replace "

@@ -146,8 +146,8 @@ static int scan_from(struct search *search, uint64_t at)
 {
 	const struct pin *pin = &search->reading->pin;
 	/* The resident copy outlives a vector file that was found damaged. */
-	uint64_t filed = pin->mapped_rows > pin->resident_rows ? pin->mapped_rows
-							       : pin->resident_rows;
+	uint64_t filed =
+	        pin->mapped_rows > pin->resident_rows ? pin->mapped_rows : pin->resident_rows;
 	int r = 0;
 
 	while (r == 0 && at < filed) {
@@ -177,14 +177,14 @@ static uint64_t visible_rows(void *ctx, const uint32_t *rows, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 		visible |= (uint64_t)record_table_visible(&search->collection->table,
-							  &search->reading->view, rows[i], 1, &one)
-			   << i;
+		                                          &search->reading->view, rows[i], 1, &one)
+		           << i;
 	return visible;
 }
 
 /* The graph's hits of each query, into the heaps. */
-static int graph_hits(struct search *search, struct hnsw_search *one,
-		      struct hnsw_scratch *scratch, struct hit *hits)
+static int graph_hits(struct search *search, struct hnsw_search *one, struct hnsw_scratch *scratch,
+                      struct hit *hits)
 {
 	struct reading *reading = search->reading;
 	uint32_t stride = collection_stride(search->collection);
@@ -213,12 +213,12 @@ static int search_graph(struct search *search)
 	struct hit *hits = malloc(k * sizeof(*hits));
 	struct row_source source;
 	struct hnsw_search one = {
-		.space = &source.space.space,
-		.k = k,
-		.ef = reading->ef_search > k ? reading->ef_search : k,
-		.below = reading->below,
-		.visible = visible_rows,
-		.visible_ctx = search,
+	        .space = &source.space.space,
+	        .k = k,
+	        .ef = reading->ef_search > k ? reading->ef_search : k,
+	        .below = reading->below,
+	        .visible = visible_rows,
+	        .visible_ctx = search,
 	};
 	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
 
@@ -276,7 +276,7 @@ static double coverage(const struct search *search)
 		if (n > RECORD_TABLE_CHUNK_ROWS)
 			n = RECORD_TABLE_CHUNK_ROWS;
 		pending += record_table_visible(&search->collection->table, &view, at, (uint32_t)n,
-						mask);
+		                                mask);
 		at += n;
 	}
 	return 1.0 - (double)pending / (double)reading->pin.n_live;
@@ -352,10 +352,10 @@ static void answer(struct search *search)
 	struct request *request = reading->request;
 	struct search_result result = {
 	        .mode = search->used_graph ? WIRE_mode_hnsw : WIRE_mode_exact,
-		.coverage = search->used_graph ? coverage(search) : 1.0,
-		.generation = search->used_graph ? reading->generation->number : 0,
-		.comparisons = reading->comparisons,
-		.scanned = search->scan.comparisons,
+	        .coverage = search->used_graph ? coverage(search) : 1.0,
+	        .generation = search->used_graph ? reading->generation->number : 0,
+	        .comparisons = reading->comparisons,
+	        .scanned = search->scan.comparisons,
 	        .cached = search->source == WIRE_source_resident,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,

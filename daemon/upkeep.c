@@ -8,6 +8,7 @@
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
 #include "index/vector.h"
@@ -104,6 +105,7 @@ static void restore_ended(struct collection *collection, struct care_state *care
 		if (care->to == collection->n_rows)
 			log_info("collection '%s': the vector file has all %llu rows again",
 			         collection->entry.name, (unsigned long long)care->to);
+		events_restore(collection, care->to, collection->n_rows);
 	}
 }
 

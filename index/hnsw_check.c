@@ -29,7 +29,7 @@ static int check_link(const struct hnsw *hnsw, const _Atomic uint32_t *list, uin
 {
 	uint32_t link = load(&list[idx]);
 
-	if (link >= hnsw->n_covered)
+	if (link >= report->n_nodes)
 		return fault(report, node, level, "a link to no node");
 	if (link == node)
 		return fault(report, node, level, "a link to the node itself");
@@ -88,10 +88,10 @@ static int check_entry(const struct hnsw *hnsw, struct hnsw_check_report *report
 	uint64_t entry = atomic_load_explicit(&hnsw->entry, memory_order_acquire);
 	uint32_t node = (uint32_t)entry, level = (uint32_t)(entry >> 32);
 
-	if (hnsw->n_covered == 0)
+	if (report->n_nodes == 0)
 		return entry == HNSW_ENTRY_NONE ? 0
 		                                : fault(report, node, level, "an entry to nothing");
-	if (entry == HNSW_ENTRY_NONE || node >= hnsw->n_covered)
+	if (entry == HNSW_ENTRY_NONE || node >= report->n_nodes)
 		return fault(report, node, 0, "no entry point");
 	if (level != hnsw_level(hnsw, node) || level != report->top_level)
 		return fault(report, node, level, "an entry point that is not at the top");
@@ -104,10 +104,10 @@ static int count_reachable(const struct hnsw *hnsw, struct hnsw_check_report *re
 	uint32_t links[HNSW_LINKS_MAX];
 	uint32_t n_queued = 0;
 
-	if (hnsw->n_covered == 0)
+	if (report->n_nodes == 0)
 		return 0;
-	bool *is_reached = calloc(hnsw->n_covered, sizeof(*is_reached));
-	uint32_t *queue = calloc(hnsw->n_covered, sizeof(*queue));
+	bool *is_reached = calloc(report->n_nodes, sizeof(*is_reached));
+	uint32_t *queue = calloc(report->n_nodes, sizeof(*queue));
 	if (!is_reached || !queue) {
 		free(is_reached);
 		free(queue);
@@ -131,17 +131,23 @@ static int count_reachable(const struct hnsw *hnsw, struct hnsw_check_report *re
 	return 0;
 }
 
-int hnsw_check(const struct hnsw *hnsw, struct hnsw_check_report *ret_report)
+int hnsw_check_lists(const struct hnsw *hnsw, uint32_t n_nodes,
+                     struct hnsw_check_report *ret_report)
 {
-	struct hnsw_check_report report = {.n_nodes = hnsw->n_covered};
+	struct hnsw_check_report report = {.n_nodes = n_nodes};
 	int r = 0;
 
-	for (uint32_t node = 0; node < hnsw->n_covered && r == 0; node++)
+	for (uint32_t node = 0; node < n_nodes && r == 0; node++)
 		r = check_node(hnsw, node, &report);
 	if (r == 0)
 		r = check_entry(hnsw, &report);
-	if (r == 0)
-		r = count_reachable(hnsw, &report);
 	*ret_report = report;
 	return r;
+}
+
+int hnsw_check(const struct hnsw *hnsw, struct hnsw_check_report *ret_report)
+{
+	int r = hnsw_check_lists(hnsw, hnsw->n_covered, ret_report);
+
+	return r == 0 ? count_reachable(hnsw, ret_report) : r;
 }

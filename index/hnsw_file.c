@@ -15,9 +15,9 @@
  * hnsw_graph.c), so the layout of chunks is part of the format.
  *
  * Only covered nodes are saved, and nobody inserts meanwhile, so all their links lead to saved
- * nodes. Loading trusts nothing but the source's lengths: each link is checked before anyone
- * follows it, so that a search over whatever was loaded stays within the graph. What only costs
- * recall (a missing link) cannot be seen here; checksums are the caller's.
+ * nodes. Loading trusts nothing but the source's lengths: the whole structure is checked before
+ * anyone follows a link, so that a search over whatever was loaded stays within the graph. What
+ * only costs recall (a link to the wrong node) cannot be seen here; checksums are the caller's.
  */
 
 #include "index/hnsw_graph.h"
@@ -165,61 +165,22 @@ static int load_lists(const struct hnsw_lists *lists, enum hnsw_chunk tag,
 	return 0;
 }
 
-/* Whether all links of a list lead to other nodes of that level, and nothing stands behind its
- * end. */
-static bool list_is_sound(const struct hnsw *hnsw, uint32_t n_nodes, uint32_t node, uint32_t level)
-{
-	uint32_t links[HNSW_LINKS_MAX];
-	const _Atomic uint32_t *list = hnsw_list(hnsw, node, level);
-	uint32_t capacity = hnsw_capacity(hnsw, level);
-	uint32_t n = hnsw_links(list, capacity, links);
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (links[i] >= n_nodes || links[i] == node)
-			return false;
-		if (level > 0 && hnsw_level(hnsw, links[i]) < level)
-			return false;
-	}
-	for (uint32_t i = n; i < capacity; i++) {
-		if (atomic_load_explicit(&list[i], memory_order_relaxed) != HNSW_NO_LINK)
-			return false;
-	}
-	return true;
-}
-
-/* Checks all lists; the entry point has to be at the top level. */
-static int check_loaded(const struct hnsw *hnsw, const struct hnsw_head *head)
-{
-	uint32_t top = 0;
-
-	for (uint32_t node = 0; node < head->n_nodes; node++) {
-		uint32_t own_top = hnsw_level(hnsw, node);
-		if (own_top > top)
-			top = own_top;
-		for (uint32_t level = 0; level <= own_top; level++) {
-			if (!list_is_sound(hnsw, head->n_nodes, node, level))
-				return -EBADMSG;
-		}
-	}
-	if (head->n_nodes > 0 && hnsw_level(hnsw, head->entry) != top)
-		return -EBADMSG;
-	return 0;
-}
-
 int hnsw_load(struct hnsw *hnsw, const struct hnsw_head *head, struct hnsw_source *source)
 {
+	struct hnsw_check_report report;
+
 	assert(hnsw_n_nodes(hnsw) == 0);
 	int r = load_slots(hnsw, head->n_nodes, source);
 	if (r == 0)
 		r = load_lists(&hnsw->base, HNSW_CHUNK_LINKS, source);
 	if (r == 0)
 		r = load_lists(&hnsw->upper, HNSW_CHUNK_UPPER, source);
-	if (r == 0)
-		r = check_loaded(hnsw, head);
 	if (r == 0 && head->n_nodes > 0)
 		atomic_store_explicit(&hnsw->entry,
 		                      hnsw_entry(head->entry, hnsw_level(hnsw, head->entry)),
 		                      memory_order_release);
+	if (r == 0)
+		r = hnsw_check_lists(hnsw, head->n_nodes, &report);
 	return r;
 }
 

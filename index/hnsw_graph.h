@@ -140,6 +140,10 @@ static inline void hnsw_link(_Atomic uint32_t *list, uint32_t idx, uint32_t node
 	atomic_store_explicit(&list[idx], node, memory_order_release);
 }
 
+/* What hnsw_check() looks at but reachability, over the first n_nodes nodes; in hnsw_check.c. */
+int hnsw_check_lists(const struct hnsw *hnsw, uint32_t n_nodes,
+                     struct hnsw_check_report *ret_report);
+
 /* Walking; in hnsw_search.c */
 
 struct hnsw_walk {

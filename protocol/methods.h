@@ -84,8 +84,7 @@
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
 	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)
 
-/* Rows: structs inside results and errors.
- * --------------------------------------------------------------- */
+/* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
 	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(error)
@@ -137,7 +136,6 @@
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
 
-/* What an error response carries; see errors.h. */
 /* What is declared of an index, and how it is served. */
 #define ROW_index(F, X)                               \
 	F(X, str, name, REQUIRED, 0, 0, 0)            \
@@ -169,6 +167,7 @@
 	F(X, f64, eta_s, REQUIRED, 0, 0, 0)      \
 	F(X, u32, waiting, REQUIRED, 0, 0, 0)
 
+/* What an error response carries; see errors.h. */
 #define ROW_error(F, X)                       \
 	F(X, str, code, REQUIRED, 0, 0, 0)    \
 	F(X, str, message, REQUIRED, 0, 0, 0) \
@@ -333,7 +332,7 @@
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
 	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
 	F(X, u32, k, OPTIONAL, 1, LIMIT_K, 10)                      \
-	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 0)        \
+	F(X, u32, ef_search, OPTIONAL, 0, LIMIT_INDEX_EF, 0)        \
 	F(X, bool, exact, OPTIONAL, 0, 0, false)                    \
 	F(X, includes, include, OPTIONAL, 0, 0, 0)
 #define RESULT_search(F, X)                          \

@@ -145,7 +145,7 @@ static void jobs_tell_how_a_vector_file_comes_back(void **state)
 
 		assert_int_equal(event->type, KITH_EVENT_JOB);
 		assert_true(is_text(event->job.collection, "notes"));
-		assert_true(is_text(event->job.job, "restore"));
+		assert_true(is_text(event->job.phase, "restore"));
 		assert_int_equal(event->job.total, 2000);
 		assert_true(event->job.done > done);
 		done = event->job.done;

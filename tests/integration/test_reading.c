@@ -99,7 +99,7 @@ static void distances_and_order_are_those_of_doubles(void **state)
 			draw_vector(77 + q, RECORD_DIM, query);
 			hits = search(conn, names[metric], query, 1, 20);
 			assert_int_equal(hits->ids.n, 20);
-			assert_int_equal(hits->comparisons, 1500);
+			assert_int_equal(hits->scanned, 1500);
 			check_hits(metric, query, 1500, 20, hits->ids.v, hits->distances.v);
 			kith_free(hits);
 		}
@@ -180,7 +180,7 @@ static void many_queries_are_answered_as_each_alone(void **state)
 		draw_vector(500 + q, RECORD_DIM, queries + q * RECORD_DIM);
 	all = search(conn, "notes", queries, N_QUERIES, K);
 	assert_int_equal(all->ids.n, N_QUERIES * K);
-	assert_int_equal(all->comparisons, N_QUERIES * 3000);
+	assert_int_equal(all->scanned, N_QUERIES * 3000);
 	for (uint32_t q = 0; q < N_QUERIES; q++) {
 		one = search(conn, "notes", queries + q * RECORD_DIM, 1, K);
 		assert_int_equal(all->counts.v[q], K);
@@ -387,7 +387,7 @@ static void expect_namespace(struct kith_conn *conn, const char *namespace, uint
 	assert_true(page->done);
 	DONE(conn, kith_search(conn, &params, &hits));
 	assert_int_equal(hits->ids.n, n);
-	assert_int_equal(hits->comparisons, n);
+	assert_int_equal(hits->scanned, n);
 	for (uint32_t i = 0; i < n; i++) {
 		scanned += page->ids.v[i].number;
 		found += hits->ids.v[i].number;

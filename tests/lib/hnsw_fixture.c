@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/hnsw_fixture.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "index/exact.h"
+
+enum {
+	N_CLUSTERS = 40,
+	N_DISTINCT = 50,
+	MAX_THREADS = 8,
+	MAX_K = 256,
+};
+
+static float random_float(void)
+{
+	return (float)(drand48() * 2 - 1);
+}
+
+static uint32_t n_centres(enum hnsw_data data)
+{
+	switch (data) {
+	case HNSW_DATA_CLUSTERED:
+		return N_CLUSTERS;
+	case HNSW_DATA_DUPLICATES:
+		return N_DISTINCT;
+	case HNSW_DATA_EQUAL:
+		return 1;
+	case HNSW_DATA_UNIFORM:
+	default:
+		return 0;
+	}
+}
+
+/* n prepared vectors around the centres; spread 0 gives the centres themselves. */
+static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centres, uint32_t n,
+                        float spread)
+{
+	uint32_t n_around = n_centres(spec->data);
+	float *packed = calloc((size_t)n * spec->dim + 1, sizeof(float));
+	float *rows = aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim));
+
+	assert_non_null(packed);
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t d = 0; d < spec->dim; d++)
+			packed[i * spec->dim + d] =
+			        spread * random_float() +
+			        (n_around ? centres[i % n_around * spec->dim + d] : 0);
+	}
+	vector_prepare(packed, n, spec->dim, spec->metric, rows);
+	free(packed);
+	return rows;
+}
+
+static const float *row_of(void *ctx, uint32_t row)
+{
+	const struct hnsw_fixture *fixture = ctx;
+
+	assert_true(row < fixture->n_rows);
+	return fixture->rows + (size_t)row * fixture->n_floats;
+}
+
+void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_spec *spec)
+{
+	float *centres = calloc((size_t)N_DISTINCT * spec->dim, sizeof(float));
+	bool is_repeated = spec->data == HNSW_DATA_EQUAL || spec->data == HNSW_DATA_DUPLICATES;
+	float spread = is_repeated ? 0 : spec->data == HNSW_DATA_CLUSTERED ? 0.1f : 1;
+
+	assert_non_null(centres);
+	srand48(7);
+	for (size_t i = 0; i < (size_t)N_DISTINCT * spec->dim; i++)
+		centres[i] = random_float();
+	*fixture = (struct hnsw_fixture){
+	        .metric = spec->metric,
+	        .dim = spec->dim,
+	        .n_rows = spec->n_rows,
+	        .n_queries = spec->n_queries,
+	        .n_floats = vector_stride_bytes(spec->dim) / (uint32_t)sizeof(float),
+	};
+	fixture->rows = make_rows(spec, centres, spec->n_rows, spread);
+	fixture->queries = make_rows(spec, centres, spec->n_queries, is_repeated ? 0.2f : spread);
+	free(centres);
+	assert_int_equal(budget_new(spec->limit_bytes ? spec->limit_bytes : 64 * SLAB_BYTES, NULL,
+	                            &fixture->budget),
+	                 0);
+	assert_int_equal(hnsw_new(&spec->params, fixture->budget, &fixture->hnsw), 0);
+	hnsw_space_f32_init(&fixture->space, fixture->hnsw, spec->metric, spec->dim, row_of,
+	                    fixture);
+}
+
+void hnsw_fixture_close(struct hnsw_fixture *fixture)
+{
+	struct budget_figures figures;
+
+	fixture->hnsw = hnsw_free(fixture->hnsw);
+	budget_figures(fixture->budget, &figures);
+	assert_int_equal(figures.used_bytes, 0);
+	budget_free(fixture->budget);
+	hnsw_scratch_release(&fixture->scratch);
+	hnsw_scratch_release(&fixture->scratch);
+	free(fixture->rows);
+	free(fixture->queries);
+}
+
+const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx)
+{
+	return fixture->queries + (size_t)idx * fixture->n_floats;
+}
+
+void hnsw_fixture_append(struct hnsw_fixture *fixture, uint32_t first, uint32_t n)
+{
+	uint64_t *slots = calloc(n + 1, sizeof(*slots));
+	uint32_t *rows = calloc(n + 1, sizeof(*rows));
+
+	assert_non_null(slots);
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < n; i++) {
+		rows[i] = first + i;
+		slots[i] = 3 * (uint64_t)rows[i] + 1;
+	}
+	assert_int_equal(hnsw_reserve(fixture->hnsw, n, false), 0);
+	assert_int_equal(hnsw_append(fixture->hnsw, n, slots, rows), 0);
+	free(slots);
+	free(rows);
+}
+
+static void *run_build(void *ctx)
+{
+	struct hnsw_scratch scratch = {0};
+
+	assert_int_equal(hnsw_build_run(ctx, &scratch), 0);
+	hnsw_scratch_release(&scratch);
+	return NULL;
+}
+
+void hnsw_fixture_build(struct hnsw_fixture *fixture, uint32_t n_threads)
+{
+	struct hnsw_build build;
+	pthread_t threads[MAX_THREADS];
+	uint32_t n_done, n_total;
+
+	hnsw_build_init(&build, fixture->hnsw, &fixture->space.space);
+	for (uint32_t i = 1; i < n_threads; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, run_build, &build), 0);
+	run_build(&build);
+	for (uint32_t i = 1; i < n_threads; i++)
+		pthread_join(threads[i], NULL);
+	hnsw_build_progress(&build, &n_done, &n_total);
+	assert_int_equal(n_done, n_total);
+	assert_int_equal(hnsw_build_end(&build), hnsw_n_nodes(fixture->hnsw));
+	assert_int_equal(hnsw_covered(fixture->hnsw), hnsw_n_nodes(fixture->hnsw));
+}
+
+void hnsw_fixture_fill(struct hnsw_fixture *fixture, uint32_t n_threads)
+{
+	hnsw_fixture_append(fixture, 0, fixture->n_rows);
+	hnsw_fixture_build(fixture, n_threads);
+}
+
+uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_t k, uint32_t ef,
+                             struct hit *ret_hits)
+{
+	struct hnsw_search search = {
+	        .space = &fixture->space.space,
+	        .query = hnsw_fixture_query(fixture, idx),
+	        .k = k,
+	        .ef = ef,
+	        .below = hnsw_covered(fixture->hnsw),
+	};
+	struct hnsw_search_stats stats;
+
+	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, fixture->hnsw, ef > k ? ef : k),
+	                 0);
+	uint32_t n = hnsw_search(fixture->hnsw, &search, &fixture->scratch, ret_hits, &stats);
+	assert_true(stats.comparisons > 0 || hnsw_n_nodes(fixture->hnsw) == 0);
+	assert_false(stats.is_cut);
+	return n;
+}
+
+uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, uint32_t n,
+                            uint32_t k, struct hit *ret_hits)
+{
+	struct topk best;
+	uint64_t *mask = malloc((n / 64 + 1) * sizeof(*mask));
+	struct exact_scan scan = {
+	        .kernels = kernels_best(),
+	        .metric = fixture->metric,
+	        .dim = fixture->dim,
+	        .n_queries = 1,
+	        .queries = hnsw_fixture_query(fixture, idx),
+	        .best = &best,
+	};
+	struct exact_rows rows = {.rows = fixture->rows, .n = n, .mask = mask};
+
+	assert_non_null(mask);
+	memset(mask, 0, (n / 64 + 1) * sizeof(*mask));
+	for (uint32_t i = 0; i < n; i++)
+		mask[i / 64] |= UINT64_C(1) << (i % 64);
+	topk_init(&best, ret_hits, k);
+	exact_scan_rows(&scan, &rows);
+	topk_sort(&best);
+	free(mask);
+	return (uint32_t)best.n;
+}
+
+static void assert_answer(const struct hnsw_fixture *fixture, const float *query,
+                          const struct hit *hits, uint32_t n)
+{
+	const struct hnsw_space *space = &fixture->space.space;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t node;
+		float distance;
+		assert_int_equal(hnsw_find(fixture->hnsw, 3 * hits[i].row_idx + 1, &node), 0);
+		space->distances(space, query, &node, 1, &distance);
+		assert_memory_equal(&distance, &hits[i].distance, sizeof(distance));
+		if (i == 0)
+			continue;
+		assert_true(hits[i - 1].distance < hits[i].distance ||
+		            (hits[i - 1].distance == hits[i].distance &&
+		             hits[i - 1].row_idx < hits[i].row_idx));
+	}
+}
+
+double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef)
+{
+	struct hit hits[MAX_K], exact[MAX_K];
+	uint64_t n_found = 0, n_asked = 0;
+
+	assert_true(k <= MAX_K);
+	for (uint32_t q = 0; q < fixture->n_queries; q++) {
+		uint32_t n_exact =
+		        hnsw_fixture_exact(fixture, q, hnsw_covered(fixture->hnsw), k, exact);
+		uint32_t n = hnsw_fixture_search(fixture, q, k, ef, hits);
+		assert_answer(fixture, hnsw_fixture_query(fixture, q), hits, n);
+		for (uint32_t i = 0; i < n; i++)
+			n_found += hits[i].distance <= exact[n_exact - 1].distance;
+		n_asked += n_exact;
+	}
+	return n_asked ? (double)n_found / (double)n_asked : 1;
+}

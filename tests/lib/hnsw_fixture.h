@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A graph over made-up vectors, and how good its answers are beside the exact ones. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "index/hnsw_space_f32.h"
+
+enum hnsw_data {
+	HNSW_DATA_UNIFORM,
+	HNSW_DATA_CLUSTERED, /* 40 clusters */
+	HNSW_DATA_EQUAL,     /* one vector, n times */
+	HNSW_DATA_DUPLICATES /* 50 vectors, each n / 50 times */
+};
+
+struct hnsw_fixture {
+	enum metric metric;
+	uint32_t dim;
+	uint32_t n_rows;
+	uint32_t n_queries;
+	uint32_t n_floats;
+	float *rows;
+	float *queries;
+	struct budget *budget;
+	struct hnsw *hnsw;
+	struct hnsw_space_f32 space;
+	struct hnsw_scratch scratch;
+};
+
+struct hnsw_fixture_spec {
+	enum hnsw_data data;
+	enum metric metric; /* 0: l2 */
+	uint32_t dim;
+	uint32_t n_rows;
+	uint32_t n_queries;
+	struct hnsw_params params;
+	uint64_t limit_bytes; /* of the budget; 0: plenty */
+};
+
+/* An empty graph, and n_rows vectors for it. */
+void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_spec *spec);
+/* Asserts that all memory came back. */
+void hnsw_fixture_close(struct hnsw_fixture *fixture);
+
+const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx);
+/* Makes row idx the next node, with slot 3 * idx + 1. */
+void hnsw_fixture_append(struct hnsw_fixture *fixture, uint32_t first, uint32_t n);
+/* Inserts what was appended, with that many threads. */
+void hnsw_fixture_build(struct hnsw_fixture *fixture, uint32_t n_threads);
+/* Appends and inserts all rows. */
+void hnsw_fixture_fill(struct hnsw_fixture *fixture, uint32_t n_threads);
+
+/* A search for query idx over what is covered; returns the number of hits. */
+uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_t k, uint32_t ef,
+                             struct hit *ret_hits);
+/* The share of exact answers found, over all queries, fair to ties. Asserts that each answer is in
+ * order, without a row twice, and with the distances of the exact scan, bit for bit. */
+double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef);
+
+/* The k nearest of the first n rows by the exact scan. */
+uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, uint32_t n,
+                            uint32_t k, struct hit *ret_hits);
