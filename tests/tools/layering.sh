@@ -37,9 +37,6 @@ set_rule() {
 	daemon | daemon/*)
 		ours='daemon/* protocol/* storage/* index/*' others='uv.h systemd/* ini.h'
 		;;
-	client/demo | client/demo/*) # it starts and kills a daemon as the integration tests do
-		ours='client/* protocol/* tests/lib/daemon_process.h' others='zlib.h'
-		;;
 	client | client/*)
 		ours='client/* protocol/*' others='jansson.h'
 		;;

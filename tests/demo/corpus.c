@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/demo/corpus.h"
+#include "tests/demo/corpus.h"
 
 /*
  * Each source lists its files, those nearest to its root with the shortest names first: the plain
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-#include "client/demo/roff.h"
+#include "tests/demo/roff.h"
 #include "protocol/wire.h"
 
 #define MAX_FILE_BYTES (1u << 20)

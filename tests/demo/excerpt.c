@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/demo/excerpt.h"
+#include "tests/demo/excerpt.h"
 
 #include <stdbool.h>
 #include <stdio.h>

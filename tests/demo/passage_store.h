@@ -15,10 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "client/demo/corpus.h"
-#include "client/demo/embedder.h"
+#include "tests/demo/corpus.h"
+#include "tests/demo/embedder.h"
 #include "client/kith.h"
 
+#define PASSAGE_COLLECTION "passages"
 #define PASSAGE_BATCH 200
 #define PASSAGE_PIPELINE 8
 
@@ -55,9 +56,22 @@ int passage_store_write(struct passage_store *store, size_t first, size_t end, s
 /* Takes the acknowledgements that came before the daemon died. */
 void passage_store_take_last(struct passage_store *store);
 
-/* The k passages nearest to the question. */
+/* What became of the index; `found` is false where there is none. */
+struct passage_index {
+	bool found;
+	uint32_t state; /* enum kith_index_state */
+	uint64_t nodes;
+	uint64_t saved_nodes;
+	uint64_t pending;
+	uint64_t builds; /* since the daemon started */
+};
+int passage_store_index(struct passage_store *store, struct passage_index *ret);
+/* Returns when the index is on disk, which the daemon would see to by itself a little later. */
+int passage_store_save_index(struct passage_store *store);
+
+/* The k passages nearest to the question; ef_search 0: as the index has it. */
 int passage_store_ask(struct passage_store *store, const char *question, uint32_t k,
-                      struct kith_search_result **ret);
+                      uint32_t ef_search, struct kith_search_result **ret);
 /* The passage of that id; NULL when there is none. */
 const struct passage *passage_store_find(const struct passage_store *store,
                                          const struct kith_id *id);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/demo/roff.h"
+#include "tests/demo/roff.h"
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/demo/embedder.h"
+#include "tests/demo/embedder.h"
 
 #include <errno.h>
 #include <math.h>

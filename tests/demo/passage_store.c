@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/demo/passage_store.h"
+#include "tests/demo/passage_store.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLLECTION "passages"
 #define SPACE "demo lexical n-grams 256"
 #define MAX_ID 512
 #define PAGE_RECORDS 1000
@@ -79,7 +78,7 @@ int passage_store_connect(struct passage_store *store, const char *socket_path)
 int passage_store_create(struct passage_store *store)
 {
 	struct kith_create_collection_params params = {
-	        .name = kith_text(COLLECTION),
+	        .name = kith_text(PASSAGE_COLLECTION),
 	        .dim = EMBEDDER_DIM,
 	        .metric = KITH_METRIC_COSINE,
 	        .space = kith_text(SPACE),
@@ -117,7 +116,7 @@ static int submit_batch(struct passage_store *store, size_t batch_idx,
 	struct kith_str texts[PASSAGE_BATCH];
 	struct kith_meta metas[PASSAGE_BATCH];
 	struct kith_upsert_params params = {
-	        .collection = kith_text(COLLECTION),
+	        .collection = kith_text(PASSAGE_COLLECTION),
 	        .space = kith_text(SPACE),
 	        .ids = {ids, n},
 	        .vectors = kith_vectors(vector_of(store, first), (size_t)n * EMBEDDER_DIM),
@@ -177,17 +176,52 @@ void passage_store_take_last(struct passage_store *store)
 			collect_batch(store, i, KITH_USUAL);
 }
 
+/* The index. ---------------------------------------------------------------------------------- */
+
+int passage_store_index(struct passage_store *store, struct passage_index *ret)
+{
+	struct kith_list_indexes_params params = {.collection = kith_text(PASSAGE_COLLECTION)};
+	struct kith_list_indexes_result *list;
+	int r = note(store, kith_list_indexes(store->conn, &params, &list));
+
+	if (r)
+		return r;
+	*ret = (struct passage_index){0};
+	if (list->indexes.n > 0) {
+		const struct kith_index *index = &list->indexes.v[0];
+
+		*ret = (struct passage_index){
+		        .found = true,
+		        .state = index->state,
+		        .nodes = index->nodes,
+		        .saved_nodes = index->saved_nodes,
+		        .pending = index->pending,
+		        .builds = index->builds,
+		};
+	}
+	kith_free(list);
+	return 0;
+}
+
+int passage_store_save_index(struct passage_store *store)
+{
+	struct kith_optimize_params params = {.collection = kith_text(PASSAGE_COLLECTION)};
+
+	return note(store, kith_optimize(store->conn, &params, NULL));
+}
+
 /* Asking. ------------------------------------------------------------------------------------- */
 
 int passage_store_ask(struct passage_store *store, const char *question, uint32_t k,
-                      struct kith_search_result **ret)
+                      uint32_t ef_search, struct kith_search_result **ret)
 {
 	float vector[EMBEDDER_DIM];
 	struct kith_search_params params = {
-	        .collection = kith_text(COLLECTION),
+	        .collection = kith_text(PASSAGE_COLLECTION),
 	        .space = kith_text(SPACE),
 	        .vectors = kith_vectors(vector, EMBEDDER_DIM),
 	        .k = k,
+	        .ef_search = ef_search,
 	};
 
 	embedder_embed(store->embedder, question, strlen(question), vector);
@@ -292,7 +326,7 @@ static void count_batch(const struct passage_store *store, size_t batch_idx,
 int passage_store_check(struct passage_store *store, struct passage_report *ret)
 {
 	struct kith_scan_params params = {
-	        .collection = kith_text(COLLECTION),
+	        .collection = kith_text(PASSAGE_COLLECTION),
 	        .limit = PAGE_RECORDS,
 	        .include = KITH_INCLUDE_VECTORS | KITH_INCLUDE_TEXTS | KITH_INCLUDE_METAS,
 	};
