@@ -240,8 +240,9 @@ void lanes_submit(struct lanes *lanes, enum lane lane_idx, struct job *job)
 	uv_mutex_lock(&lane->mutex);
 	list_append(&lane->queue, &job->link);
 	lane->n_queued++;
-	uv_cond_signal(&lane->ready);
 	uv_mutex_unlock(&lane->mutex);
+	/* After unlocking, else the worker wakes up only to wait for the mutex. */
+	uv_cond_signal(&lane->ready);
 }
 
 uint32_t lanes_n_workers(const struct lanes *lanes)

@@ -71,6 +71,23 @@ int store_sync_dir(struct store_io *io, const char *path)
 	return io->ops->sync_dir(io, path);
 }
 
+/* Makes one directory, and its name durable in its parent. */
+static int make_durable_dir(struct store_io *io, const char *path)
+{
+	char parent[PATH_MAX];
+	char *slash;
+	int r = io->ops->make_dir(io, path);
+
+	if (r < 0)
+		return r == -EEXIST ? 0 : r;
+	strcpy(parent, path);
+	slash = strrchr(parent, '/');
+	if (!slash)
+		return store_sync_dir(io, ".");
+	slash[slash == parent] = '\0';
+	return store_sync_dir(io, parent);
+}
+
 int store_make_dirs(struct store_io *io, const char *path)
 {
 	char prefix[PATH_MAX];
@@ -85,8 +102,9 @@ int store_make_dirs(struct store_io *io, const char *path)
 		if ((prefix[i] != '/' && prefix[i] != '\0') || prefix[i - 1] == '/')
 			continue;
 		prefix[i] = '\0';
-		int r = io->ops->make_dir(io, prefix);
-		if (r < 0 && r != -EEXIST)
+		int r = make_durable_dir(io, prefix);
+
+		if (r < 0)
 			return r;
 		prefix[i] = path[i];
 	}

@@ -103,7 +103,7 @@ int store_rename(struct store_io *io, const char *from, const char *to);
 int store_unlink(struct store_io *io, const char *path);
 int store_sync_dir(struct store_io *io, const char *path);
 
-/* Creates the directory and its missing parents, mode 0700. Fine when it is there. */
+/* Creates the directory and its missing parents, mode 0700, durably. Fine when it is there. */
 int store_make_dirs(struct store_io *io, const char *path);
 /* Removes the directory with everything in it (files and one level of directories). Symbolic links
  * are removed, not followed. Fine when it is missing. */
