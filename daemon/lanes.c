@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -163,7 +164,7 @@ void lanes_close(struct lanes *lanes, void (*closed)(void *ctx), void *ctx)
 	uv_close((uv_handle_t *)&lanes->async, on_closed);
 }
 
-static int lanes_start(struct lanes *lanes)
+static int start_threads(struct lanes *lanes)
 {
 	uv_thread_options_t options = {
 	        .flags = UV_THREAD_HAS_STACK_SIZE,
@@ -179,6 +180,19 @@ static int lanes_start(struct lanes *lanes)
 		lanes->n_started++;
 	}
 	return 0;
+}
+
+/* Signals are the loop thread's: the workers begin with all of them blocked. */
+static int lanes_start(struct lanes *lanes)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = start_threads(lanes);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
 }
 
 int lanes_new(uv_loop_t *loop, const uint32_t n_threads[LANE_N], struct lanes_observer *observer,
