@@ -139,7 +139,7 @@ static void defaults_are_the_table_and_the_xdg_folders(void **state)
 	assert_int_equal(config.inflight_mb, 64);
 	assert_int_equal(config.interactive_threads, 0);
 	assert_int_equal(config.write_threads, 2);
-	assert_int_equal(config.background_threads, 1);
+	assert_int_equal(config.background_threads, 0);
 }
 
 static void xdg_variables_move_the_folders_unless_they_are_relative(void **state)
