@@ -153,9 +153,10 @@ void collection_opened(struct collection *collection, const struct wire_error *e
 		request_refuse_with(request, error);
 		request_finish(request);
 	}
-	collection_wake(collection);
+	/* Before those that waited, so that an ensure finds the load of a snapshot under way. */
 	if (!error)
 		upkeep_look(collection);
+	collection_wake(collection);
 }
 
 static void refuse_list(struct list *list, enum wire_error_code code, const char *message)

@@ -22,6 +22,10 @@
 #define LOAD_USELESS 1
 #define LOAD_MISSING 2
 
+/* A node whose vector is gone (its record was replaced or deleted, and the vector file begun anew
+ * since) cannot be led through. More than one in so many, and the graph finds less. */
+#define LOST_SHARE 5
+
 struct chunk_source {
 	struct hnsw_source source;
 	struct snapshot *snapshot;
@@ -92,14 +96,15 @@ static void open_work(struct job *job, uint32_t worker)
 
 /* read ----------------------------------------------------------------------------------------- */
 
-/* Gives each node its row, and counts the live ones. */
-static uint64_t map_rows(struct flight *flight)
+/* Gives each node its row, and counts the live ones, and those whose vector is gone. */
+static uint64_t map_rows(struct flight *flight, uint32_t *ret_n_lost)
 {
 	const struct record_table *table = &flight->collection->table;
 	struct hnsw *hnsw = flight->generation->hnsw;
 	uint32_t n_nodes = hnsw_n_nodes(hnsw);
 	uint64_t n_live = 0, at = 0;
 
+	*ret_n_lost = 0;
 	for (uint32_t node = 0; node < n_nodes; node++) {
 		uint64_t slot = hnsw_slot(hnsw, node);
 		struct record_table_row row = {.slot = 0};
@@ -112,6 +117,8 @@ static uint64_t map_rows(struct flight *flight)
 		}
 		if (at < flight->pin.n_rows && row.slot == slot)
 			hnsw_set_row(hnsw, node, (uint32_t)at);
+		else
+			++*ret_n_lost;
 		/* A write that is not published yet may have retired it: plans still see it. */
 		if (at < flight->pin.n_rows && row.slot == slot &&
 		    row.retired_seq > flight->pin.seq)
@@ -147,6 +154,7 @@ static void read_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 	struct chunk_source source = source_of(flight);
+	uint32_t n_lost;
 	int r = hnsw_load(flight->generation->hnsw, &flight->head, &source.source);
 
 	(void)worker;
@@ -155,8 +163,10 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
-	else if (map_rows(flight) != count_covered(flight))
+	else if (map_rows(flight, &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
+	else if (n_lost > flight->head.n_nodes / LOST_SHARE)
+		useless(flight, "too many of its nodes lead nowhere any more");
 }
 
 /* check ---------------------------------------------------------------------------------------- */

@@ -141,6 +141,9 @@ static void ensure_existing(struct request *request, struct index *index,
 {
 	const struct ensure_index_params *asked = request_params(request, ensure_index);
 
+	/* What may be on the disk is looked at before anything is built. */
+	if (index->may_have_snapshot)
+		index_look(index);
 	if (index->state == WIRE_index_state_loading) {
 		request->next = ensure;
 		list_append(&index->waiting, &request->wait_link);
