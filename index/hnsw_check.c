@@ -29,6 +29,8 @@ static int check_link(const struct hnsw *hnsw, const _Atomic uint32_t *list, uin
 {
 	uint32_t link = load(&list[idx]);
 
+	if (level == 0)
+		link &= ~HNSW_LINK_BRANCH;
 	if (link >= report->n_nodes)
 		return fault(report, node, level, "a link to no node");
 	if (link == node)
@@ -36,7 +38,7 @@ static int check_link(const struct hnsw *hnsw, const _Atomic uint32_t *list, uin
 	if (hnsw_level(hnsw, link) < level)
 		return fault(report, node, level, "a link to a node that is not at its level");
 	for (uint32_t before = 0; before < idx; before++) {
-		if (load(&list[before]) == link)
+		if ((load(&list[before]) & ~HNSW_LINK_BRANCH) == link)
 			return fault(report, node, level, "a link twice");
 	}
 	return 0;

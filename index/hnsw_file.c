@@ -8,7 +8,7 @@
  *      HEAD   one chunk: struct file_head
  *      SLOTS  for each 512 nodes their slots, u64, ascending over all nodes
  *      LINKS  the base lists as they are in memory, one chunk of lists each: 2 M u32 a list,
- *             0xffffffff behind the last link
+ *             0xffffffff behind the last link; bit 31 of a link: to a child, bit 30: to the parent
  *      UPPER  the same of the upper lists, M u32 each, in the order of (node, level)
  *
  * The last chunk of a kind is cut at the last list. Lists per chunk follow from M (lists_init in

@@ -9,7 +9,9 @@
  *                    side by side
  *
  * A list is an array of atomic u32 that HNSW_NO_LINK ends when it is not full. With M of 16 a base
- * list is two cache lines and nothing else is read to follow it. Levels are drawn by seed and
+ * list is two cache lines and nothing else is read to follow it. The two highest bits of a link at
+ * level 0 tell the branches of the tree (see hnsw_insert.c), so they too need no place of their own
+ * and are saved with the links. Levels are drawn by seed and
  * number of the node, so that the memory of nodes to come is known before them, a build can be
  * repeated, and a file has no levels to be wrong.
  *
@@ -18,7 +20,8 @@
  * meets a node anywhere finds it whole, at that level and below. Links are stored with release and
  * loaded with acquire; that also carries the chunk directories' entries and the node's row. A list
  * that is rewritten may be read as a mix of old and new links, of which each is a node's: a search
- * marks what it visited, so one seen twice does no harm.
+ * marks what it visited, so one seen twice does no harm. Branches only ever move forward in their
+ * list, which is rewritten from the front, so a reader misses none of them.
  *
  * What protects what:
  *      lists of a node that can be met       its lock, a bit of its state, held for one change

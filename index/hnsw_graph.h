@@ -14,6 +14,11 @@
 #include "index/hnsw.h"
 #include "index/hnsw_scratch.h"
 
+/* A link is a node and, at level 0, whether it is a branch of the tree that holds all nodes
+ * together: to a child, or to the parent. Branches are never given up. */
+#define HNSW_LINK_CHILD (1u << 31)
+#define HNSW_LINK_PARENT (1u << 30)
+#define HNSW_LINK_BRANCH (HNSW_LINK_CHILD | HNSW_LINK_PARENT)
 #define HNSW_NO_LINK UINT32_MAX /* ends a list that is not full */
 #define HNSW_LINKS_MAX (2 * HNSW_M_MAX)
 #define HNSW_CHUNK_NODES 512u
@@ -120,8 +125,8 @@ static inline uint32_t hnsw_capacity(const struct hnsw *hnsw, uint32_t level)
 	return level == 0 ? hnsw->base.capacity : hnsw->upper.capacity;
 }
 
-/* Copies a list's links; returns how many. Acquire, so that what a node was given before it was
- * linked is seen by who follows the link. */
+/* Copies the nodes that a list links to; returns how many. Acquire, so that what a node was given
+ * before it was linked is seen by who follows the link. */
 static inline uint32_t hnsw_links(const _Atomic uint32_t *list, uint32_t capacity, uint32_t *ret)
 {
 	uint32_t n = 0;
@@ -130,14 +135,14 @@ static inline uint32_t hnsw_links(const _Atomic uint32_t *list, uint32_t capacit
 		ret[n] = atomic_load_explicit(&list[n], memory_order_acquire);
 		if (ret[n] == HNSW_NO_LINK)
 			break;
-		n++;
+		ret[n++] &= ~HNSW_LINK_BRANCH;
 	}
 	return n;
 }
 
-static inline void hnsw_link(_Atomic uint32_t *list, uint32_t idx, uint32_t node)
+static inline void hnsw_link(_Atomic uint32_t *list, uint32_t idx, uint32_t link)
 {
-	atomic_store_explicit(&list[idx], node, memory_order_release);
+	atomic_store_explicit(&list[idx], link, memory_order_release);
 }
 
 /* What hnsw_check() looks at but reachability, over the first n_nodes nodes; in hnsw_check.c. */

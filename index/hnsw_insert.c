@@ -8,6 +8,20 @@
  * The heuristic: from the nearest outwards, a candidate is selected unless it is nearer to one
  * selected before than to the node itself. So links lead in all directions and not all into
  * the nearest cluster. A neighbour whose list is full selects anew among its links and the node.
+ *
+ * The heuristic promises nobody a link to it: of 60,000 images 122 could not be reached, and of
+ * 6,000 equal vectors, among which it always prefers the same, all but 34. Two rules of ours:
+ *
+ *      The tree. Each node is adopted by the nearest that it found and that has fewer than M
+ *      children; it and its parent keep their links to each other for good. So from any node at
+ *      level 0 there is a way to any other. It costs little, because the heuristic keeps most of
+ *      these links by itself, and there are but two a node: 0.1 links a node more, the same recall
+ *      at the same number of comparisons.
+ *
+ *      Equals. Of candidates at the same distance at most half a list is selected, so that among
+ *      many duplicates there is room left for ways out.
+ *
+ * Not kept from the paper: filling lists up with rejected candidates (hnswlib does not either).
  */
 
 #include "index/hnsw_graph.h"
@@ -18,6 +32,9 @@
 /* Candidates are compared with this many selected ones at a time: mostly one of the nearest
  * rejects them, and a space is fastest with four. */
 #define SELECT_STEP 4u
+/* Generations that a node goes down in search of a parent: a bound for graphs from damaged files;
+ * those that were built are far less deep. */
+#define ADOPT_DEPTH 256u
 
 /* One worker inserting. */
 struct insertion {
@@ -53,15 +70,21 @@ static bool is_covered(const struct insertion *insertion, uint64_t candidate,
 	return false;
 }
 
-/* Selects at most max of n candidates, given nearest first; returns how many. */
+/* Adds to links, of which n_links are selected already, from n candidates (nearest first) until
+ * there are max; returns how many there are then. */
 static uint32_t select_links(const struct insertion *insertion, const uint64_t *candidates,
-                             uint32_t n, uint32_t max, uint32_t *ret_links)
+                             uint32_t n, uint32_t max, uint32_t *links, uint32_t n_links)
 {
-	uint32_t n_links = 0;
+	uint32_t n_equal = 0;
 
 	for (uint32_t i = 0; i < n && n_links < max; i++) {
-		if (!is_covered(insertion, candidates[i], ret_links, n_links))
-			ret_links[n_links++] = hnsw_key_node(candidates[i]);
+		if (i > 0 && hnsw_key_rank(candidates[i]) != hnsw_key_rank(candidates[i - 1]))
+			n_equal = 0;
+		if (n_equal >= (max + 1) / 2 ||
+		    is_covered(insertion, candidates[i], links, n_links))
+			continue;
+		links[n_links++] = hnsw_key_node(candidates[i]);
+		n_equal++;
 	}
 	return n_links;
 }
@@ -77,48 +100,131 @@ static void sort_keys(uint64_t *keys, uint32_t n)
 	}
 }
 
-/* Selects anew for a node among its links and one more; its lock is held. */
+/* Selects anew for a node among n links, one more than it has room for: branches stay, in their
+ * order. Its lock is held. Returns how many are left. */
 static uint32_t reselect(const struct insertion *insertion, uint32_t node, uint32_t *links,
                          uint32_t n)
 {
 	const struct hnsw_space *space = insertion->space;
+	const void *query = space->query_of(space, node, second_query(insertion));
+	uint32_t nodes[HNSW_LINKS_MAX + 1], others[HNSW_LINKS_MAX + 1];
 	uint64_t keys[HNSW_LINKS_MAX + 1];
 	float distances[HNSW_BATCH];
-	const void *query = space->query_of(space, node, second_query(insertion));
+	uint32_t n_branches = 0, n_others = 0;
 
-	for (uint32_t at = 0; at < n; at += HNSW_BATCH) {
-		uint32_t step = n - at < HNSW_BATCH ? n - at : HNSW_BATCH;
-		space->distances(space, query, links + at, step, distances);
-		for (uint32_t i = 0; i < step; i++)
-			keys[at + i] = hnsw_key(distances[i], links[at + i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!(links[i] & HNSW_LINK_BRANCH)) {
+			others[n_others++] = links[i];
+			continue;
+		}
+		nodes[n_branches] = links[i] & ~HNSW_LINK_BRANCH;
+		links[n_branches++] = links[i];
 	}
-	sort_keys(keys, n);
-	return select_links(insertion, keys, n, n - 1, links);
+	for (uint32_t at = 0; at < n_others; at += HNSW_BATCH) {
+		uint32_t step = n_others - at < HNSW_BATCH ? n_others - at : HNSW_BATCH;
+		space->distances(space, query, others + at, step, distances);
+		for (uint32_t i = 0; i < step; i++)
+			keys[at + i] = hnsw_key(distances[i], others[at + i]);
+	}
+	sort_keys(keys, n_others);
+	n = select_links(insertion, keys, n_others, n - 1, nodes, n_branches);
+	for (uint32_t i = n_branches; i < n; i++)
+		links[i] = nodes[i];
+	return n;
 }
 
-/* Links node `from` to a node that is whole. */
-static void link_back(const struct insertion *insertion, uint32_t from, uint32_t to, uint32_t level)
+static uint32_t count_children(const uint32_t *links, uint32_t n)
+{
+	uint32_t n_children = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		n_children += links[i] >> 31;
+	return n_children;
+}
+
+/* Links node `from` to a node that is whole; branch says as what at level 0, and is 0 for neither.
+ * False when from has all the children that it may have. */
+static bool add_link(const struct insertion *insertion, uint32_t from, uint32_t to, uint32_t level,
+                     uint32_t branch)
 {
 	uint32_t capacity = hnsw_capacity(insertion->hnsw, level);
 	_Atomic uint32_t *list = hnsw_list(insertion->hnsw, from, level);
 	_Atomic uint8_t *state = hnsw_state(insertion->hnsw, from);
 	uint32_t links[HNSW_LINKS_MAX + 1];
+	uint32_t n = 0, at = UINT32_MAX;
+	bool has_room = true;
 
 	hnsw_lock(state);
-	uint32_t n = hnsw_links(list, capacity, links);
-	if (n < capacity) {
-		hnsw_link(list, n, to);
-	} else {
-		links[n] = to;
-		uint32_t n_selected = reselect(insertion, from, links, n + 1);
+	for (; n < capacity; n++) {
+		links[n] = atomic_load_explicit(&list[n], memory_order_relaxed);
+		if (links[n] == HNSW_NO_LINK)
+			break;
+		if ((links[n] & ~HNSW_LINK_BRANCH) == to)
+			at = n;
+	}
+	if (branch == HNSW_LINK_CHILD)
+		has_room = count_children(links, n) < insertion->hnsw->params.M;
+	if (at != UINT32_MAX) {
+		if (has_room)
+			hnsw_link(list, at, links[at] | branch);
+	} else if (has_room && n < capacity) {
+		hnsw_link(list, n, to | branch);
+	} else if (has_room) {
+		links[n] = to | branch;
+		n = reselect(insertion, from, links, n + 1);
 		for (uint32_t i = 0; i < capacity; i++)
-			hnsw_link(list, i, i < n_selected ? links[i] : HNSW_NO_LINK);
+			hnsw_link(list, i, i < n ? links[i] : HNSW_NO_LINK);
 	}
 	hnsw_unlock(state);
+	return has_room;
 }
 
-/* Finds neighbours of a node at one level and writes its list; returns the nearest. */
-static uint64_t write_list(const struct insertion *insertion, struct hnsw_walk *walk, uint32_t node,
+/* A child of a node, chosen by the number of who asks; HNSW_NO_LINK when it has none. */
+static uint32_t some_child(const struct hnsw *hnsw, uint32_t node, uint32_t seed)
+{
+	const _Atomic uint32_t *list = hnsw_list(hnsw, node, 0);
+	uint32_t children[HNSW_LINKS_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < hnsw->base.capacity; i++) {
+		uint32_t link = atomic_load_explicit(&list[i], memory_order_acquire);
+		if (link == HNSW_NO_LINK)
+			break;
+		if (link & HNSW_LINK_CHILD)
+			children[n++] = link & ~HNSW_LINK_BRANCH;
+	}
+	return n == 0 ? HNSW_NO_LINK : children[seed % n];
+}
+
+/* Makes a node the child of the nearest that has room for one among n found, or else of some
+ * descendant of the nearest. */
+static void adopt(const struct insertion *insertion, uint32_t node, const uint64_t *found,
+                  uint32_t n)
+{
+	uint32_t parent = HNSW_NO_LINK;
+	uint32_t seed = node;
+	bool is_adopted = false;
+
+	for (uint32_t i = 0; i < n && !is_adopted; i++) {
+		parent = hnsw_key_node(found[i]);
+		is_adopted = add_link(insertion, parent, node, 0, HNSW_LINK_CHILD);
+	}
+	if (!is_adopted)
+		parent = hnsw_key_node(found[0]);
+	for (uint32_t depth = 0; depth < ADOPT_DEPTH && !is_adopted; depth++) {
+		seed = seed * 1664525u + 1013904223u;
+		parent = some_child(insertion->hnsw, parent, seed >> 16);
+		if (parent == HNSW_NO_LINK)
+			return;
+		is_adopted = add_link(insertion, parent, node, 0, HNSW_LINK_CHILD);
+	}
+	if (is_adopted)
+		add_link(insertion, node, parent, 0, HNSW_LINK_PARENT);
+}
+
+/* Finds neighbours of a node at one level, which it leaves in scratch->found, nearest first, and
+ * writes its list. Returns how many were found, at least one. */
+static uint32_t write_list(const struct insertion *insertion, struct hnsw_walk *walk, uint32_t node,
                            uint64_t from, uint32_t level)
 {
 	const struct hnsw_params *params = &insertion->hnsw->params;
@@ -132,11 +238,11 @@ static uint64_t write_list(const struct insertion *insertion, struct hnsw_walk *
 		uint64_t key = ~hnsw_queue_pop(found, &left);
 		found[left] = key;
 	}
-	uint32_t n_links = select_links(insertion, found, n, params->M, links);
+	uint32_t n_links = select_links(insertion, found, n, params->M, links, 0);
 	_Atomic uint32_t *list = hnsw_list(insertion->hnsw, node, level);
 	for (uint32_t i = 0; i < n_links; i++)
 		hnsw_link(list, i, links[i]);
-	return found[0];
+	return n;
 }
 
 /* Inserts below or at the level of the entry point. */
@@ -145,6 +251,7 @@ static void link_node(const struct insertion *insertion, uint32_t node, uint64_t
 	struct hnsw *hnsw = insertion->hnsw;
 	uint32_t top = (uint32_t)(entry >> 32);
 	uint32_t own_top = hnsw_level(hnsw, node);
+	uint32_t n_found = 0;
 	struct hnsw_walk walk = {
 	        .hnsw = hnsw,
 	        .space = insertion->space,
@@ -158,13 +265,16 @@ static void link_node(const struct insertion *insertion, uint32_t node, uint64_t
 	uint64_t nearest = hnsw_walk_key(&walk, (uint32_t)entry);
 	for (uint32_t level = top; level > own_top; level--)
 		nearest = hnsw_walk_greedy(&walk, nearest, level);
-	for (uint32_t left = own_top + 1; left > 0; left--)
-		nearest = write_list(insertion, &walk, node, nearest, left - 1);
+	for (uint32_t left = own_top + 1; left > 0; left--) {
+		n_found = write_list(insertion, &walk, node, nearest, left - 1);
+		nearest = insertion->scratch->found[0];
+	}
+	adopt(insertion, node, insertion->scratch->found, n_found);
 	for (uint32_t level = 0; level <= own_top; level++) {
 		uint32_t links[HNSW_LINKS_MAX];
 		uint32_t n = hnsw_links(hnsw_list(hnsw, node, level), hnsw->params.M, links);
 		for (uint32_t i = 0; i < n; i++)
-			link_back(insertion, links[i], node, level);
+			add_link(insertion, links[i], node, level, 0);
 	}
 }
 

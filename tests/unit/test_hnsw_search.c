@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/hnsw_fixture.h"
+
+#define PARAMS                                              \
+	{                                                   \
+		.M = 16, .ef_construction = 100, .seed = 42 \
+	}
+
+static void assert_sound(const struct hnsw *hnsw)
+{
+	struct hnsw_check_report report;
+
+	int r = hnsw_check(hnsw, &report);
+	assert_null(report.fault);
+	assert_int_equal(r, 0);
+	assert_int_equal(report.n_nodes, hnsw_covered(hnsw));
+	assert_int_equal(report.n_reachable, report.n_nodes);
+}
+
+static void assert_recall(struct hnsw_fixture_spec spec, uint32_t k, uint32_t ef, double least)
+{
+	struct hnsw_fixture fixture;
+
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_sound(fixture.hnsw);
+	double recall = hnsw_fixture_recall(&fixture, k, ef);
+	if (recall < least)
+		fail_msg("recall %.4f is below %.4f", recall, least);
+	hnsw_fixture_close(&fixture);
+}
+
+/* Recall */
+
+static void recall_is_high_under_every_metric(void **state)
+{
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		for (enum hnsw_data data = HNSW_DATA_UNIFORM; data <= HNSW_DATA_CLUSTERED; data++) {
+			struct hnsw_fixture_spec spec = {
+			        .data = data,
+			        .metric = metric,
+			        .dim = 24,
+			        .n_rows = 4000,
+			        .n_queries = 50,
+			        .params = PARAMS,
+			};
+			assert_recall(spec, 10, 64, metric == METRIC_IP ? 0.95 : 0.99);
+		}
+	}
+}
+
+static void every_dimension_and_small_M_work(void **state)
+{
+	static const uint32_t dims[] = {1, 2, 3, 15, 16, 17, 65, 1536};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(dims) / sizeof(dims[0]); i++) {
+		struct hnsw_fixture_spec spec = {
+		        .dim = dims[i],
+		        .n_rows = 500,
+		        .n_queries = 20,
+		        .params = {.M = i % 2 ? 5 : 8, .ef_construction = 64},
+		};
+		assert_recall(spec, 10, 128, 0.9);
+	}
+}
+
+static void graphs_of_few_nodes_are_exact(void **state)
+{
+	static const uint32_t sizes[] = {0, 1, 2, 3, 4, 5, 8, 9};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (uint32_t M = 2; M <= 8; M += 2) {
+			struct hnsw_fixture_spec spec = {
+			        .dim = 7,
+			        .n_rows = sizes[i],
+			        .n_queries = 10,
+			        .params = {.M = M, .ef_construction = 1},
+			};
+			assert_recall(spec, 10, 1, 1);
+		}
+	}
+}
+
+static void equal_vectors_are_all_found(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .data = HNSW_DATA_EQUAL,
+	        .dim = 16,
+	        .n_rows = 2000,
+	        .n_queries = 1,
+	        .params = PARAMS,
+	};
+	struct hit *hits = calloc(spec.n_rows, sizeof(*hits));
+
+	(void)state;
+	assert_non_null(hits);
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_sound(fixture.hnsw);
+	assert_int_equal(hnsw_fixture_search(&fixture, 0, spec.n_rows, 1, hits), spec.n_rows);
+	for (uint32_t i = 0; i < spec.n_rows; i++)
+		assert_int_equal(hits[i].row_idx, i);
+	hnsw_fixture_close(&fixture);
+	free(hits);
+}
+
+static void heavy_duplicates_do_not_make_islands(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .data = HNSW_DATA_DUPLICATES,
+	        .dim = 24,
+	        .n_rows = 4000,
+	        .n_queries = 100,
+	        .params = PARAMS,
+	};
+
+	(void)state;
+	assert_recall(spec, 10, 128, 0.95);
+	assert_recall(spec, 200, 256, 0.95);
+}
+
+static void a_node_without_row_is_infinitely_far(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 8, .n_rows = 300, .n_queries = 10, .params = PARAMS};
+	struct hit hits[10];
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_append(&fixture, 0, 300);
+	for (uint32_t node = 0; node < 300; node += 10) {
+		hnsw_set_row(fixture.hnsw, node, HNSW_NO_ROW);
+		hnsw_retire(fixture.hnsw, node);
+	}
+	hnsw_fixture_build(&fixture, 1);
+	assert_sound(fixture.hnsw);
+	for (uint32_t q = 0; q < 10; q++) {
+		assert_int_equal(hnsw_fixture_search(&fixture, q, 10, 50, hits), 10);
+		for (uint32_t i = 0; i < 10; i++)
+			assert_true(hits[i].distance < 1e30f);
+	}
+	hnsw_fixture_close(&fixture);
+}
+
+/* Who is returned */
+
+static void dead_nodes_are_navigated_and_never_returned(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 16, .n_rows = 3000, .n_queries = 50, .params = PARAMS};
+	struct hit hits[10], exact[250];
+	uint32_t n_found = 0;
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	/* The nearest of every query die. */
+	for (uint32_t q = 0; q < 50; q++) {
+		hnsw_fixture_exact(&fixture, q, 3000, 20, exact);
+		for (uint32_t i = 0; i < 20; i++)
+			hnsw_retire(fixture.hnsw, (uint32_t)exact[i].row_idx);
+	}
+	assert_true(hnsw_n_dead(fixture.hnsw) > 100);
+	assert_true(hnsw_n_dead(fixture.hnsw) <= 1000);
+	for (uint32_t q = 0; q < 50; q++) {
+		uint32_t n = hnsw_fixture_search(&fixture, q, 10, 64, hits);
+		uint32_t n_exact = hnsw_fixture_exact(&fixture, q, 3000, 250, exact);
+		uint32_t alive = 0;
+		assert_int_equal(n, 10);
+		for (uint32_t i = 0; i < n; i++)
+			assert_false(hnsw_is_dead(fixture.hnsw, (uint32_t)hits[i].row_idx));
+		for (uint32_t i = 0; i < n_exact && alive < 10; i++) {
+			if (hnsw_is_dead(fixture.hnsw, (uint32_t)exact[i].row_idx))
+				continue;
+			alive++;
+			for (uint32_t j = 0; j < n; j++)
+				n_found += hits[j].row_idx == exact[i].row_idx;
+		}
+	}
+	assert_true(n_found >= 495);
+	hnsw_fixture_close(&fixture);
+}
+
+struct every {
+	uint32_t step;
+	uint32_t n_asked;
+	uint32_t below;
+};
+
+static uint64_t every_nth_is_visible(void *ctx, const uint32_t *rows, uint32_t n)
+{
+	struct every *every = ctx;
+	uint64_t mask = 0;
+
+	assert_true(n > 0 && n <= HNSW_BATCH);
+	every->n_asked += n;
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(rows[i] < every->below);
+		mask |= (uint64_t)(rows[i] % every->step == 0) << i;
+	}
+	return mask;
+}
+
+static struct hnsw_search filtered(const struct hnsw_fixture *fixture, uint32_t q,
+                                   struct every *every)
+{
+	return (struct hnsw_search){
+	        .space = &fixture->space.space,
+	        .query = hnsw_fixture_query(fixture, q),
+	        .k = 10,
+	        .ef = 32,
+	        .below = every->below,
+	        .visible = every_nth_is_visible,
+	        .visible_ctx = every,
+	};
+}
+
+static void a_selective_predicate_still_fills_the_answer(void **state)
+{
+	static const uint32_t steps[] = {2, 10, 100, 300};
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 16, .n_rows = 3000, .n_queries = 20, .params = PARAMS};
+	struct hnsw_search_stats stats;
+	struct hit hits[10];
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, 32), 0);
+	for (size_t s = 0; s < 4; s++) {
+		struct every every = {.step = steps[s], .below = 3000};
+		for (uint32_t q = 0; q < 20; q++) {
+			struct hnsw_search search = filtered(&fixture, q, &every);
+			assert_int_equal(
+			        hnsw_search(fixture.hnsw, &search, &fixture.scratch, hits, &stats),
+			        10);
+			for (uint32_t i = 0; i < 10; i++)
+				assert_int_equal(hits[i].row_idx % steps[s], 0);
+		}
+		assert_true(every.n_asked > 0);
+	}
+	hnsw_fixture_close(&fixture);
+}
+
+static void a_bound_on_comparisons_cuts_a_search_and_says_so(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 16, .n_rows = 3000, .n_queries = 1, .params = PARAMS};
+	struct every every = {.step = 3001, .below = 3000}; /* row 0 only */
+	struct hnsw_search_stats stats;
+	struct hit hits[10];
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, 32), 0);
+	struct hnsw_search search = filtered(&fixture, 0, &every);
+	assert_int_equal(hnsw_search(fixture.hnsw, &search, &fixture.scratch, hits, &stats), 1);
+	assert_int_equal(hits[0].row_idx, 0);
+	assert_false(stats.is_cut);
+	assert_true(stats.comparisons >= 3000);
+	search.max_comparisons = 500;
+	assert_true(hnsw_search(fixture.hnsw, &search, &fixture.scratch, hits, &stats) <= 1);
+	assert_true(stats.is_cut);
+	assert_true(stats.comparisons >= 500 && stats.comparisons < 500 + 2 * HNSW_BATCH);
+	hnsw_fixture_close(&fixture);
+}
+
+static void a_search_returns_nothing_from_its_bound_on(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 16, .n_rows = 2000, .n_queries = 20, .params = PARAMS};
+	struct hnsw_search_stats stats;
+	struct hit hits[10];
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, 32), 0);
+	for (uint32_t below = 0; below <= 2000; below += 500) {
+		struct every every = {.step = 1, .below = below};
+		for (uint32_t q = 0; q < 20; q++) {
+			struct hnsw_search search = filtered(&fixture, q, &every);
+			uint32_t n =
+			        hnsw_search(fixture.hnsw, &search, &fixture.scratch, hits, &stats);
+			assert_int_equal(n, below ? 10 : 0);
+			for (uint32_t i = 0; i < n; i++)
+				assert_true(hits[i].row_idx < below);
+		}
+	}
+	hnsw_fixture_close(&fixture);
+}
+
+static void a_scratch_serves_graphs_of_any_size_in_turn(void **state)
+{
+	struct hnsw_fixture small, large;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 8, .n_rows = 100, .n_queries = 400, .params = PARAMS};
+
+	(void)state;
+	hnsw_fixture_open(&small, &spec);
+	hnsw_fixture_fill(&small, 1);
+	spec.n_rows = 20000;
+	spec.params.ef_construction = 16;
+	hnsw_fixture_open(&large, &spec);
+	hnsw_fixture_fill(&large, 1);
+	struct hnsw_scratch own = large.scratch;
+	/* More searches than there are epochs of the marks. */
+	large.scratch = small.scratch;
+	assert_true(hnsw_fixture_recall(&large, 1, 64) > 0.95);
+	small.scratch = large.scratch;
+	assert_true(hnsw_fixture_recall(&small, 10, 64) > 0.99);
+	large.scratch = own;
+	hnsw_fixture_close(&small);
+	hnsw_fixture_close(&large);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(recall_is_high_under_every_metric),
+	        cmocka_unit_test(every_dimension_and_small_M_work),
+	        cmocka_unit_test(graphs_of_few_nodes_are_exact),
+	        cmocka_unit_test(equal_vectors_are_all_found),
+	        cmocka_unit_test(heavy_duplicates_do_not_make_islands),
+	        cmocka_unit_test(a_node_without_row_is_infinitely_far),
+	        cmocka_unit_test(dead_nodes_are_navigated_and_never_returned),
+	        cmocka_unit_test(a_selective_predicate_still_fills_the_answer),
+	        cmocka_unit_test(a_bound_on_comparisons_cuts_a_search_and_says_so),
+	        cmocka_unit_test(a_search_returns_nothing_from_its_bound_on),
+	        cmocka_unit_test(a_scratch_serves_graphs_of_any_size_in_turn),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
