@@ -109,8 +109,10 @@ void flight_tell(struct flight *flight)
 	events_job(flight);
 }
 
-void flight_cancel(struct flight *flight)
+bool flight_cancel(struct flight *flight)
 {
+	if (flight->is_committing)
+		return false;
 	flight->cancelled = true;
 	if (flight->build.hnsw)
 		hnsw_build_cancel(&flight->build);
@@ -121,6 +123,7 @@ void flight_cancel(struct flight *flight)
 	} else if (flight->kind == FLIGHT_BUILD && strcmp(flight->phase, "vectors") == 0) {
 		flight_end(flight, -ECANCELED, "cancelled");
 	}
+	return true;
 }
 
 static void answer_waiters(struct flight *flight)

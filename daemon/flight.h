@@ -49,7 +49,8 @@ struct flight {
 	struct list waiters; /* struct request.wait_link; those with is_leader began it */
 	uint32_t n_waiters;
 	bool cancelled;
-	int result; /* 0, -errno, or an outcome of the step's module */
+	bool is_committing; /* a replacement tells the truth of itself: too late to cancel */
+	int result;         /* 0, -errno, or an outcome of the step's module */
 	char why[192];
 
 	struct write_task task; /* for a step that changes the truth */
@@ -91,7 +92,8 @@ void flight_submit(struct flight *flight, enum lane lane, const char *what,
 /* The end: unpins, tells the index, answers the waiters, frees. why: for the log and the waiters,
  * when result is not 0. */
 void flight_end(struct flight *flight, int result, const char *why);
-void flight_cancel(struct flight *flight);
+/* Asks it to end early, which it may have done when this returns. False: too late. */
+bool flight_cancel(struct flight *flight);
 /* How far the phase is. */
 uint64_t flight_done(const struct flight *flight);
 double flight_eta_s(const struct flight *flight);

@@ -122,6 +122,21 @@ static void declare_work(struct job *job, uint32_t worker)
 		flight->result = record_writer_declare_index(collection->writer, &record);
 }
 
+/* The truth has the parameters; the graph comes next. */
+static void declared_first(struct flight *flight)
+{
+	struct index *index = flight->index;
+
+	if (index->declared)
+		index_forget_file(flight->collection, &index->params);
+	index->declared = true;
+	index->params = flight->params;
+	if (flight->cancelled || index->dropped)
+		flight_end(flight, -ECANCELED, "cancelled");
+	else
+		flight_build_vectors(flight);
+}
+
 static void declare_done(struct job *job)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
@@ -132,12 +147,10 @@ static void declare_done(struct job *job)
 	collection_turn_done(collection);
 	if (result)
 		flight_end(flight, result, "cannot declare the index in the database");
-	else if (flight->generation) {
+	else if (flight->generation)
 		swap(flight); /* a replacement: it was declared last */
-	} else {
-		flight->index->declared = true;
-		flight_build_vectors(flight);
-	}
+	else
+		declared_first(flight);
 	collection_kick(collection);
 	collection_unref(collection);
 }
@@ -146,6 +159,7 @@ static void declare_turn(struct write_task *task)
 {
 	struct flight *flight = LIST_ELEMENT(task, struct flight, task);
 
+	flight->is_committing = flight->generation != NULL;
 	flight_submit(flight, LANE_WRITE, "declare", declare_work, declare_done);
 }
 
@@ -163,6 +177,14 @@ static void declare(struct flight *flight)
 	collection_kick(flight->collection);
 }
 
+/* Links that were made with distances from vectors that cannot be read are of no use, and an insert
+ * has put some into the graph that serves. The snapshot has it as it was before. */
+static void give_up_serving(struct index *index)
+{
+	index->serving = generation_unref(index->serving);
+	index->may_have_snapshot = true;
+}
+
 static void graph_ended(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
@@ -173,9 +195,8 @@ static void graph_ended(struct flight *flight)
 	if (bad_extent != UINT64_MAX) {
 		upkeep_lost_vectors(collection,
 		                    bad_extent * vector_file_extent_rows(collection->vectors));
-		/* Its links are of no use. What serves keeps its older nodes; to be sure of those
-		 * that were just made, the index is built again. */
-		flight->index->wants_build = true;
+		if (flight->kind == FLIGHT_INSERT)
+			give_up_serving(flight->index);
 		flight_end(flight, -EBADMSG, "the vector file is damaged and being restored");
 	} else if (flight->kind == FLIGHT_INSERT) {
 		cover(flight);
@@ -323,7 +344,11 @@ void flight_build_vectors(struct flight *flight)
 
 void flight_build_start(struct flight *flight)
 {
-	if (flight->index->declared)
+	const struct index *index = flight->index;
+
+	/* What replaces a serving generation is declared when it is there. */
+	if (index->serving ||
+	    (index->declared && index->params.identity == flight->params.identity))
 		flight_build_vectors(flight);
 	else
 		declare(flight);

@@ -206,6 +206,7 @@ static void load_ended(struct flight *flight)
 		generation->saved_nodes = hnsw_covered(generation->hnsw);
 		generation->number = ++index->generations;
 		index->serving = generation_ref(generation);
+		index->wants_build = false;
 		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
 		         index_title(index, title), flight->params.m, generation->saved_nodes,
 		         (unsigned long long)flight->collection->n_live,

@@ -22,7 +22,7 @@ static const uint32_t moves[WIRE_N_index_state] = {
         [WIRE_index_state_loading] = BIT(declared) | BIT(serving),
         [WIRE_index_state_building] = BIT(declared) | BIT(serving),
         [WIRE_index_state_serving] = BIT(inserting) | BIT(saving) | BIT(replacing),
-        [WIRE_index_state_inserting] = BIT(serving),
+        [WIRE_index_state_inserting] = BIT(serving) | BIT(declared),
         [WIRE_index_state_saving] = BIT(serving),
         [WIRE_index_state_replacing] = BIT(serving),
 };
@@ -184,6 +184,12 @@ const char *index_title(const struct index *index, char title[static 256])
 }
 
 /* Parameters ----------------------------------------------------------------------------------- */
+
+bool index_will_serve(const struct index *index)
+{
+	return index->serving || index->flight || index->has_successor ||
+	       index->may_have_snapshot || index->wants_build;
+}
 
 bool index_same_graph(const struct index_params *a, const struct index_params *b)
 {
@@ -413,6 +419,19 @@ static void note_failure(struct index *index, const struct flight *flight)
 	          flight->result < 0 ? strerror(-flight->result) : "");
 }
 
+/* Those who asked to be told when it is in order are told that it is not. A snapshot that is of no
+ * use is no reason: a build comes next. */
+static void fail_optimizing(struct index *index, const struct flight *flight)
+{
+	if (flight->result && flight->kind != FLIGHT_LOAD)
+		refuse(&index->optimizing,
+		       flight->result == -ECANCELED ? WIRE_ERROR_CANCELLED
+		                                    : WIRE_ERROR_BUILD_FAILED,
+		       index->error);
+	else if (!index_will_serve(index))
+		refuse(&index->optimizing, WIRE_ERROR_CANCELLED, index->error);
+}
+
 static void note_success(struct index *index, const struct flight *flight)
 {
 	uint64_t spent_ms =
@@ -441,6 +460,7 @@ void index_flight_ended(struct index *index, struct flight *flight)
 		note_failure(index, flight);
 	else
 		note_success(index, flight);
+	fail_optimizing(index, flight);
 	/* An index that was never declared, and whose first build failed, is not there. */
 	if (!index->declared && !index->has_successor) {
 		index_drop(index, WIRE_ERROR_BUILD_FAILED, index->error);
@@ -448,6 +468,9 @@ void index_flight_ended(struct index *index, struct flight *flight)
 	}
 	list_init(&again);
 	list_splice(&again, &index->waiting);
+	/* At once, so that nobody asks in between; it may end the index. */
+	if (index->has_successor)
+		index_look(index);
 	while ((link = list_pop(&again))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 

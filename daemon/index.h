@@ -17,6 +17,8 @@
  *        SAVING ◄───── enough is not saved ──────────────┘      └────────────┘       parameters)
  *            └──────────────────────────────────────────────────┘
  *
+ * An insert that met damaged vectors goes to DECLARED, from where the snapshot is loaded again.
+ *
  * Each state but DECLARED and SERVING is a flight (flight.h), the index writer; there is one at
  * most, and check and begin are one step on the loop. Who asks for what the flight makes joins
  * it, and gets its outcome. A serving generation goes on serving in every state.
@@ -24,12 +26,14 @@
  *   asked, in       DECLARED   LOADING    BUILDING         SERVING, INSERTING,  REPLACING
  *                                                          SAVING
  *   ensure, same    begins     waits,     joins            existing             joins when it makes
- *   parameters      a build    asks again                                       that, else waits
+ *   parameters      a build    asks again                                       that, else refused
  *   ensure, other   refused    waits,     refused: build   refused: exists      refused: build in
  *   parameters                 asks again in flight                             flight
  *   with replace    begins     waits,     queued as the    begins, or queued    queued as the
  *                   a build    asks again successor        as the successor     successor
  *   drop            gone       cancelled  cancelled        gone, or cancelled   cancelled
+ *   cancel                     loaded     DECLARED, the    SERVING, tried       SERVING, the old
+ *                              again      error to all     again later          one stays
  *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
  *                              builds     error to all     again later          one stays
  *   stop            nothing    cancelled  cancelled        saved at close       cancelled
@@ -114,6 +118,8 @@ void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */
 void index_begin_build(struct index *index, const struct index_params *params,
                        struct request *request);
+/* It serves, or will without anybody asking. */
+bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 
 /* Rows that are pending and that anyone can see. */

@@ -107,6 +107,16 @@ static void refuse_in_flight(struct request *request, const struct flight *fligh
 	                       flight->params.ef_construction);
 }
 
+/* Behind an insert or a save. */
+static void refuse_successor(struct request *request, const struct index *index)
+{
+	request_finish_refusal(request, WIRE_ERROR_BUILD_IN_FLIGHT, "index",
+	                       "a build with other parameters (m=%u, ef_construction=%u) waits "
+	                       "for job %llu",
+	                       index->successor.m, index->successor.ef_construction,
+	                       (unsigned long long)index->flight->number);
+}
+
 /* The build that comes after the flight is of the same. */
 static void join_successor(struct request *request, struct index *index)
 {
@@ -144,7 +154,8 @@ static void ensure_existing(struct request *request, struct index *index,
 	/* What may be on the disk is looked at before anything is built. */
 	if (index->may_have_snapshot)
 		index_look(index);
-	if (index->state == WIRE_index_state_loading) {
+	/* A snapshot that nobody has looked for yet is loaded next. */
+	if (index->state == WIRE_index_state_loading || index->may_have_snapshot) {
 		request->next = ensure;
 		list_append(&index->waiting, &request->wait_link);
 	} else if (index->flight && index->flight->kind == FLIGHT_BUILD) {
@@ -163,6 +174,8 @@ static void ensure_existing(struct request *request, struct index *index,
 		struct index_params again = index->params;
 
 		begin_build(request, index, &again);
+	} else if (index->has_successor) {
+		refuse_successor(request, index);
 	} else {
 		begin_build(request, index, params);
 	}
@@ -397,7 +410,7 @@ static void optimize(struct request *request)
 		refuse_no_index(request, name);
 		return;
 	}
-	if (!index->serving && !index->flight) {
+	if (!index_will_serve(index)) {
 		request_finish_refusal(request, WIRE_ERROR_NO_INDEX, "index",
 		                       "the index has not been built: %s",
 		                       index->error[0] ? index->error : "ensure it first");
@@ -460,8 +473,8 @@ void handle_cancel_job(struct request *request)
 
 		if (flight->number != number)
 			continue;
-		request_finish_result(request, &(struct cancel_job_result){.cancelled = true});
-		flight_cancel(flight);
+		request_finish_result(
+		        request, &(struct cancel_job_result){.cancelled = flight_cancel(flight)});
 		return;
 	}
 	request_finish_refusal(request, WIRE_ERROR_NO_JOB, "job", "no job %llu is under way",
