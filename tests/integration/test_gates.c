@@ -17,22 +17,11 @@
 
 #include <cmocka.h>
 
-#include "client/kith.h"
-#include "tests/lib/daemon_thread.h"
+#include "tests/lib/kith_calls.h"
 
 #define DIM 4
 
 /* The story's helpers -------------------------------------------------------------------------- */
-
-static struct kith_conn *connect_to(struct daemon_thread *daemon)
-{
-	struct kith_options options = {.socket_path = daemon_thread_socket(daemon),
-	                               .timeout_ms = 60000};
-	struct kith_conn *conn;
-
-	assert_int_equal(kith_connect(&options, &conn), 0);
-	return conn;
-}
 
 static void create(struct kith_conn *conn, const char *name, uint32_t dim)
 {
@@ -141,21 +130,6 @@ static uint32_t count_of(const struct kith_search_result *result, uint64_t id, u
 		assert_memory_equal(result->texts.v[i].data, text, strlen(text));
 	}
 	return n;
-}
-
-static struct kith_usage usage_of(struct kith_conn *conn, const char *name)
-{
-	struct kith_stats_result *stats;
-	struct kith_usage usage = {0};
-
-	assert_int_equal(kith_stats(conn, &stats), 0);
-	for (uint32_t i = 0; i < stats->collections.n; i++) {
-		if (stats->collections.v[i].name.n == strlen(name) &&
-		    memcmp(stats->collections.v[i].name.data, name, strlen(name)) == 0)
-			usage = stats->collections.v[i];
-	}
-	kith_free(stats);
-	return usage;
 }
 
 /* Snapshots ------------------------------------------------------------------------------------ */

@@ -28,6 +28,7 @@ struct gate {
 	const char *what, *phase; /* NULL: not in use */
 	uint32_t n_waiting;
 	uint32_t n_passes; /* that may go through */
+	bool one_at_a_time;
 	bool open;
 };
 
@@ -68,7 +69,7 @@ static void on_phase(struct lanes_observer *observer, struct job *job, const cha
 
 	pthread_mutex_lock(&thread->mutex);
 	gate = find_gate(thread, job->what, phase);
-	if (gate) {
+	if (gate && !(gate->one_at_a_time && gate->n_waiting > 0)) {
 		gate->n_waiting++;
 		pthread_cond_broadcast(&thread->changed);
 		while (!gate->open && gate->n_passes == 0)
@@ -81,7 +82,7 @@ static void on_phase(struct lanes_observer *observer, struct job *job, const cha
 	pthread_mutex_unlock(&thread->mutex);
 }
 
-struct gate *daemon_thread_gate(struct daemon_thread *thread, const char *what, const char *phase)
+static struct gate *add_gate(struct daemon_thread *thread, struct gate added)
 {
 	struct gate *gate = NULL;
 
@@ -91,10 +92,24 @@ struct gate *daemon_thread_gate(struct daemon_thread *thread, const char *what, 
 			gate = &thread->gates[i];
 	}
 	if (gate)
-		*gate = (struct gate){.daemon = thread, .what = what, .phase = phase};
+		*gate = added;
 	pthread_mutex_unlock(&thread->mutex);
 	assert_non_null(gate);
 	return gate;
+}
+
+struct gate *daemon_thread_gate(struct daemon_thread *thread, const char *what, const char *phase)
+{
+	return add_gate(thread, (struct gate){.daemon = thread, .what = what, .phase = phase});
+}
+
+struct gate *daemon_thread_gate_one(struct daemon_thread *thread, const char *what,
+                                    const char *phase)
+{
+	return add_gate(thread, (struct gate){.daemon = thread,
+	                                      .what = what,
+	                                      .phase = phase,
+	                                      .one_at_a_time = true});
 }
 
 void gate_await(struct gate *gate)
@@ -125,14 +140,24 @@ void gate_pass(struct gate *gate)
 	pthread_mutex_unlock(&thread->mutex);
 }
 
-void gate_open(struct gate *gate)
+static void set_open(struct gate *gate, bool open)
 {
 	struct daemon_thread *thread = gate->daemon;
 
 	pthread_mutex_lock(&thread->mutex);
-	gate->open = true;
+	gate->open = open;
 	pthread_cond_broadcast(&thread->changed);
 	pthread_mutex_unlock(&thread->mutex);
+}
+
+void gate_open(struct gate *gate)
+{
+	set_open(gate, true);
+}
+
+void gate_close(struct gate *gate)
+{
+	set_open(gate, false);
 }
 
 static void open_all(struct daemon_thread *thread)
@@ -255,6 +280,11 @@ void daemon_thread_free(struct daemon_thread *thread)
 	pthread_cond_destroy(&thread->changed);
 	pthread_mutex_destroy(&thread->mutex);
 	free(thread);
+}
+
+void daemon_thread_set_background(struct daemon_thread *thread, uint32_t n_threads)
+{
+	thread->config.background_threads = n_threads;
 }
 
 const char *daemon_thread_socket(const struct daemon_thread *thread)

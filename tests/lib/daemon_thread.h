@@ -40,15 +40,22 @@ void daemon_thread_stop_soon(struct daemon_thread *daemon);
 /* Stops it and removes its directories. */
 void daemon_thread_free(struct daemon_thread *daemon);
 
+/* How many workers the next start gives to background work; 1 at first. */
+void daemon_thread_set_background(struct daemon_thread *daemon, uint32_t n_threads);
+
 const char *daemon_thread_socket(const struct daemon_thread *daemon);
 const char *daemon_thread_data_dir(const struct daemon_thread *daemon);
 const char *daemon_thread_cache_dir(const struct daemon_thread *daemon);
 
 /* From now on jobs of that name (struct job.what) stop when they enter the phase. */
 struct gate *daemon_thread_gate(struct daemon_thread *daemon, const char *what, const char *phase);
+/* The same, but it stops one at a time: while that one stands there, others go by. */
+struct gate *daemon_thread_gate_one(struct daemon_thread *daemon, const char *what,
+                                    const char *phase);
 /* Waits until a worker stands there. */
 void gate_await(struct gate *gate);
 /* Lets one through; the next stops again. */
 void gate_pass(struct gate *gate);
-/* Lets all through, now and later. */
+/* Lets all through, now and until it is closed again. */
 void gate_open(struct gate *gate);
+void gate_close(struct gate *gate);
