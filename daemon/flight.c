@@ -157,7 +157,7 @@ void flight_end(struct flight *flight, int result, const char *why)
 	struct collection *collection = flight->collection;
 	struct index *index = flight->index;
 
-	flight->result = flight->cancelled && result == 0 ? -ECANCELED : result;
+	flight->result = result;
 	if (flight->result)
 		snprintf(flight->why, sizeof(flight->why), "%s", why ? why : "cancelled");
 	if (flight->pinned)

@@ -99,11 +99,12 @@ static void cover(struct flight *flight)
 	/* After a cancel the rest of the nodes stands there without links: pending, as before. */
 	generation->covered_rows =
 	        covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered);
-	flight_end(flight,
-	           flight->cancelled    ? -ECANCELED
-	           : covered == n_nodes ? 0
-	                                : -ENOMEM,
-	           flight->cancelled ? "cancelled" : "no memory for a worker");
+	if (covered == n_nodes)
+		flight_end(flight, 0, NULL);
+	else if (flight->cancelled)
+		flight_end(flight, -ECANCELED, "cancelled");
+	else
+		flight_end(flight, -ENOMEM, "no memory for a worker");
 }
 
 /* declare -------------------------------------------------------------------------------------- */

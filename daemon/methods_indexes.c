@@ -158,7 +158,8 @@ static void ensure_existing(struct request *request, struct index *index,
 	if (index->state == WIRE_index_state_loading || index->may_have_snapshot) {
 		request->next = ensure;
 		list_append(&index->waiting, &request->wait_link);
-	} else if (index->flight && index->flight->kind == FLIGHT_BUILD) {
+	} else if (index->flight && index->flight->kind == FLIGHT_BUILD &&
+	           !index->flight->cancelled) {
 		ensure_beside_build(request, index, params);
 	} else if (index->has_successor && index_same_graph(&index->successor, params)) {
 		join_successor(request, index);
