@@ -219,6 +219,32 @@ void index_stage_leave(struct index_stage *stage)
 	daemon_thread_free(stage->daemon);
 }
 
+void index_stage_fold_in(struct index_stage *stage)
+{
+	await_state(stage->conn, STAGE_COLLECTION, NULL, KITH_INDEX_STATE_SERVING);
+	optimize(stage->conn, STAGE_COLLECTION, NULL);
+}
+
+void index_stage_expect_sound(struct index_stage *stage, uint32_t m)
+{
+	struct index_view index;
+
+	await_settled(stage->conn, STAGE_COLLECTION, NULL);
+	index = index_of(stage->conn, STAGE_COLLECTION, NULL);
+	assert_int_equal(index.at.m, m);
+	assert_int_equal(index.at.nodes, stage->n_records);
+	assert_string_equal(index.error, "");
+	expect_records(stage->conn, STAGE_COLLECTION, 0, (uint32_t)stage->n_records, 1);
+}
+
+void index_stage_expect_sound_for_good(struct index_stage *stage, uint32_t m)
+{
+	index_stage_expect_sound(stage, m);
+	index_stage_restart(stage);
+	index_stage_expect_sound(stage, m);
+	assert_int_equal(index_of(stage->conn, STAGE_COLLECTION, NULL).at.builds, 0);
+}
+
 enum kith_index_state index_stage_state(enum stage which)
 {
 	return stages[which].state;

@@ -12,7 +12,10 @@
  *	index_stage_leave(&stage);
  *
  * The collection is STAGE_COLLECTION, with numbered records (service_fixture.h) from 0 on, all of
- * version 1. Threads: the test's own.
+ * version 1. A program enters thirty stages or so: what a daemon reserved for its indexes is
+ * the process's until it ends, and there is no more of it than for 60 starts.
+ *
+ * Threads: the test's own.
  */
 
 #include "tests/lib/fake_clock.h"
@@ -56,6 +59,14 @@ void index_stage_go(struct index_stage *stage);
 /* The daemon starts again, without its snapshots going anywhere. */
 void index_stage_restart(struct index_stage *stage);
 void index_stage_leave(struct index_stage *stage);
+
+/* Brings what waits to be folded in into the graph, and the graph into the snapshot, where the
+ * clock would have. */
+void index_stage_fold_in(struct index_stage *stage);
+/* It comes to an index that serves all records, saved, without an error; m: its own. */
+void index_stage_expect_sound(struct index_stage *stage, uint32_t m);
+/* And so after a restart, which builds nothing. */
+void index_stage_expect_sound_for_good(struct index_stage *stage, uint32_t m);
 
 enum kith_index_state index_stage_state(enum stage which);
 const char *index_stage_name(enum stage which);
