@@ -29,6 +29,8 @@ int bench_read_set(const struct bench *bench, struct dataset **ret);
 int suite_exact(struct bench *bench);
 int suite_ipc(struct bench *bench);
 int suite_write(struct bench *bench);
+int suite_vector(struct bench *bench);
+int suite_index(struct bench *bench);
 int suite_restart(struct bench *bench);
 
 /* Says on stderr that `what` failed with result r of kith.h, storage/ or the system; returns a

@@ -80,3 +80,13 @@ int cpu_keep_anywhere(pid_t process_id)
 		return keep_each(process_id, &all);
 	return sched_setaffinity(0, sizeof(all), &all) < 0 ? -errno : 0;
 }
+
+double cpu_used_s(pid_t process_id)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(process_id, &clock) || clock_gettime(clock, &used))
+		return 0.0;
+	return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}

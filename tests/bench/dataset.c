@@ -2,6 +2,8 @@
 #include "tests/bench/dataset.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,8 @@
 
 #define MAX_PATH 1024
 #define MAX_COLUMNS 65536
-/* True distances are f32: what rounding may have taken off. */
+/* True distances are f32: what rounding may have taken off, relative to what they were made of
+ * (squared distances of their own size, cosines of 1). */
 #define TIE_TOLERANCE 1e-6
 
 /* Reads rows of one count each, all equal, into one block without the counts. Elements are of 4
@@ -59,6 +62,28 @@ out:
 	return r;
 }
 
+static int read_metric(const char *data_dir, const char *name, enum metric *ret)
+{
+	char path[MAX_PATH];
+	json_error_t error;
+	json_t *info;
+	const char *metric;
+	int r = 0;
+
+	if (snprintf(path, sizeof(path), "%s/%s/info.json", data_dir, name) >= MAX_PATH)
+		return -ENAMETOOLONG;
+	info = json_load_file(path, 0, &error);
+	metric = json_string_value(json_object_get(info, "metric"));
+	if (!metric || strcmp(metric, "l2") == 0)
+		*ret = METRIC_L2;
+	else if (strcmp(metric, "cosine") == 0)
+		*ret = METRIC_COSINE;
+	else
+		r = -EBADMSG;
+	json_decref(info);
+	return r;
+}
+
 int dataset_read(const char *data_dir, const char *name, struct dataset **ret)
 {
 	struct dataset *dataset = calloc(1, sizeof(*dataset));
@@ -77,6 +102,8 @@ int dataset_read(const char *data_dir, const char *name, struct dataset **ret)
 	if (!r)
 		r = read_rows(data_dir, name, "gt_dist.fvecs", &dataset->n_true, &n_truths,
 		              &dataset->true_distances);
+	if (!r)
+		r = read_metric(data_dir, name, &dataset->metric);
 	if (!r && (query_dim != dataset->dim || n_truths != dataset->n_queries))
 		r = -EBADMSG;
 	if (r) {
@@ -142,18 +169,36 @@ static double squared_distance(const float *a, const float *b, uint32_t dim)
 	return sum;
 }
 
+static double cosine_distance(const float *a, const float *b, uint32_t dim)
+{
+	double product = 0.0, a_squares = 0.0, b_squares = 0.0;
+
+	for (uint32_t i = 0; i < dim; i++) {
+		product += (double)a[i] * (double)b[i];
+		a_squares += (double)a[i] * (double)a[i];
+		b_squares += (double)b[i] * (double)b[i];
+	}
+	return 1.0 - product / sqrt(a_squares * b_squares);
+}
+
+static double distance(const struct dataset *dataset, const float *a, const float *b)
+{
+	return dataset->metric == METRIC_COSINE ? cosine_distance(a, b, dataset->dim)
+	                                        : squared_distance(a, b, dataset->dim);
+}
+
 size_t dataset_n_right(const struct dataset *dataset, size_t query_idx, const uint64_t *rows,
                        size_t k)
 {
 	const float *query = dataset_query(dataset, query_idx);
 	const float *truth =
 	        dataset->true_distances + query_idx % dataset->n_queries * dataset->n_true;
-	double bound = (double)truth[k - 1] * (1.0 + TIE_TOLERANCE);
+	double last = (double)truth[k - 1];
+	double bound = last + TIE_TOLERANCE * (dataset->metric == METRIC_COSINE ? 1.0 : last);
 	size_t n_right = 0;
 
 	for (size_t i = 0; i < k; i++)
 		n_right += rows[i] < dataset->n_base &&
-		           squared_distance(dataset_row(dataset, rows[i]), query, dataset->dim) <=
-		                   bound;
+		           distance(dataset, dataset_row(dataset, rows[i]), query) <= bound;
 	return n_right;
 }

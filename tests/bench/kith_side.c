@@ -11,6 +11,8 @@
 #define IMPORT_BATCH 500
 #define IMPORT_PIPELINE 8
 #define MAX_K 64
+/* A build may take longer than a connection waits by itself. */
+#define BUILD_PATIENCE_MS 600000
 #define WARM_PATIENCE_US 30e6
 #define WARM_TURN_NS 20000000L
 
@@ -42,15 +44,22 @@ int kith_side_connect(const struct kith_side *side, struct kith_conn **ret)
 	return kith_connect(&options, ret);
 }
 
-int kith_side_create(struct kith_side *side, const char *collection, uint32_t dim)
+int kith_side_create(struct kith_side *side, const char *collection, const struct dataset *dataset)
 {
 	struct kith_create_collection_params params = {
 	        .name = kith_text(collection),
-	        .dim = dim,
-	        .metric = KITH_METRIC_L2,
+	        .dim = dataset->dim,
+	        .metric = dataset->metric,
 	};
 
 	return kith_create_collection(side->conn, &params, NULL);
+}
+
+int kith_side_drop(struct kith_side *side, const char *collection)
+{
+	struct kith_drop_collection_params params = {.collection = kith_text(collection)};
+
+	return kith_drop_collection(side->conn, &params, NULL);
 }
 
 static int submit_rows(struct kith_conn *conn, const char *collection,
@@ -99,8 +108,7 @@ int kith_side_warm(struct kith_side *side, const char *collection, const struct 
 
 	while (!is_resident) {
 		struct kith_search_result *answer;
-		int r = kith_side_search(side->conn, collection, dataset->queries, dataset->dim, 1,
-		                         &answer);
+		int r = kith_side_search(side->conn, collection, dataset, 0, 1, 0, &answer);
 
 		if (r)
 			return r;
@@ -112,6 +120,43 @@ int kith_side_warm(struct kith_side *side, const char *collection, const struct 
 			nanosleep(&(struct timespec){.tv_nsec = WARM_TURN_NS}, NULL);
 	}
 	return 0;
+}
+
+int kith_side_ensure(struct kith_side *side, const char *collection)
+{
+	struct kith_ensure_index_params params = {
+	        .collection = kith_text(collection),
+	        .wait = true,
+	};
+	uint64_t ticket;
+	int r = kith_submit_ensure_index(side->conn, &params, &ticket);
+
+	return r ? r : kith_collect_ensure_index(side->conn, ticket, BUILD_PATIENCE_MS, NULL);
+}
+
+int kith_side_optimize(struct kith_side *side, const char *collection)
+{
+	struct kith_optimize_params params = {.collection = kith_text(collection)};
+
+	return kith_optimize(side->conn, &params, NULL);
+}
+
+int kith_side_index(struct kith_side *side, const char *collection, struct kith_index *ret)
+{
+	struct kith_list_indexes_params params = {.collection = kith_text(collection)};
+	struct kith_list_indexes_result *list;
+	int r = kith_list_indexes(side->conn, &params, &list);
+
+	if (r)
+		return r;
+	if (list->indexes.n == 1) {
+		*ret = list->indexes.v[0];
+		ret->name = ret->error = (struct kith_str){0};
+	} else {
+		r = -ENOENT;
+	}
+	kith_free(list);
+	return r;
 }
 
 int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id,
@@ -127,13 +172,15 @@ int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id
 	return kith_upsert(conn, &params, NULL);
 }
 
-int kith_side_search(struct kith_conn *conn, const char *collection, const float *query,
-                     uint32_t dim, uint32_t k, struct kith_search_result **ret)
+int kith_side_search(struct kith_conn *conn, const char *collection, const struct dataset *dataset,
+                     size_t query_idx, uint32_t k, uint32_t ef_search,
+                     struct kith_search_result **ret)
 {
 	struct kith_search_params params = {
 	        .collection = kith_text(collection),
-	        .vectors = kith_vectors(query, dim),
+	        .vectors = kith_vectors(dataset_query(dataset, query_idx), dataset->dim),
 	        .k = k,
+	        .ef_search = ef_search,
 	};
 
 	return kith_search(conn, &params, ret);

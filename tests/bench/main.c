@@ -13,6 +13,8 @@ static const struct {
         {"exact", suite_exact, "the exact scan in this process beside one pass over the rows"},
         {"ipc", suite_ipc, "ping and search over the socket beside a bare socketpair"},
         {"write", suite_write, "durable upserts and imports beside write and fdatasync"},
+        {"vector", suite_vector, "the graph: build, recall and speed; --peers: beside hnswlib's"},
+        {"index", suite_index, "rows to an index, searching beside inserts, ensuring again"},
         {"restart", suite_restart, "from exec to the first right answer"},
 };
 
@@ -27,7 +29,9 @@ static void print_usage(FILE *to)
 	for (size_t i = 0; i < N_SUITES; i++)
 		fprintf(to, "  %-14s %s\n", suites[i].name, suites[i].help);
 	fputs("  all            all of them\n\n"
-	      "  --data DIR     holds " BENCH_SET "/{base,query,gt_dist}.fvecs; else $KITH_DATA\n"
+	      "  --data DIR     holds " BENCH_SET
+	      "/{base,query,gt_dist}.fvecs and more such sets;\n"
+	      "                 else $KITH_DATA\n"
 	      "  --peers        measure other engines too, those that are built in\n"
 	      "  --socket none  leave out what needs a daemon\n",
 	      to);

@@ -9,3 +9,10 @@ const struct peer *const peers[] = {
 #endif
         NULL,
 };
+
+const struct graph_peer *const graph_peers[] = {
+#ifdef BENCH_WITH_HNSWLIB
+        &graph_peer_hnswlib,
+#endif
+        NULL,
+};

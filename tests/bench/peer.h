@@ -3,12 +3,13 @@
 
 /*
  * Other engines, for a comparison on the same machine in the same run (--peers). Each is built in
- * only where its library was found. Threads: one owner.
+ * only where its library was found. Threads: one owner; building lends threads of its own.
  */
 
 #include <stdint.h>
 
 #include "tests/bench/dataset.h"
+#include "tests/bench/graph_spec.h"
 
 struct peer {
 	const char *name;
@@ -19,11 +20,27 @@ struct peer {
 	void (*close)(void *index);
 };
 
+struct graph_peer {
+	const char *name;
+	/* A graph over all base rows under the dataset's metric; NULL when it cannot. */
+	void *(*build)(const struct dataset *dataset, const struct graph_spec *spec);
+	/* Of the graph alone, vectors not counted. */
+	uint64_t (*bytes)(const void *graph);
+	/* The k nearest rows to the dataset's query, which was prepared before. Distances are
+	 * counted only when ret_comparisons is not NULL. */
+	void (*search)(void *graph, size_t query_idx, uint32_t k, uint32_t ef, uint64_t *ret_rows,
+	               uint64_t *ret_comparisons);
+	void (*close)(void *graph);
+};
+
 #ifdef __cplusplus
 extern "C" const struct peer peer_hnswlib;
+extern "C" const struct graph_peer graph_peer_hnswlib;
 #else
 extern const struct peer peer_hnswlib;
+extern const struct graph_peer graph_peer_hnswlib;
 #endif
 
 /* Those that are built in; NULL-terminated. */
 extern const struct peer *const peers[];
+extern const struct graph_peer *const graph_peers[];

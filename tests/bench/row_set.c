@@ -9,8 +9,8 @@
 #include "tests/bench/read_pass.h"
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
-/* Of the budget, for the record table. */
-#define TABLE_SLABS 16
+/* Of the budget, for the record table, and for a graph over the rows. */
+#define MORE_SLABS 32
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
@@ -51,7 +51,7 @@ static int set_new(const char *name, const struct dataset *dataset, enum metric 
 	set->dataset = dataset;
 	set->metric = metric;
 	set->stride_bytes = vector_stride_bytes(dataset->dim);
-	r = budget_new((uint64_t)(n_slabs + TABLE_SLABS) * SLAB_BYTES, NULL, &set->budget);
+	r = budget_new((uint64_t)(n_slabs + MORE_SLABS) * SLAB_BYTES, NULL, &set->budget);
 	if (r) {
 		free(set);
 		return r;

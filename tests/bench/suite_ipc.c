@@ -183,7 +183,6 @@ static size_t answer_bytes(void)
 
 static int search_round(struct search_run *run, struct kith_conn *conn)
 {
-	const float *query = dataset_query(run->dataset, run->query_idx);
 	struct kith_search_result *answer;
 	uint64_t start = clock_ns();
 	double search_us;
@@ -198,7 +197,9 @@ static int search_round(struct search_run *run, struct kith_conn *conn)
 	r = r ? r : echo_round_trip(run->working);
 	sample_add(&run->working_us, elapsed_us(start));
 	start = clock_ns();
-	r = r ? r : kith_side_search(conn, COLLECTION, query, run->dataset->dim, BENCH_K, &answer);
+	r = r ? r
+	      : kith_side_search(conn, COLLECTION, run->dataset, run->query_idx, BENCH_K, 0,
+	                         &answer);
 	search_us = elapsed_us(start);
 	if (r)
 		return bench_fail("cannot search", r);
@@ -287,18 +288,17 @@ static int measure_search_at(struct bench *bench, struct kith_side *side,
 static int measure_search(struct bench *bench, struct kith_side *side,
                           const struct dataset *dataset, size_t n_rounds)
 {
-	struct kith_drop_collection_params drop = {.collection = kith_text(COLLECTION)};
 	struct row_set *rows = NULL;
 	int r = row_set_resident(dataset, METRIC_L2, &rows);
 
-	r = r ? r : kith_side_create(side, COLLECTION, dataset->dim);
+	r = r ? r : kith_side_create(side, COLLECTION, dataset);
 	r = r ? r : kith_side_import(side, COLLECTION, dataset);
 	r = r ? r : kith_side_warm(side, COLLECTION, dataset);
 	if (r)
 		bench_fail("cannot set up the search", r);
 	r = r ? r : measure_search_at(bench, side, dataset, rows, n_rounds, true);
 	r = r ? r : measure_search_at(bench, side, dataset, rows, n_rounds, false);
-	r = r ? r : kith_drop_collection(side->conn, &drop, NULL);
+	r = r ? r : kith_side_drop(side, COLLECTION);
 	row_set_free(rows);
 	return r;
 }

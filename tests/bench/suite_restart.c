@@ -4,10 +4,11 @@
 /*
  * How long a daemon that comes back keeps its clients waiting: from exec until a client that keeps
  * trying has its first right answer. After kill -9 with records written since the last time, and
- * after a clean stop.
+ * after a clean stop; without an index, and with one, which is opened and never built again.
  */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,6 +23,9 @@
 #define TURN_NS 20000L
 #define PATIENCE_US 3e7
 #define BAR_MS 100
+/* Candidates of each search: with so many the graph answers nearly every query wholly right, and
+ * those that it does are asked again after the restart. */
+#define EF 512
 
 /* How a daemon ends. Right after an import, and when it never rests, the vector file is behind
  * the truth and much has to come from there. */
@@ -38,11 +42,14 @@ static const struct scenario {
 struct restart_run {
 	struct kith_side side;
 	const struct dataset *dataset;
+	bool indexed;
 	uint64_t next_id;
 	size_t query_idx;
+	size_t n_first_by_index; /* first answers */
 	struct sample connected_ms;
 	struct sample answered_ms;
-	struct sample second_ms; /* the next search, alone */
+	struct sample second_ms;  /* the next search, alone */
+	struct sample serving_ms; /* until the index serves */
 };
 
 /* Records far from any query, so that the true neighbours stay what they are. */
@@ -73,68 +80,129 @@ static int connect_at_once(struct restart_run *run, uint64_t start)
 	return r;
 }
 
-/* Searches and makes sure that every hit is right. */
-static int search_right(struct restart_run *run)
+static int search(struct restart_run *run, bool *ret_is_right, uint32_t *ret_mode)
 {
-	const float *query = dataset_query(run->dataset, run->query_idx);
 	struct kith_search_result *answer;
-	int r = kith_side_search(run->side.conn, COLLECTION, query, run->dataset->dim, BENCH_K,
-	                         &answer);
+	int r = kith_side_search(run->side.conn, COLLECTION, run->dataset, run->query_idx, BENCH_K,
+	                         EF, &answer);
 
 	if (r)
 		return r;
-	if (kith_side_n_right(run->dataset, run->query_idx, answer) != BENCH_K)
-		r = bench_fail("the first answer is wrong", -EBADMSG);
-	run->query_idx++;
+	*ret_is_right = kith_side_n_right(run->dataset, run->query_idx, answer) == BENCH_K;
+	*ret_mode = answer->mode;
 	kith_free(answer);
+	return 0;
+}
+
+/* Goes to the next query whose every hit is right before the daemon ends. */
+static int pick_query(struct restart_run *run)
+{
+	bool is_right = false;
+	uint32_t mode;
+	int r = 0;
+
+	while (!is_right && !r) {
+		run->query_idx++;
+		r = search(run, &is_right, &mode);
+	}
+	return r;
+}
+
+/* Searches and makes sure that every hit is right again. */
+static int search_right(struct restart_run *run, uint32_t *ret_mode)
+{
+	bool is_right;
+	int r = search(run, &is_right, ret_mode);
+
+	return r || is_right ? r : bench_fail("an answer is wrong", -EBADMSG);
+}
+
+/* Until the index serves, which must be without a build. */
+static int await_index(struct restart_run *run, uint64_t start)
+{
+	struct kith_index index;
+	int r = kith_side_index(&run->side, COLLECTION, &index);
+
+	while (!r && index.state < KITH_INDEX_STATE_SERVING) {
+		if (elapsed_us(start) > PATIENCE_US)
+			return -ETIMEDOUT;
+		nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
+		r = kith_side_index(&run->side, COLLECTION, &index);
+	}
+	sample_add(&run->serving_ms, elapsed_us(start) * 1e-3);
+	if (!r && (index.builds > 0 || index.nodes < run->dataset->n_base))
+		r = bench_fail("the index was built again", -EBADMSG);
 	return r;
 }
 
 static int start_and_ask(struct restart_run *run)
 {
 	uint64_t start = clock_ns();
+	uint64_t second;
+	uint32_t mode = KITH_MODE_EXACT;
 	int r = daemon_process_spawn(run->side.daemon);
 
 	r = r ? r : connect_at_once(run, start);
 	sample_add(&run->connected_ms, elapsed_us(start) * 1e-3);
-	r = r ? r : search_right(run);
+	r = r ? r : search_right(run, &mode);
 	sample_add(&run->answered_ms, elapsed_us(start) * 1e-3);
-	start = clock_ns();
-	r = r ? r : search_right(run);
-	sample_add(&run->second_ms, elapsed_us(start) * 1e-3);
+	run->n_first_by_index += mode == KITH_MODE_HNSW;
+	second = clock_ns();
+	r = r ? r : search_right(run, &mode);
+	sample_add(&run->second_ms, elapsed_us(second) * 1e-3);
+	if (run->indexed && !r)
+		r = await_index(run, start);
 	return r;
+}
+
+static void tell(struct report *report, struct restart_run *run, const struct scenario *scenario)
+{
+	report_begin(report, "restart", scenario->name, run->dataset->name);
+	report_text(report, "index", run->indexed ? "hnsw, saved" : "none");
+	report_count(report, "rounds", run->answered_ms.n);
+	report_number(report, "connected_p50_ms", sample_p50(&run->connected_ms));
+	report_at_most(report, "first_answer_p50_ms", sample_p50(&run->answered_ms), BAR_MS);
+	report_number(report, "first_answer_min_ms", sample_quantile(&run->answered_ms, 0.0));
+	report_number(report, "first_answer_max_ms", sample_quantile(&run->answered_ms, 1.0));
+	report_number(report, "second_answer_p50_ms", sample_p50(&run->second_ms));
+	if (run->indexed) {
+		report_count(report, "first_answers_by_index", run->n_first_by_index);
+		report_number(report, "index_serves_p50_ms", sample_p50(&run->serving_ms));
+		report_count(report, "builds", 0);
+	}
+	report_end(report);
 }
 
 static int measure(struct bench *bench, struct restart_run *run, const struct scenario *scenario)
 {
-	struct report *report = bench->report;
 	int r = 0;
 
+	run->n_first_by_index = 0;
 	for (size_t i = 0; i < ROUNDS && !r; i++) {
 		nanosleep(&(struct timespec){.tv_sec = scenario->rest_s}, NULL);
-		r = write_fresh(run);
+		r = pick_query(run);
+		r = r ? r : write_fresh(run);
 		r = r ? r : scenario->end(run->side.daemon);
 		kith_close(run->side.conn);
 		run->side.conn = NULL;
 		r = r ? r : start_and_ask(run);
 	}
-	if (!r) {
-		report_begin(report, "restart", scenario->name, run->dataset->name);
-		report_count(report, "rounds", run->answered_ms.n);
-		report_number(report, "connected_p50_ms", sample_p50(&run->connected_ms));
-		report_at_most(report, "first_answer_p50_ms", sample_p50(&run->answered_ms),
-		               BAR_MS);
-		report_number(report, "first_answer_min_ms",
-		              sample_quantile(&run->answered_ms, 0.0));
-		report_number(report, "first_answer_max_ms",
-		              sample_quantile(&run->answered_ms, 1.0));
-		report_number(report, "second_answer_p50_ms", sample_p50(&run->second_ms));
-		report_end(report);
-	}
+	if (!r)
+		tell(bench->report, run, scenario);
 	sample_release(&run->connected_ms);
 	sample_release(&run->answered_ms);
 	sample_release(&run->second_ms);
+	sample_release(&run->serving_ms);
 	return r ? bench_fail("cannot restart", r) : 0;
+}
+
+static int measure_all(struct bench *bench, struct restart_run *run)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios) && !r; i++)
+		r = measure(bench, run, &scenarios[i]);
+	return r;
 }
 
 int suite_restart(struct bench *bench)
@@ -151,12 +219,17 @@ int suite_restart(struct bench *bench)
 	run.dataset = dataset;
 	run.next_id = dataset->n_base;
 	r = kith_side_start(&run.side);
-	r = r ? r : kith_side_create(&run.side, COLLECTION, dataset->dim);
+	r = r ? r : kith_side_create(&run.side, COLLECTION, dataset);
 	r = r ? r : kith_side_import(&run.side, COLLECTION, dataset);
 	if (r)
 		bench_fail("cannot fill the daemon", r);
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios) && !r; i++)
-		r = measure(bench, &run, &scenarios[i]);
+	r = r ? r : measure_all(bench, &run);
+	if (!r) {
+		run.indexed = true;
+		r = kith_side_ensure(&run.side, COLLECTION);
+		r = r ? r : kith_side_optimize(&run.side, COLLECTION);
+		r = r ? bench_fail("cannot make an index", r) : measure_all(bench, &run);
+	}
 	kith_side_stop(&run.side);
 	dataset_free(dataset);
 	return r;

@@ -193,16 +193,15 @@ static int measure_writers(struct write_run *run)
 
 static int import_once(struct write_run *run, double *ret_raw_s, double *ret_import_s)
 {
-	struct kith_drop_collection_params drop = {.collection = kith_text("import")};
 	uint64_t start = clock_ns();
 	int r = raw_write(run, run->dataset->n_base * run->dataset->dim * sizeof(float));
 
 	*ret_raw_s = elapsed_us(start) * 1e-6;
-	r = r ? r : kith_side_create(&run->side, "import", run->dataset->dim);
+	r = r ? r : kith_side_create(&run->side, "import", run->dataset);
 	start = clock_ns();
 	r = r ? r : kith_side_import(&run->side, "import", run->dataset);
 	*ret_import_s = elapsed_us(start) * 1e-6;
-	return r ? r : kith_drop_collection(run->side.conn, &drop, NULL);
+	return r ? r : kith_side_drop(&run->side, "import");
 }
 
 static int measure_import(struct write_run *run)
@@ -261,7 +260,7 @@ int suite_write(struct bench *bench)
 	run.dataset = dataset;
 	r = kith_side_start(&run.side);
 	r = r ? r : open_raw(&run);
-	r = r ? r : kith_side_create(&run.side, COLLECTION, dataset->dim);
+	r = r ? r : kith_side_create(&run.side, COLLECTION, dataset);
 	if (r)
 		bench_fail("cannot start the daemon", r);
 	r = r ? r : measure_single(&run);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Searching graphs with more and more candidates: what recall costs. Several searchers take turns
+ * at each ef, so that a busy machine slows all of them. Threads: one owner.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/bench/bench.h"
+
+#define SWEEP_POINTS 12
+#define SWEEP_MAX_SEARCHERS 4
+
+/* How a searcher did at one ef, or between two of them. */
+struct sweep_point {
+	double ef;
+	double recall; /* of BENCH_K neighbours, fair to ties */
+	double qps;    /* one search after the other; the median of short turns */
+	double p50_us;
+	double p99_us;
+	double comparisons; /* a query */
+};
+
+struct searcher {
+	const char *engine;
+	const char *through; /* "process", "socket" */
+	void *ctx;
+	/* The rows nearest to the dataset's query, and how many distances that took; not asked for
+	 * when ret_comparisons is NULL. A result of kith.h, or -errno. */
+	int (*search)(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
+	              uint64_t *ret_comparisons);
+	struct sweep_point points[SWEEP_POINTS];
+};
+
+/* Fills the points of each of n (at most SWEEP_MAX_SEARCHERS) searchers, saying on stderr what is
+ * wrong when it cannot. */
+int sweep_run(const struct dataset *dataset, struct searcher *searchers, size_t n);
+/* What the smallest ef that reaches a recall would give, by straight lines between the points;
+ * false when none reaches it. */
+bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point *ret);
+/* One line for each point. */
+void sweep_tell(struct report *report, const char *suite, const struct dataset *dataset,
+                const struct searcher *searcher);
