@@ -63,7 +63,7 @@ void index_stage_leave(struct index_stage *stage);
 /* Brings what waits to be folded in into the graph, and the graph into the snapshot, where the
  * clock would have. */
 void index_stage_fold_in(struct index_stage *stage);
-/* It comes to an index that serves all records, saved, without an error; m: its own. */
+/* It comes to an index that serves all records, saved; m: its own. */
 void index_stage_expect_sound(struct index_stage *stage, uint32_t m);
 /* And so after a restart, which builds nothing. */
 void index_stage_expect_sound_for_good(struct index_stage *stage, uint32_t m);
