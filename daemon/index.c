@@ -14,6 +14,7 @@
 #include "daemon/log.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+#define NO_VECTORS "the vector file in the cache directory cannot be written"
 #define BIT(state) (1u << WIRE_index_state_##state)
 
 /* The drawing in index.h: where each state may go. */
@@ -360,7 +361,26 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (asked && n_rows == 0) {
 		answer_optimized(index);
+	} else if (asked && upkeep_vectors_error(collection)) {
+		refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	}
+}
+
+/* What a flight that is under way gets from the tick. A build may wait for the vector file: it goes
+ * on when that is there, and fails when there is none to be had, so that its callers are told. */
+static void look_flying(struct flight *flight)
+{
+	struct collection *collection = flight->collection;
+	int error = upkeep_vectors_error(collection);
+
+	if (flight->kind != FLIGHT_BUILD || strcmp(flight->phase, "vectors") != 0)
+		flight_tell(flight);
+	else if (collection_has_vectors(collection))
+		flight_build_vectors(flight);
+	else if (error)
+		flight_end(flight, error, NO_VECTORS);
+	else
+		flight_tell(flight);
 }
 
 void index_look(struct index *index)
@@ -371,12 +391,7 @@ void index_look(struct index *index)
 	if (index->dropped || collection->upkeep.stopped || collection->state != COLLECTION_OPEN)
 		return;
 	if (index->flight) {
-		if (index->flight->kind == FLIGHT_BUILD &&
-		    strcmp(index->flight->phase, "vectors") == 0 &&
-		    collection_has_vectors(collection))
-			flight_build_vectors(index->flight);
-		else
-			flight_tell(index->flight);
+		look_flying(index->flight);
 		return;
 	}
 	if (index->has_successor) {
@@ -404,8 +419,13 @@ static void note_failure(struct index *index, const struct flight *flight)
 	char title[256];
 
 	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
-	if (flight->kind == FLIGHT_LOAD || flight->result == -ECANCELED)
-		return; /* the load has logged its own; a cancel is no failure */
+	if (flight->kind == FLIGHT_LOAD)
+		return; /* it has logged its own */
+	if (flight->result == -ECANCELED) {
+		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
+		                  INDEX_RETRY_MS * NS_PER_MS;
+		return; /* no failure, but whoever cancelled it does not want it at once */
+	}
 	index->retry_pause_ms = index->retry_pause_ms ? index->retry_pause_ms * 2 : INDEX_RETRY_MS;
 	if (index->retry_pause_ms > INDEX_RETRY_MAX_MS)
 		index->retry_pause_ms = INDEX_RETRY_MAX_MS;
@@ -452,6 +472,9 @@ void index_flight_ended(struct index *index, struct flight *flight)
 	struct list again, *link;
 
 	if (index->dropped) {
+		/* The drop removed what was saved before; this came behind it. */
+		if (flight->kind == FLIGHT_SAVE)
+			index_forget_file(flight->collection, &flight->params);
 		index_free(index);
 		return;
 	}
@@ -468,9 +491,8 @@ void index_flight_ended(struct index *index, struct flight *flight)
 	}
 	list_init(&again);
 	list_splice(&again, &index->waiting);
-	/* At once, so that nobody asks in between; it may end the index. */
-	if (index->has_successor)
-		index_look(index);
+	/* At once, so that nobody asks in between. It may end the index. */
+	index_look(index);
 	while ((link = list_pop(&again))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 
