@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * An index outlives its daemon: what kill -9 leaves behind is opened, never built again, and shows
+ * no record that is gone and misses none that was acknowledged. A snapshot that is older than the
+ * truth, of another collection, damaged or cut short costs time at most.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/kith_calls.h"
+#include "tests/lib/scratch_dir.h"
+
+#define RECORDS 400u
+
+static const struct ask usual = {.collection = "notes", .wait = true};
+
+/* The story ------------------------------------------------------------------------------------ */
+
+/* What the snapshot holds: records 0 to RECORDS, version 1. */
+static void make_saved_index(struct kith_conn *conn, const char *collection)
+{
+	make_collection(conn, collection, KITH_METRIC_L2);
+	put_records(conn, collection, 0, RECORDS, 1);
+	ensure(conn, (struct ask){.collection = collection, .wait = true});
+	await_settled(conn, collection, NULL);
+}
+
+/* What it does not hold: all of this is acknowledged. */
+static void write_behind_the_snapshot(struct kith_conn *conn)
+{
+	put_records(conn, "notes", RECORDS, 30, 1); /* new */
+	put_records(conn, "notes", 10, 20, 2);      /* replaced */
+	delete_records(conn, "notes", 50, 20);
+	put_records(conn, "notes", RECORDS + 5, 5, 2); /* new and replaced */
+	delete_records(conn, "notes", RECORDS + 20, 5);
+	put_records(conn, "notes", 60, 5, 3); /* gone and back */
+}
+
+#define LEFT (RECORDS + 30 - 20 - 5 + 5)
+
+/* Asked for by its own vector and with all records wanted, that version is not there. */
+static void expect_nowhere(struct kith_conn *conn, uint64_t number, uint32_t version)
+{
+	static const uint32_t ks[] = {1, 10, 100, RECORDS * 2};
+
+	for (size_t i = 0; i < sizeof(ks) / sizeof(*ks); i++) {
+		struct kith_search_result *found =
+		        search_near(conn, "notes", number, version, ks[i], false);
+
+		assert_int_equal(found->ids.n, ks[i] < LEFT ? ks[i] : LEFT);
+		assert_false(holds_record(found, number, version));
+		assert_true(found->distances.v[0] > 0.0f);
+		kith_free(found);
+	}
+}
+
+static void expect_all_of_it(struct kith_conn *conn)
+{
+	expect_count(conn, "notes", LEFT);
+	expect_records(conn, "notes", 0, 10, 1);
+	expect_records(conn, "notes", 10, 20, 2);
+	expect_records(conn, "notes", 30, 20, 1);
+	expect_records(conn, "notes", 60, 5, 3);
+	expect_records(conn, "notes", 70, RECORDS - 70, 1);
+	expect_records(conn, "notes", RECORDS, 5, 1);
+	expect_records(conn, "notes", RECORDS + 5, 5, 2);
+	expect_records(conn, "notes", RECORDS + 10, 10, 1);
+	expect_records(conn, "notes", RECORDS + 25, 5, 1);
+	for (uint64_t i = 0; i < 20; i += 3) {
+		expect_nowhere(conn, 10 + i, 1);
+		expect_nowhere(conn, 50 + i, 1);
+	}
+	expect_nowhere(conn, RECORDS + 7, 1);
+	expect_nowhere(conn, RECORDS + 22, 1);
+}
+
+/* Nothing was built since the daemon came up, and what it folds in is what the snapshot lacked. */
+static void expect_opened_not_built(struct kith_conn *conn, uint64_t nodes_saved, uint64_t lacking)
+{
+	struct kith_optimize_result result;
+	struct index_view index;
+
+	await_state(conn, "notes", NULL, KITH_INDEX_STATE_SERVING);
+	result = optimize(conn, "notes", NULL);
+	assert_true(result.inserted <= lacking);
+	index = index_of(conn, "notes", NULL);
+	assert_int_equal(index.at.nodes, nodes_saved + lacking);
+	assert_int_equal(index.at.builds, 0);
+	assert_int_equal(index.at.pending, 0);
+	assert_true(index.at.coverage == 1.0);
+}
+
+/* How often the daemon has said that it built something, over all its lives. */
+static uint32_t n_said(const struct daemon_process *daemon, const char *text)
+{
+	size_t size;
+	unsigned char *log = scratch_file_load(daemon->log, &size);
+	uint32_t n = 0;
+
+	for (size_t i = 0; i + strlen(text) <= size; i++)
+		n += memcmp(log + i, text, strlen(text)) == 0;
+	free(log);
+	return n;
+}
+
+#define SAID_BUILT ": built, "
+
+static void after_kill_9_all_is_there_and_nothing_is_built(void **state)
+{
+	struct service_fixture *service = *state;
+
+	make_saved_index(service->conn, "notes");
+	write_behind_the_snapshot(service->conn);
+	service_kill_and_start(service);
+	expect_all_of_it(service->conn);
+	/* 30 new ones, of which 5 went and 5 were replaced; 20 and 5 new versions of old ones. */
+	expect_opened_not_built(service->conn, RECORDS, 25 + 25);
+	expect_all_of_it(service->conn);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+	/* And again, with what was folded in saved: then nothing is left to do. */
+	service_kill_and_start(service);
+	expect_opened_not_built(service->conn, RECORDS + 50, 0);
+	expect_all_of_it(service->conn);
+	assert_int_equal(ensure(service->conn, usual).outcome, KITH_ENSURED_EXISTING);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+	assert_true(daemon_process_said(service->daemon, "already exists, skipping creation"));
+	service_stop_and_start(service);
+	expect_opened_not_built(service->conn, RECORDS + 50, 0);
+	expect_all_of_it(service->conn);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+}
+
+static void a_clean_stop_leaves_nothing_to_fold_in(void **state)
+{
+	struct service_fixture *service = *state;
+
+	make_saved_index(service->conn, "notes");
+	put_records(service->conn, "notes", RECORDS, 5, 1);
+	optimize(service->conn, "notes", NULL);
+	delete_records(service->conn, "notes", 0, 5);
+	service_stop_and_start(service);
+	expect_count(service->conn, "notes", RECORDS);
+	await_settled(service->conn, "notes", NULL);
+	assert_true(daemon_process_said(service->daemon, "opened, 405 of 400 slots, 0 pending"));
+	assert_int_equal(index_of(service->conn, "notes", NULL).at.dead, 5);
+	expect_no_records(service->conn, "notes", 0, 5, 1);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+}
+
+/* Killed while it builds: nothing is there to be opened, so it is built, once. */
+static void killed_while_it_builds_it_is_built_by_the_next(void **state)
+{
+	struct service_fixture *service = *state;
+
+	make_collection(service->conn, "notes", KITH_METRIC_L2);
+	put_records(service->conn, "notes", 0, RECORDS, 1);
+	put_records(service->conn, "notes", RECORDS, 1000, 1);
+	ensure(service->conn, (struct ask){.collection = "notes"});
+	service_kill_and_start(service);
+	expect_count(service->conn, "notes", RECORDS + 1000);
+	ensure(service->conn, usual);
+	assert_true(index_of(service->conn, "notes", NULL).at.builds <= 1);
+	expect_records(service->conn, "notes", 0, RECORDS + 1000, 1);
+}
+
+/* Cache directories ---------------------------------------------------------------------------- */
+
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void run(const char *format, ...)
+{
+	char command[2 * DAEMON_PROCESS_PATH_SIZE + 64];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	assert_int_equal(system(command), 0);
+}
+
+/* A directory beside the daemon's own. */
+static char *aside(const struct daemon_process *daemon, char path[static DAEMON_PROCESS_PATH_SIZE])
+{
+	assert_true(snprintf(path, DAEMON_PROCESS_PATH_SIZE, "%s/aside", daemon->root) <
+	            DAEMON_PROCESS_PATH_SIZE);
+	return path;
+}
+
+static void an_older_cache_directory_costs_the_difference_only(void **state)
+{
+	struct service_fixture *service = *state;
+	char older[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	service_stop(service);
+	run("cp -a '%s' '%s'", service->daemon->cache_dir, aside(service->daemon, older));
+	service_start(service);
+	write_behind_the_snapshot(service->conn);
+	optimize(service->conn, "notes", NULL);
+	expect_all_of_it(service->conn);
+	kith_close(service->conn);
+	assert_int_equal(daemon_process_kill(service->daemon), 0);
+	run("rm -r '%s'", service->daemon->cache_dir);
+	run("mv '%s' '%s'", older, service->daemon->cache_dir);
+	service_start(service);
+	expect_all_of_it(service->conn);
+	expect_opened_not_built(service->conn, RECORDS, 50);
+	expect_all_of_it(service->conn);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+}
+
+/* The one snapshot in the directory. */
+static char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_SIZE])
+{
+	DIR *entries = opendir(dir);
+	struct dirent *entry;
+	int n = 0;
+
+	assert_non_null(entries);
+	while ((entry = readdir(entries))) {
+		if (strncmp(entry->d_name, "hnsw-", 5) != 0)
+			continue;
+		assert_true((size_t)snprintf(path, DAEMON_PROCESS_PATH_SIZE, "%s/%s", dir,
+		                             entry->d_name) < DAEMON_PROCESS_PATH_SIZE);
+		n++;
+	}
+	closedir(entries);
+	assert_int_equal(n, 1);
+	return path;
+}
+
+/* Its files under the names of ours: as like ours as they can be, and another collection's. */
+static void anothers_cache_directory_is_refused_and_built_again(void **state)
+{
+	struct service_fixture *service = *state;
+	char ours[DAEMON_PROCESS_PATH_SIZE], theirs[DAEMON_PROCESS_PATH_SIZE];
+	char our_file[DAEMON_PROCESS_PATH_SIZE], their_file[DAEMON_PROCESS_PATH_SIZE];
+	struct index_view index;
+
+	make_saved_index(service->conn, "notes");
+	write_behind_the_snapshot(service->conn);
+	make_saved_index(service->conn, "mails");
+	collection_path(service->conn, "notes", service->daemon->cache_dir, ours);
+	collection_path(service->conn, "mails", service->daemon->cache_dir, theirs);
+	service_stop(service);
+	run("cp '%s' '%s'", snapshot_in(theirs, their_file), snapshot_in(ours, our_file));
+	run("cp '%s/vectors' '%s'", theirs, ours);
+	service_start(service);
+	expect_all_of_it(service->conn);
+	await_settled(service->conn, "notes", NULL);
+	assert_true(daemon_process_said(service->daemon,
+	                                "the snapshot is not used: it is of another index or "
+	                                "collection; it is built again"));
+	index = index_of(service->conn, "notes", NULL);
+	assert_int_equal(index.at.builds, 1);
+	assert_int_equal(index.at.nodes, LEFT);
+	expect_all_of_it(service->conn);
+	assert_int_equal(ensure(service->conn, (struct ask){.collection = "mails"}).outcome,
+	                 KITH_ENSURED_EXISTING);
+}
+
+static void without_a_cache_directory_the_index_is_built_again(void **state)
+{
+	struct service_fixture *service = *state;
+
+	make_saved_index(service->conn, "notes");
+	write_behind_the_snapshot(service->conn);
+	service_stop(service);
+	assert_int_equal(daemon_process_clear_cache(service->daemon), 0);
+	service_start(service);
+	expect_all_of_it(service->conn);
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
+	assert_true(daemon_process_said(service->daemon, "not saved yet; it is built"));
+	expect_all_of_it(service->conn);
+}
+
+/* Damage --------------------------------------------------------------------------------------- */
+
+/* Offsets into a snapshot, from FORMAT.md, on purpose not from the code. */
+#define PAGE 4096u
+#define TABLE_AT_FIELD 64u
+#define N_CHUNKS_FIELD 72u
+#define ENTRY_BYTES 32u
+
+static uint64_t le(const unsigned char *at, int n)
+{
+	uint64_t value = 0;
+
+	for (int i = n - 1; i >= 0; i--)
+		value = value << 8 | at[i];
+	return value;
+}
+
+/* A snapshot of RECORDS records and the daemon that made it, stopped. */
+struct damaged {
+	struct service_fixture *service;
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	unsigned char *bytes; /* whole */
+	size_t size;
+	uint64_t table_at;
+	uint32_t n_chunks;
+};
+
+static void damaged_begin(struct damaged *damaged, struct service_fixture *service)
+{
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+
+	damaged->service = service;
+	make_saved_index(service->conn, "notes");
+	collection_path(service->conn, "notes", service->daemon->cache_dir, dir);
+	service_stop(service);
+	damaged->bytes = scratch_file_load(snapshot_in(dir, damaged->path), &damaged->size);
+	damaged->table_at = le(damaged->bytes + TABLE_AT_FIELD, 8);
+	damaged->n_chunks = (uint32_t)le(damaged->bytes + N_CHUNKS_FIELD, 4);
+	assert_int_equal(damaged->size, damaged->table_at + damaged->n_chunks * ENTRY_BYTES);
+	assert_true(damaged->n_chunks >= 4);
+}
+
+/* With these bytes for its snapshot the daemon says so, answers right, and builds another. */
+static void expect_rebuilt(struct damaged *damaged, const void *bytes, size_t size)
+{
+	struct service_fixture *service = damaged->service;
+	struct kith_search_result *found;
+	uint32_t n_said_before = n_said(service->daemon, "the snapshot is not used: ");
+
+	scratch_file_save(damaged->path, bytes, size);
+	service_start(service);
+	found = search_near(service->conn, "notes", 7, 1, 5, false);
+	assert_true(holds_record(found, 7, 1) && found->distances.v[0] == 0.0f);
+	kith_free(found);
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
+	assert_int_equal(n_said(service->daemon, "the snapshot is not used: "), n_said_before + 1);
+	found = search_near(service->conn, "notes", 8, 1, 5, false);
+	assert_int_equal(found->mode, KITH_MODE_HNSW);
+	assert_true(holds_record(found, 8, 1));
+	kith_free(found);
+	expect_records(service->conn, "notes", 0, RECORDS, 1);
+	service_stop(service);
+}
+
+static void a_flipped_bit_is_found_wherever_it_is(void **state)
+{
+	struct damaged damaged;
+
+	damaged_begin(&damaged, *state);
+	/* In the head page: magic, version, uuid, table, seal. In the table: type, offset, size,
+	 * checksum of its last entry. In each chunk: the middle. */
+	uint64_t flips[64] = {0,
+	                      8,
+	                      16,
+	                      TABLE_AT_FIELD,
+	                      PAGE - 1,
+	                      damaged.table_at,
+	                      damaged.size - 24,
+	                      damaged.size - 16,
+	                      damaged.size - 8};
+	uint32_t n_flips = 9;
+	uint32_t types_seen = 0;
+
+	for (uint32_t i = 0; i < damaged.n_chunks; i++) {
+		const unsigned char *entry =
+		        damaged.bytes + damaged.table_at + (size_t)i * ENTRY_BYTES;
+		uint64_t size = le(entry + 16, 8);
+
+		if (size == 0 || types_seen & 1u << le(entry, 4))
+			continue;
+		types_seen |= 1u << le(entry, 4);
+		flips[n_flips++] = le(entry + 8, 8) + size / 2;
+	}
+	assert_int_equal(types_seen, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4);
+	for (uint32_t i = 0; i < n_flips; i++) {
+		unsigned char *bytes = malloc(damaged.size);
+
+		print_message("byte %llu\n", (unsigned long long)flips[i]);
+		memcpy(bytes, damaged.bytes, damaged.size);
+		bytes[flips[i]] ^= 0x04;
+		expect_rebuilt(&damaged, bytes, damaged.size);
+		free(bytes);
+	}
+	free(damaged.bytes);
+}
+
+static void a_snapshot_cut_short_anywhere_is_built_again(void **state)
+{
+	struct damaged damaged;
+
+	damaged_begin(&damaged, *state);
+	uint64_t cuts[] = {0,
+	                   100,
+	                   PAGE,
+	                   PAGE + 10,
+	                   damaged.table_at / 2,
+	                   damaged.table_at,
+	                   damaged.table_at + ENTRY_BYTES,
+	                   damaged.size - 1};
+
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
+		print_message("to %llu bytes\n", (unsigned long long)cuts[i]);
+		expect_rebuilt(&damaged, damaged.bytes, cuts[i]);
+	}
+	free(damaged.bytes);
+}
+
+/* While its successor is built, exact search answers. */
+static void a_bad_snapshot_is_answered_for_by_exact_search(void **state)
+{
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn = connect_to(daemon);
+	char dir[DAEMON_PROCESS_PATH_SIZE], path[DAEMON_PROCESS_PATH_SIZE];
+	struct kith_search_result *found;
+	struct gate *gate;
+
+	(void)state;
+	make_saved_index(conn, "notes");
+	collection_path(conn, "notes", daemon_thread_cache_dir(daemon), dir);
+	kith_close(conn);
+	daemon_thread_stop(daemon);
+	assert_int_equal(truncate(snapshot_in(dir, path), 5000), 0);
+	daemon_thread_start(daemon);
+	conn = connect_to(daemon);
+	gate = daemon_thread_gate(daemon, "build", "start");
+	write_behind_the_snapshot(conn);
+	gate_await(gate);
+	found = search_near(conn, "notes", 7, 1, 5, false);
+	assert_int_equal(found->mode, KITH_MODE_EXACT);
+	kith_free(found);
+	expect_all_of_it(conn);
+	gate_open(gate);
+	await_settled(conn, "notes", NULL);
+	found = search_near(conn, "notes", 7, 1, 5, false);
+	assert_int_equal(found->mode, KITH_MODE_HNSW);
+	kith_free(found);
+	expect_all_of_it(conn);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(after_kill_9_all_is_there_and_nothing_is_built,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_clean_stop_leaves_nothing_to_fold_in,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(killed_while_it_builds_it_is_built_by_the_next,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(an_older_cache_directory_costs_the_difference_only,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(anothers_cache_directory_is_refused_and_built_again,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(without_a_cache_directory_the_index_is_built_again,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_flipped_bit_is_found_wherever_it_is,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test(a_bad_snapshot_is_answered_for_by_exact_search),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
