@@ -468,6 +468,18 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 		collection->mapped_rows = row;
 }
 
+int upkeep_vectors_error(const struct collection *collection)
+{
+	const struct care_state *care = &collection->upkeep.care[CARE_RESTORE];
+
+	if (collection_has_vectors(collection))
+		return 0;
+	if (!collection->vectors)
+		return -EIO;
+	/* The first try after a failure may be the one that succeeds: it is waited for. */
+	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
+}
+
 void upkeep_read_ended(struct collection *collection)
 {
 	restart_try(collection);

@@ -88,6 +88,9 @@ void upkeep_init(struct upkeep *upkeep, struct collection *collection);
 void upkeep_look(struct collection *collection);
 /* Rows from `row` on cannot be read from the vector file: restore them. */
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
+/* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
+ * restoring it failed and is tried again later. 0: it has them, or is on the way. */
+int upkeep_vectors_error(const struct collection *collection);
 /* Nothing is under way any more. */
 bool upkeep_is_idle(const struct upkeep *upkeep);
 /* A reading that uses SQL ended: a restart checkpoint may have waited for it. */

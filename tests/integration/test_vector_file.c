@@ -297,6 +297,9 @@ static void a_cache_that_cannot_be_used_leaves_the_truth_to_search_in(void **sta
 	const float query[RECORD_DIM] = {1};
 	struct kith_search_params params = {.collection = kith_text("notes"),
 	                                    .vectors = kith_vectors(query, RECORD_DIM)};
+	const struct kith_ensure_index_params index = {.collection = kith_text("notes"),
+	                                               .wait = true};
+	const struct kith_drop_index_params drop = {.collection = kith_text("notes")};
 	struct kith_search_result *hits;
 	char dir[2 * DAEMON_PROCESS_PATH_SIZE];
 
@@ -314,6 +317,10 @@ static void a_cache_that_cannot_be_used_leaves_the_truth_to_search_in(void **sta
 	kith_free(hits);
 	assert_true(daemon_process_said(service->daemon, "cannot use the vector file"));
 	delete_records(service->conn, "notes", N_RECORDS, 10);
+	/* Nobody waits for a build that cannot begin. */
+	REFUSED(service->conn, KITH_ERROR_BUILD_FAILED, "index",
+	        kith_ensure_index(service->conn, &index, NULL));
+	DONE(service->conn, kith_drop_index(service->conn, &drop, NULL));
 	service_stop(service);
 	assert_int_equal(unlink(dir), 0);
 	service_start(service);
