@@ -3,6 +3,7 @@
 /* What ends an index's work in each of its states: a drop, a stop, a cancelled job. */
 
 #include <errno.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,6 +39,48 @@ static void a_drop_takes_the_index_away_in_each_state(void **state)
 		index_stage_expect_sound_for_good(&stage, THIRD_M);
 		index_stage_leave(&stage);
 	}
+}
+
+static bool one_snapshot_is_left(void *cache_dir)
+{
+	char pattern[DAEMON_PROCESS_PATH_SIZE + 16];
+	glob_t found;
+	bool is_one;
+
+	snprintf(pattern, sizeof(pattern), "%s/*/hnsw-*", (const char *)cache_dir);
+	is_one = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1;
+	globfree(&found);
+	return is_one;
+}
+
+/* The drop has removed what was saved before the save that is under way writes its file. */
+static void a_save_behind_a_drop_leaves_no_file(void **state)
+{
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn;
+	struct gate *gate;
+	char *cache_dir = strdup(daemon_thread_cache_dir(daemon));
+
+	(void)state;
+	assert_non_null(cache_dir);
+	daemon_thread_set_background(daemon, 2);
+	daemon_thread_restart(daemon);
+	conn = connect_to(daemon);
+	make_collection(conn, STAGE_COLLECTION, KITH_METRIC_L2);
+	put_records(conn, STAGE_COLLECTION, 0, STAGE_RECORDS, 1);
+	gate = daemon_thread_gate_one(daemon, "save", "start");
+	ensure(conn, (struct ask){STAGE_COLLECTION, .wait = true});
+	gate_await(gate);
+	DONE(conn, drop_index(conn, STAGE_COLLECTION, NULL));
+	/* When it is there, the other worker has been through what the drop left to do. */
+	ensure(conn, (struct ask){STAGE_COLLECTION, "other", .wait = true});
+	await_settled(conn, STAGE_COLLECTION, "other");
+	gate_open(gate);
+	await_no_jobs(conn);
+	await(one_snapshot_is_left, cache_dir, "the dropped index to leave no snapshot");
+	free(cache_dir);
+	kith_close(conn);
+	daemon_thread_free(daemon);
 }
 
 static void a_stop_comes_to_an_end_in_each_state(void **state)
@@ -96,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_drop_takes_the_index_away_in_each_state),
+	        cmocka_unit_test(a_save_behind_a_drop_leaves_no_file),
 	        cmocka_unit_test(a_stop_comes_to_an_end_in_each_state),
 	        cmocka_unit_test(a_cancelled_job_leaves_each_state_in_order),
 	};
