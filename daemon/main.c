@@ -3,11 +3,14 @@
 /* kithd: configuration, signals, and the loop. See kithd.8. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "daemon/config.h"
@@ -70,14 +73,32 @@ static int serve(uv_loop_t *loop, struct daemon *daemon)
 	return 0;
 }
 
+/* Whoever starts it may have closed these. A file of ours must not be where the log is written, and
+ * libuv does not close what has such a number. */
+static bool fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct daemon_world world = {.io = store_io_posix(), .clock = clock_system()};
 	struct config config;
 	struct daemon *daemon;
 	uv_loop_t loop;
-	int r = config_load(&config, argc, argv);
+	int r;
 
+	if (!fill_standard_streams())
+		return EXIT_FAILURE;
+	r = config_load(&config, argc, argv);
 	if (r == CONFIG_EXIT_OK)
 		return EXIT_SUCCESS;
 	if (r)

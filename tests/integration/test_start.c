@@ -335,6 +335,25 @@ static void a_damaged_database_costs_its_own_collection_only(void **state)
 	}
 }
 
+/* Else its files would have these numbers, and its log would go into one of them. */
+static void standard_streams_that_are_closed_do_no_harm(void **state)
+{
+	struct service_fixture *service = *state;
+	struct daemon_process *daemon = service->daemon;
+
+	daemon->pid = fork();
+	assert_true(daemon->pid >= 0);
+	if (daemon->pid == 0) {
+		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+			close(fd);
+		execl(daemon->program, daemon->program, "--socket", daemon->socket, "--data-dir",
+		      daemon->data_dir, "--cache-dir", daemon->cache_dir, (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(daemon_process_await(daemon), 0);
+	assert_int_equal(daemon_process_stop(daemon), 0);
+}
+
 int main(void)
 {
 #define RUNNING(test) cmocka_unit_test_setup_teardown(test, service_setup, service_teardown)
@@ -350,6 +369,7 @@ int main(void)
 	        STOPPED(a_catalog_of_a_newer_version_is_refused_and_left_as_it_is),
 	        STOPPED(a_catalog_that_is_none_is_refused_and_left_as_it_is),
 	        STOPPED(a_damaged_database_costs_its_own_collection_only),
+	        STOPPED(standard_streams_that_are_closed_do_no_harm),
 	};
 
 	return cmocka_run_group_tests_name("start", tests, NULL, NULL);
