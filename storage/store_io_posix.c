@@ -152,8 +152,9 @@ static int open_retry(const char *path, int flags)
 {
 	int fd;
 
+	/* A FIFO that lies in a file's place must not hold the thread up; files do not care. */
 	do {
-		fd = open(path, flags | O_CLOEXEC, 0600);
+		fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
 	} while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }

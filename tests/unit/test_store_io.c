@@ -107,6 +107,19 @@ static void open_follows_no_symbolic_link(void **state)
 	                 -ELOOP);
 }
 
+/* In the place of a cache file it would hold a worker up for good. */
+static void open_does_not_wait_for_the_other_end_of_a_fifo(void **state)
+{
+	struct store_file *file = NULL;
+	char byte;
+
+	(void)state;
+	assert_int_equal(mkfifo(in_scratch("fifo"), 0600), 0);
+	assert_int_equal(store_open(store_io_posix(), in_scratch("fifo"), STORE_READ, &file), 0);
+	assert_true(store_read(file, &byte, 1, 0) < 0);
+	store_close(file);
+}
+
 static void open_files_do_not_reach_children(void **state)
 {
 	struct store_file *file = open_new("cloexec");
@@ -370,6 +383,7 @@ int main(void)
 	        cmocka_unit_test(open_exclusive_refuses_what_is_there),
 	        cmocka_unit_test(open_truncates_when_asked),
 	        cmocka_unit_test(open_follows_no_symbolic_link),
+	        cmocka_unit_test(open_does_not_wait_for_the_other_end_of_a_fifo),
 	        cmocka_unit_test(open_files_do_not_reach_children),
 	        cmocka_unit_test(a_file_opened_for_reading_is_not_written),
 	        cmocka_unit_test(reads_are_short_only_at_the_end),
