@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -264,6 +265,7 @@ struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *
 	pthread_mutex_init(&thread->mutex, NULL);
 	pthread_cond_init(&thread->changed, NULL);
 	log_open(CONFIG_LOG_ERROR);
+	signal(SIGPIPE, SIG_IGN); /* as the program does */
 	daemon_thread_start(thread);
 	return thread;
 }
