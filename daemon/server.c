@@ -3,6 +3,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,8 @@ struct server {
 	struct daemon *daemon;
 	uv_poll_t poll;
 	int fd;
-	bool own; /* made here: unlinked at the end */
+	int spare_fd; /* given up for a moment when descriptors are out; < 0: there is none */
+	bool own;     /* made here: unlinked at the end */
 	bool full_said;
 };
 
@@ -67,6 +69,24 @@ static void accept_one(struct server *server, int fd)
 		log_error("cannot serve a connection: %s", strerror(-r));
 }
 
+/* A connection that waits while descriptors are out would wake the loop again and again: it is
+ * taken with the spare one, and closed. Whether one was. */
+static bool turn_one_away(struct server *server)
+{
+	int fd;
+
+	if (!server->full_said)
+		log_warning("refused a connection: no file descriptors are left");
+	server->full_said = true;
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct server *server = poll->data;
@@ -78,8 +98,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 		if (fd >= 0)
 			accept_one(server, fd);
+		else if ((errno == EMFILE || errno == ENFILE) && turn_one_away(server))
+			continue;
 		else if (errno != EINTR && errno != ECONNABORTED)
-			return; /* none left, or no descriptors: the next event tries again */
+			return; /* none left, or no memory: the next event tries again */
 	}
 }
 
@@ -164,6 +186,8 @@ int server_new(struct daemon *daemon, int fd, struct server **ret)
 	struct server *server = calloc(1, sizeof(*server));
 	int r = server ? 0 : -ENOMEM;
 
+	if (server)
+		server->spare_fd = -1;
 	if (r == 0 && fd < 0) {
 		server->own = true;
 		r = prepare_dir(daemon->io, daemon->config.socket);
@@ -174,11 +198,14 @@ int server_new(struct daemon *daemon, int fd, struct server **ret)
 	if (r == 0) {
 		server->fd = fd;
 		server->daemon = daemon;
+		server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		r = uv_poll_init(daemon->loop, &server->poll, fd);
 	}
 	if (r < 0) {
 		if (fd >= 0)
 			close(fd);
+		if (server && server->spare_fd >= 0)
+			close(server->spare_fd);
 		free(server);
 		return r;
 	}
@@ -194,6 +221,8 @@ static void on_closed(uv_handle_t *handle)
 	struct server *server = handle->data;
 
 	close(server->fd);
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
 	free(server);
 }
 

@@ -22,6 +22,9 @@
 #include "tests/lib/service_fixture.h"
 #include "tests/lib/writers.h"
 
+/* More than the daemon has open before anyone connects. */
+#define FEW_FILES 64
+
 static int notes_setup(void **state)
 {
 	struct service_fixture *service;
@@ -367,6 +370,31 @@ static void one_connection_more_than_the_limit_is_refused(void **state)
 		raw_close(&raws[i]);
 }
 
+/* It is told at once, instead of waiting until somebody leaves. */
+static void a_connection_that_no_descriptor_is_left_for_is_refused(void **state)
+{
+	struct service_fixture *service = *state;
+	struct kith_conn *conns[FEW_FILES];
+	const struct kith_options options = {.socket_path = service->daemon->socket};
+	struct rlimit usual, few;
+	uint32_t n = 0;
+	int r = 0;
+
+	assert_int_equal(prlimit(service->daemon->pid, RLIMIT_NOFILE, NULL, &usual), 0);
+	few = usual;
+	few.rlim_cur = FEW_FILES;
+	assert_int_equal(prlimit(service->daemon->pid, RLIMIT_NOFILE, &few, NULL), 0);
+	while (n < FEW_FILES && (r = kith_connect(&options, &conns[n])) == 0)
+		n++;
+	assert_true(r < 0 && r != -ETIMEDOUT);
+	DONE(service->conn, kith_ping(service->conn));
+	assert_true(daemon_process_said(service->daemon, "no file descriptors are left"));
+	assert_int_equal(prlimit(service->daemon->pid, RLIMIT_NOFILE, &usual, NULL), 0);
+	kith_close(service_client(service));
+	while (n > 0)
+		kith_close(conns[--n]);
+}
+
 /* Stopping ------------------------------------------------------------------------------------- */
 
 /* How long a stop may take: that of clients who leave their answers unread included, and the
@@ -453,6 +481,7 @@ int main(void)
 	        ON_NOTES(clients_may_leave_in_the_middle_of_everything),
 	        ON_NOTES(three_hundred_connections_are_all_served),
 	        ON_NOTES(one_connection_more_than_the_limit_is_refused),
+	        ON_NOTES(a_connection_that_no_descriptor_is_left_for_is_refused),
 	        ON_NOTES(sigterm_under_load_ends_cleanly_and_keeps_every_word),
 	        ON_NOTES(sigint_under_load_ends_cleanly_and_keeps_every_word),
 	        ON_NOTES(a_stop_does_not_wait_for_a_client_that_does_not_read),
