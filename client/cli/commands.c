@@ -63,9 +63,9 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                             "the daemon's socket (default: $KITH_SOCKET, else\n"
                             "$XDG_RUNTIME_DIR/kith/kith.sock)"},
         [CLI_OPT_TIMEOUT] = {"timeout", 'T', "SECONDS", CLI_SECONDS, AT(timeout_ms), 0, 0,
-                             "how long to wait for an answer (default 30)"},
+                             "longest wait (default 30; ensure, optimize: none)"},
         [CLI_OPT_JSON] = {"json", 'J', NULL, CLI_FLAG, AT(json), 0, 0,
-                          "lines of JSON; also when stdout is not a terminal"},
+                          "lines of JSON, the default without a terminal"},
         [CLI_OPT_HELP] = {"help", 'h', NULL, CLI_FLAG, AT(help), 0, 0, "print this and end"},
         [CLI_OPT_VERSION] = {"version", 'V', NULL, CLI_FLAG, AT(version), 0, 0,
                              "print the version and end"},
