@@ -340,7 +340,15 @@ static uint64_t held_ms(uint64_t *since_ns, bool holds, uint64_t now_ns)
 	return *since_ns ? (now_ns - *since_ns) / NS_PER_MS : 0;
 }
 
-/* What a serving index does next: fold in, save, or nothing. */
+/* Dead nodes are led through and cost time and memory: past a share a new generation pays. */
+static bool is_mostly_dead(const struct index *index)
+{
+	uint32_t n_dead = hnsw_n_dead(index->serving->hnsw);
+
+	return n_dead >= INDEX_DEAD_MIN && n_dead > index->collection->n_live;
+}
+
+/* What a serving index does next: begin anew, fold in, save, or nothing. */
 static void look_serving(struct index *index, uint64_t now_ns)
 {
 	struct collection *collection = index->collection;
@@ -349,11 +357,14 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
 	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
 	bool asked = !list_empty(&index->optimizing);
+	bool has_vectors = collection_has_vectors(collection);
 
 	if (now_ns < index->retry_ns && !asked)
 		return;
-	if (n_rows > 0 && collection_has_vectors(collection) &&
-	    (asked || n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
+	if (is_mostly_dead(index) && has_vectors) {
+		begin(index, FLIGHT_BUILD, &index->params, NULL);
+	} else if (n_rows > 0 && has_vectors &&
+	           (asked || n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
 		begin(index, FLIGHT_INSERT, &index->params, NULL);
 	} else if (n_unsaved > 0 && (asked || n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||

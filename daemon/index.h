@@ -63,6 +63,8 @@ struct flight;
 /* When pending rows are folded in: so many, or the first has waited so long. */
 #define INDEX_INSERT_ROWS 256
 #define INDEX_INSERT_AGE_MS 1000
+/* When it is built anew: more nodes are dead than records live, and at least so many. */
+#define INDEX_DEAD_MIN 4096
 /* When the graph is saved: a part of it is not, or some has not been for so long. */
 #define INDEX_SAVE_SHARE 10 /* one part in so many */
 #define INDEX_SAVE_AGE_MS 30000

@@ -182,6 +182,11 @@ static uint64_t visible_rows(void *ctx, const uint32_t *rows, uint32_t n)
 	return visible;
 }
 
+/* What a graph may always take. */
+#define GRAPH_COMPARISONS_MIN 2048
+/* An outcome: it took more than that. */
+#define GRAPH_CUT 1
+
 /* The graph's hits of each query, into the heaps. */
 static int graph_hits(struct search *search, struct hnsw_search *one, struct hnsw_scratch *scratch,
                       struct hit *hits)
@@ -200,6 +205,8 @@ static int graph_hits(struct search *search, struct hnsw_search *one, struct hns
 		for (uint32_t i = 0; i < n; i++)
 			topk_push(&search->scan.best[q], hits[i].distance, hits[i].row_idx);
 		reading->comparisons += stats.comparisons;
+		if (stats.is_cut)
+			return GRAPH_CUT;
 	}
 	return 0;
 }
@@ -219,6 +226,11 @@ static int search_graph(struct search *search)
 	        .below = reading->below,
 	        .visible = visible_rows,
 	        .visible_ctx = search,
+	        /* A graph of dead nodes, or of other namespaces', may lead on and on; comparing
+	         * every record is then the cheaper and better answer. */
+	        .max_comparisons = reading->pin.n_live > GRAPH_COMPARISONS_MIN
+	                                   ? reading->pin.n_live
+	                                   : GRAPH_COMPARISONS_MIN,
 	};
 	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
 
@@ -253,9 +265,9 @@ static int find(struct search *search)
 	r = search_graph(search);
 	if (r == 0)
 		return scan_from(search, search->reading->covered_rows);
-	if (r != -EBADMSG)
+	if (r != -EBADMSG && r != GRAPH_CUT)
 		return r;
-	/* A vector that the graph led to is damaged: the truth has it. */
+	/* It led too far; or to a vector that is damaged, which the truth has. */
 	forget_hits(search);
 	return scan_from(search, 0);
 }
