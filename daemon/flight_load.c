@@ -216,7 +216,7 @@ static void load_ended(struct flight *flight)
 	}
 	index->wants_build = true;
 	if (result == LOAD_MISSING)
-		log_info("index '%s' (hnsw, M=%u): not saved yet; it is built",
+		log_info("index '%s' (hnsw, M=%u): no snapshot; it is built",
 		         index_title(index, title), flight->params.m);
 	else if (result == LOAD_USELESS)
 		log_error("index '%s': the snapshot is not used: %s; it is built again",

@@ -65,6 +65,10 @@ static void save_work(struct job *job, uint32_t worker)
 	struct collection *collection = flight->collection;
 
 	(void)worker;
+	/* Whoever emptied the cache meanwhile took the directory along. */
+	flight->result = store_make_dirs(collection->daemon->io, collection->cache_dir);
+	if (flight->result)
+		return;
 	flight->result =
 	        snapshot_save(collection->daemon->io, collection->cache_dir,
 	                      &collection->entry.spec, flight->generation, flight->pin.seq);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/output.h"
 
+#include "client/cli/json.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -260,6 +262,16 @@ static uint32_t terminal_width(void)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		return size.ws_col;
 	return DEFAULT_WIDTH;
+}
+
+void table_meta(struct table *table, const struct kith_meta *meta)
+{
+	json_t *object = meta->data ? json_from_meta(meta) : NULL;
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	table_text(table, text ? text : "");
+	free(text);
+	json_decref(object);
 }
 
 void table_print(struct table *table)

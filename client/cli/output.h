@@ -35,6 +35,8 @@ struct table *table_new(uint32_t n_columns, const char *const titles[]);
 /* The next cell, row by row; copied. */
 void table_text(struct table *table, const char *text);
 void table_str(struct table *table, struct kith_str str);
+/* As JSON; empty when there is none. */
+void table_meta(struct table *table, const struct kith_meta *meta);
 void table_format(struct table *table, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 /* Prints all of it, the titles too, and frees it. */

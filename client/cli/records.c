@@ -60,16 +60,6 @@ static struct table *new_table(const struct record_columns *columns)
 	return table_new(n, titles);
 }
 
-static void add_meta(struct table *table, const struct kith_meta *meta)
-{
-	json_t *object = meta->data ? json_from_meta(meta) : NULL;
-	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-
-	table_text(table, text ? text : "");
-	free(text);
-	json_decref(object);
-}
-
 static void add_id(struct table *table, const struct kith_id *id)
 {
 	if (id->text)
@@ -96,7 +86,7 @@ static void add_record(struct table *table, const struct kith_id *id,
 	if (columns->namespaces->v)
 		table_str(table, columns->namespaces->v[row]);
 	if (columns->metas->v)
-		add_meta(table, &columns->metas->v[row]);
+		table_meta(table, &columns->metas->v[row]);
 	if (columns->vectors->v)
 		add_vector(table, columns, row);
 	if (columns->texts->v)
@@ -119,7 +109,7 @@ static void print_record(const struct kith_id *id, const struct record_columns *
 	}
 	if (columns->metas->v) {
 		table_text(table, "meta");
-		add_meta(table, &columns->metas->v[row]);
+		table_meta(table, &columns->metas->v[row]);
 	}
 	if (columns->vectors->v) {
 		table_text(table, "vector");

@@ -106,12 +106,14 @@ static void print_json(const struct kith_search_result *hits, double took_us)
 
 static void print_hits(const struct kith_search_result *hits)
 {
-	const char *titles[] = {">#", "ID", ">DISTANCE", "NAMESPACE", "TEXT"};
+	const char *titles[6] = {">#", "ID", ">DISTANCE"};
 	uint32_t n_columns = 3;
 	struct table *table;
 
 	if (hits->namespaces.v)
 		titles[n_columns++] = "NAMESPACE";
+	if (hits->metas.v)
+		titles[n_columns++] = "META";
 	if (hits->texts.v)
 		titles[n_columns++] = "TEXT";
 	table = table_new(n_columns, titles);
@@ -126,6 +128,8 @@ static void print_hits(const struct kith_search_result *hits)
 		table_format(table, "%.6g", (double)hits->distances.v[i]);
 		if (hits->namespaces.v)
 			table_str(table, hits->namespaces.v[i]);
+		if (hits->metas.v)
+			table_meta(table, &hits->metas.v[i]);
 		if (hits->texts.v)
 			table_str(table, hits->texts.v[i]);
 	}

@@ -283,7 +283,7 @@ static void without_a_cache_directory_the_index_is_built_again(void **state)
 	expect_all_of_it(service->conn);
 	await_settled(service->conn, "notes", NULL);
 	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
-	assert_true(daemon_process_said(service->daemon, "not saved yet; it is built"));
+	assert_true(daemon_process_said(service->daemon, "no snapshot; it is built"));
 	expect_all_of_it(service->conn);
 }
 
