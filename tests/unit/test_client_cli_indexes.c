@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +12,8 @@
 #include "tests/lib/cli_fixture.h"
 
 struct story {
-	bool watched;      /* a build tells how it gets on */
-	bool index_failed; /* one of the two */
+	atomic_bool watched;      /* a build tells how it gets on */
+	atomic_bool index_failed; /* one of the two */
 };
 
 /* The build of `slow` never ends, that of `bad` fails; another tells how it gets on and waits until
