@@ -164,6 +164,18 @@ static int open_indexes(struct opening *opening, struct record_reader *reader)
 	return 0;
 }
 
+/* Whether the vector file has slots that the truth has not given out yet: the truth came back from
+ * an older copy, and would give them to other records. */
+static bool has_future_slots(const struct opening *opening)
+{
+	uint64_t last;
+
+	return opening->file_rows > 0 &&
+	       vector_file_slots(opening->collection->vectors, opening->file_rows - 1, 1, &last) ==
+	               0 &&
+	       last >= opening->state.next_slot;
+}
+
 static int open_files(struct opening *opening, uint32_t worker)
 {
 	struct collection *collection = opening->collection;
@@ -189,6 +201,10 @@ static int open_files(struct opening *opening, uint32_t worker)
 	if (r)
 		return r;
 	open_vectors(opening);
+	if (has_future_slots(opening) && vector_file_reset(collection->vectors, 0) == 0) {
+		opening->file_rows = 0;
+		opening->vectors_why = "it is newer than the database";
+	}
 	if (opening->file_rows > 2 * opening->state.n_live + DEAD_ROWS_MIN &&
 	    vector_file_reset(collection->vectors, 0) == 0) {
 		opening->file_rows = 0;

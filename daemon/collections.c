@@ -281,8 +281,10 @@ static void drop_committed(struct change *change)
 	collection->dropped = true;
 	log_info("collection '%s': dropped", collection->entry.name);
 	events_change(collection, WIRE_change_dropped);
-	upkeep_stop(collection);
+	/* Nothing begins any more; then who waits is told why, before tasks are only cancelled. */
+	collection->upkeep.stopped = true;
 	indexes_drop(collection, WIRE_ERROR_DROPPED, "the collection was dropped");
+	upkeep_stop(collection);
 	registry_remove(change->collections, collection);
 	collection_refuse_pending(collection, WIRE_ERROR_DROPPED, "the collection was dropped");
 	request_finish_result(request, &(struct drop_collection_result){.dropped = true});

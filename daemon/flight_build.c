@@ -84,6 +84,7 @@ static void swap(struct flight *flight)
 		generation_unref(index->serving);
 		index->serving = generation_ref(flight->generation);
 		index->params = flight->params;
+		index->wants_build = false;
 		index->n_builds++;
 	}
 	flight_end(flight, 0, NULL);

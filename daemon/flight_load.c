@@ -163,6 +163,8 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
+	else if (snapshot_head(flight->snapshot)->seq > flight->pin.seq)
+		useless(flight, "it is newer than the database");
 	else if (map_rows(flight, &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
 	else if (n_lost > flight->head.n_nodes / LOST_SHARE)

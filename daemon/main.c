@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
@@ -18,37 +19,76 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 
-struct signals {
+/* SIGTERM and SIGINT are blocked from the start and read from a descriptor: one that comes while
+ * the daemon starts waits to be read, and no handler runs beside the code. */
+struct stop_signals {
 	struct daemon *daemon;
-	uv_signal_t term, interrupt;
+	uv_poll_t poll;
+	int fd;
 };
 
-static void unwatch(struct signals *signals)
+static sigset_t stop_set(void)
 {
-	uv_close((uv_handle_t *)&signals->term, NULL);
-	uv_close((uv_handle_t *)&signals->interrupt, NULL);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	return set;
 }
 
-static void on_signal(uv_signal_t *signal, int number)
+static void on_closed(uv_handle_t *handle)
 {
-	struct signals *signals = signal->data;
+	struct stop_signals *signals = handle->data;
 
-	log_info("stopping: %s", strsignal(number));
+	close(signals->fd);
+}
+
+/* From now on they end the process at once, for who will not wait for a clean stop. */
+static void unwatch(struct stop_signals *signals)
+{
+	const sigset_t set = stop_set();
+
+	uv_close((uv_handle_t *)&signals->poll, on_closed);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void on_signal(uv_poll_t *poll, int status, int events)
+{
+	struct stop_signals *signals = poll->data;
+	struct signalfd_siginfo info;
+
+	(void)status;
+	(void)events;
+	if (read(signals->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_info("stopping: %s", strsignal((int)info.ssi_signo));
 	notify_stopping();
 	unwatch(signals);
 	daemon_stop(signals->daemon);
 }
 
-static void watch(uv_loop_t *loop, struct signals *signals, uv_signal_t *signal, int number)
+static int watch(uv_loop_t *loop, struct stop_signals *signals)
 {
-	uv_signal_init(loop, signal);
-	signal->data = signals;
-	uv_signal_start_oneshot(signal, on_signal, number);
+	const sigset_t set = stop_set();
+	int r;
+
+	signals->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (signals->fd < 0)
+		return -errno;
+	r = uv_poll_init(loop, &signals->poll, signals->fd);
+	if (r < 0) {
+		close(signals->fd);
+		return r;
+	}
+	signals->poll.data = signals;
+	uv_poll_start(&signals->poll, UV_READABLE, on_signal);
+	return 0;
 }
 
 static int serve(uv_loop_t *loop, struct daemon *daemon)
 {
-	struct signals signals = {.daemon = daemon};
+	struct stop_signals signals = {.daemon = daemon};
 	int fd = notify_listen_fd();
 	int r;
 
@@ -57,13 +97,15 @@ static int serve(uv_loop_t *loop, struct daemon *daemon)
 		          "Unix socket");
 		return fd;
 	}
-	/* Whoever finds it listening may stop it at once. */
-	watch(loop, &signals, &signals.term, SIGTERM);
-	watch(loop, &signals, &signals.interrupt, SIGINT);
+	r = watch(loop, &signals);
+	if (r < 0) {
+		log_error("cannot watch for signals: %s", strerror(-r));
+		return r;
+	}
 	r = daemon_listen(daemon, fd);
 	if (r < 0) {
 		unwatch(&signals);
-		uv_run(loop, UV_RUN_NOWAIT); /* closes them while they are there */
+		uv_run(loop, UV_RUN_NOWAIT); /* closes it while it is there */
 		return r;
 	}
 	notify_ready();
@@ -91,6 +133,7 @@ static bool fill_standard_streams(void)
 int main(int argc, char **argv)
 {
 	const struct daemon_world world = {.io = store_io_posix(), .clock = clock_system()};
+	const sigset_t stop = stop_set();
 	struct config config;
 	struct daemon *daemon;
 	uv_loop_t loop;
@@ -106,6 +149,7 @@ int main(int argc, char **argv)
 	log_open(config.log_level);
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
 	r = uv_loop_init(&loop);
 	if (r < 0) {
 		log_error("cannot make the event loop: %s", strerror(-r));

@@ -19,6 +19,7 @@
 struct care_kind {
 	const char *name;
 	bool takes_turn; /* with the groups of writes */
+	bool is_urgent;  /* writes wait for it, so it does not wait for builds */
 	bool (*wanted)(struct collection *collection, bool paused);
 	void (*prepare)(struct collection *collection, struct care_state *care); /* [loop] */
 	int (*work)(struct collection *collection, struct care_state *care, uint32_t worker);
@@ -30,8 +31,9 @@ struct care_kind {
 static bool restore_wanted(struct collection *collection, bool paused)
 {
 	(void)paused;
+	/* A load under way still reads the rows that would be written again. */
 	return collection->vectors && collection->mapped_rows < collection->n_rows &&
-	       !collection->upkeep.holds_reads;
+	       !collection->upkeep.holds_reads && !collection->upkeep.care[CARE_LOAD].active;
 }
 
 static void restore_prepare(struct collection *collection, struct care_state *care)
@@ -106,6 +108,11 @@ static void restore_ended(struct collection *collection, struct care_state *care
 			log_info("collection '%s': the vector file has all %llu rows again",
 			         collection->entry.name, (unsigned long long)care->to);
 		events_restore(collection, care->to, collection->n_rows);
+	} else if (care->result == -EBADMSG) {
+		/* The extent's beginning is damaged too: it is written again from there. */
+		upkeep_lost_vectors(
+		        collection,
+		        care->from - care->from % vector_file_extent_rows(collection->vectors));
 	}
 }
 
@@ -118,7 +125,7 @@ static bool load_wanted(struct collection *collection, bool paused)
 
 	(void)paused;
 	if (!collection->vectors || collection->upkeep.searched == 0 ||
-	    collection->mapped_rows <= have)
+	    collection->mapped_rows <= have || collection->upkeep.care[CARE_RESTORE].active)
 		return false;
 	missing = collection->mapped_rows - have;
 	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES)
@@ -204,9 +211,15 @@ static void reap_prepare(struct collection *collection, struct care_state *care)
 
 static int reap_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
+	int r = collection_writer(collection);
+
 	(void)worker;
-	return record_writer_reap(collection->writer, care->seq, UPKEEP_REAP_ROWS, UPKEEP_LOG_ROWS,
-	                          &care->n);
+	if (r == 0)
+		r = record_writer_reap(collection->writer, care->seq, UPKEEP_REAP_ROWS,
+		                       UPKEEP_LOG_ROWS, &care->n);
+	if (r)
+		collection->writer = record_writer_free(collection->writer);
+	return r;
 }
 
 static void reap_ended(struct collection *collection, struct care_state *care)
@@ -290,14 +303,14 @@ static void restart_ended(struct collection *collection, struct care_state *care
 /* The machinery ------------------------------------------------------------------------------- */
 
 static const struct care_kind kinds[CARE_N] = {
-        [CARE_RESTORE] = {"restore", true, restore_wanted, restore_prepare, restore_work,
+        [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
-        [CARE_LOAD] = {"load", false, load_wanted, load_prepare, load_work, load_ended},
-        [CARE_SYNC] = {"sync", true, sync_wanted, NULL, sync_work, sync_ended},
-        [CARE_REAP] = {"reap", true, reap_wanted, reap_prepare, reap_work, reap_ended},
-        [CARE_CHECKPOINT] = {"checkpoint", false, checkpoint_wanted, NULL, checkpoint_work,
+        [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
+        [CARE_SYNC] = {"sync", true, true, sync_wanted, NULL, sync_work, sync_ended},
+        [CARE_REAP] = {"reap", true, true, reap_wanted, reap_prepare, reap_work, reap_ended},
+        [CARE_CHECKPOINT] = {"checkpoint", false, true, checkpoint_wanted, NULL, checkpoint_work,
                              checkpoint_ended},
-        [CARE_RESTART] = {"restart", true, restart_wanted, NULL, restart_work, restart_ended},
+        [CARE_RESTART] = {"restart", true, true, restart_wanted, NULL, restart_work, restart_ended},
 };
 
 static const struct care_kind *kind_of(const struct care_state *care)
@@ -363,7 +376,7 @@ static void care_submit(struct care_state *care)
 	care->started = true;
 	care->job.what = kind->name;
 	/* What makes writes wait does not run at low priority. */
-	lanes_submit(collection->daemon->lanes, kind->takes_turn ? LANE_WRITE : LANE_BACKGROUND,
+	lanes_submit(collection->daemon->lanes, kind->is_urgent ? LANE_WRITE : LANE_BACKGROUND,
 	             &care->job);
 }
 

@@ -91,8 +91,6 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row);
 /* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
  * restoring it failed and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);
-/* Nothing is under way any more. */
-bool upkeep_is_idle(const struct upkeep *upkeep);
 /* A reading that uses SQL ended: a restart checkpoint may have waited for it. */
 void upkeep_read_ended(struct collection *collection);
 /* Nothing new is begun from now on. */

@@ -258,7 +258,7 @@ static int apply_member(struct group *group, struct member *member)
 		               "the collection has %u namespaces; the limit is %u",
 		               (unsigned)LIMIT_NAMESPACES, (unsigned)LIMIT_NAMESPACES);
 	else if (r)
-		return r;
+		request_refuse_errno(request, r, "writing"); /* the others may be fine */
 	member->kept = r == 0;
 	if (!member->kept) {
 		group->n_changes = changes_before;
