@@ -24,7 +24,7 @@ void write_queue_init(struct write_queue *queue)
 	queue->n_served = 0;
 	queue->n_expected = 0;
 	queue->gather_until_ns = 0;
-	queue->busy = false;
+	queue->busy = queue->in_task = false;
 	queue->stopped = false;
 }
 
@@ -123,7 +123,7 @@ enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
 		return WRITE_NOTHING;
 	link = list_pop(&queue->tasks);
 	if (link) {
-		queue->busy = true;
+		queue->busy = queue->in_task = true;
 		*ret_task = LIST_ELEMENT(link, struct write_task, link);
 		return WRITE_TASK;
 	}
@@ -139,9 +139,11 @@ enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
 void write_queue_done(struct write_queue *queue, uint64_t now_ns)
 {
 	queue->busy = false;
-	/* Who was served, and who came meanwhile: else two halves would take turns forever. */
-	queue->n_expected = queue->n_served + queue->n_ring;
+	/* Who was served, and who came meanwhile: else two halves would take turns forever. After a
+	 * task nobody has an answer to write behind. */
+	queue->n_expected = queue->in_task ? 0 : queue->n_served + queue->n_ring;
 	queue->gather_until_ns = now_ns + WRITE_GATHER_NS;
+	queue->in_task = false;
 	for (struct list *link = queue->writers.next; link != &queue->writers; link = link->next) {
 		struct writer *writer = LIST_ELEMENT(link, struct writer, link);
 

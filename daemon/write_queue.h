@@ -48,6 +48,7 @@ struct write_queue {
 	uint32_t n_expected;      /* that the next group waits for, */
 	uint64_t gather_until_ns; /* until then */
 	bool busy;
+	bool in_task; /* busy with a task */
 	bool stopped; /* nothing starts any more */
 };
 

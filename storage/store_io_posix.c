@@ -245,9 +245,15 @@ static int posix_list(struct store_io *io, const char *path,
 	int r = 0;
 
 	(void)io;
-	DIR *dir = opendir(path);
-	if (dir == NULL)
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
 		return -errno;
+	DIR *dir = fdopendir(fd);
+	if (dir == NULL) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
 	while (r == 0) {
 		errno = 0;
 		const struct dirent *entry = readdir(dir);

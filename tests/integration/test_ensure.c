@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/store_twin.h"
 
 #define RECORDS 300u
@@ -119,6 +120,41 @@ static void collect_same_refusal(struct callers *callers, enum kith_error error)
 			snprintf(first, sizeof(first), "%s", message);
 		assert_string_equal(message, first);
 	}
+}
+
+/* What a failed commit left in the writer is not known, so it goes; the reaper comes next, once the
+ * clock says that writing has paused. */
+static void a_failed_write_leaves_a_daemon_that_reaps_and_writes(void **state)
+{
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct daemon_thread *daemon;
+	struct fake_clock clock;
+	struct kith_conn *conn;
+	struct gate *gate;
+
+	(void)state;
+	fake_clock_init(&clock, 0);
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 32);
+	conn = connect_to(daemon);
+	gate = daemon_thread_gate(daemon, "reap", "end");
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, RECORDS, 1);
+	put_records(conn, "notes", 0, RECORDS, 2);
+	store_twin_fail(twin, (struct store_twin_fault){.kind = STORE_TWIN_SYNC,
+	                                                .path_part = "records.db-wal",
+	                                                .nth = 1,
+	                                                .err = EIO});
+	assert_int_equal(try_put_records(conn, "notes", RECORDS, 1, 1, NULL),
+	                 KITH_ERROR_STORAGE_FAILED);
+	store_twin_heal(twin);
+	fake_clock_advance_ms(&clock, 1000);
+	gate_await(gate);
+	gate_open(gate);
+	put_records(conn, "notes", RECORDS, 10, 1);
+	expect_records(conn, "notes", 0, RECORDS, 2);
+	expect_records(conn, "notes", RECORDS, 10, 1);
+	end(daemon, conn);
+	store_twin_free(twin);
 }
 
 static void a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_again(void **state)
@@ -542,6 +578,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(sixty_four_callers_get_one_build),
+	        cmocka_unit_test(a_failed_write_leaves_a_daemon_that_reaps_and_writes),
 	        cmocka_unit_test(
 	                a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_again),
 	        cmocka_unit_test(a_build_over_damaged_vectors_fails_for_all_and_is_tried_again),

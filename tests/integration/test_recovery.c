@@ -221,6 +221,32 @@ static void an_older_cache_directory_costs_the_difference_only(void **state)
 	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
 }
 
+/* The data directory comes back from an older copy, and the cache is of a future that never was. */
+static void a_cache_newer_than_the_database_is_not_used(void **state)
+{
+	struct service_fixture *service = *state;
+	char older[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	service_stop(service);
+	run("cp -a '%s' '%s'", service->daemon->data_dir, aside(service->daemon, older));
+	service_start(service);
+	put_records(service->conn, "notes", 10000, 50, 1);
+	optimize(service->conn, "notes", NULL);
+	service_stop(service);
+	run("rm -r '%s'", service->daemon->data_dir);
+	run("mv '%s' '%s'", older, service->daemon->data_dir);
+	service_start(service);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
+	put_records(service->conn, "notes", 20000, 50, 1);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_records(service->conn, "notes", 0, 50, 1);
+	service_kill_and_start(service);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
+	assert_true(daemon_process_said(service->daemon, "it is newer than the database"));
+}
+
 /* The one snapshot in the directory. */
 static char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_SIZE])
 {
@@ -459,6 +485,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(killed_while_it_builds_it_is_built_by_the_next,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(an_older_cache_directory_costs_the_difference_only,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_cache_newer_than_the_database_is_not_used,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(anothers_cache_directory_is_refused_and_built_again,
 	                                        service_setup, service_teardown),
