@@ -204,7 +204,7 @@ static void load_ended(struct flight *flight)
 	if (result == 0) {
 		struct generation *generation = flight->generation;
 
-		generation->covered_rows = flight->covered_rows;
+		generation->covered_rows = generation->saved_rows = flight->covered_rows;
 		generation->saved_nodes = hnsw_covered(generation->hnsw);
 		generation->number = ++index->generations;
 		index->serving = generation_ref(generation);

@@ -78,14 +78,17 @@ static void save_done(struct job *job)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 
-	if (job->ran && flight->result == 0)
+	if (job->ran && flight->result == 0) {
 		flight->generation->saved_nodes = (uint32_t)flight->total;
+		flight->generation->saved_rows = flight->covered_rows;
+	}
 	flight_end(flight, job->ran ? flight->result : -ECANCELED, "cannot save the snapshot");
 }
 
 void flight_save_start(struct flight *flight)
 {
 	flight->generation = generation_ref(flight->index->serving);
+	flight->covered_rows = flight->generation->covered_rows;
 	collection_pin(flight->collection, &flight->pin);
 	flight->pinned = true;
 	flight_phase(flight, "save", hnsw_covered(flight->generation->hnsw));

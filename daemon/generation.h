@@ -34,6 +34,7 @@ struct generation {
 	struct index_params params;
 	struct hnsw *hnsw;
 	uint64_t covered_rows;
+	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
 	uint64_t n_searches, n_comparisons;
 };

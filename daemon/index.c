@@ -314,20 +314,46 @@ void index_begin_build(struct index *index, const struct index_params *params,
 	begin(index, FLIGHT_BUILD, params, &waiters);
 }
 
+/* What was published when the request came is in the graph, and saved; later rows are not its
+ * affair, or it would never end beside somebody who writes. */
+static bool is_optimized(const struct index *index, const struct request *request)
+{
+	return index->serving->covered_rows >= request->target_rows &&
+	       (index_n_unsaved(index) == 0 || index->serving->saved_rows >= request->target_rows);
+}
+
 static void answer_optimized(struct index *index)
 {
-	struct list *link;
+	struct list asking, *link;
 
-	while ((link = list_pop(&index->optimizing))) {
+	list_init(&asking);
+	list_splice(&asking, &index->optimizing);
+	while ((link = list_pop(&asking))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 
+		if (!is_optimized(index, request)) {
+			list_append(&index->optimizing, link);
+			continue;
+		}
 		request_finish_result(request,
 		                      &(struct optimize_result){
 		                              .inserted = index->n_inserted - request->mark,
 		                              .coverage = index_coverage(index),
-		                              .saved = index_n_unsaved(index) == 0,
+		                              .saved = true,
 		                      });
 	}
+}
+
+/* Whether somebody asks for rows that the graph does not hold. */
+static bool is_asked_to_insert(const struct index *index)
+{
+	for (struct list *link = index->optimizing.next; link != &index->optimizing;
+	     link = link->next) {
+		if (LIST_ELEMENT(link, struct request, wait_link)->target_rows >
+		    index->serving->covered_rows)
+			return true;
+	}
+	return false;
 }
 
 /* Keeps *since at when a condition began to hold; 0 while it does not. Returns how long. */
@@ -356,24 +382,29 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	uint32_t n_unsaved = index_n_unsaved(index);
 	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
 	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
-	bool asked = !list_empty(&index->optimizing);
 	bool has_vectors = collection_has_vectors(collection);
+	bool asked;
 
+	answer_optimized(index);
+	asked = !list_empty(&index->optimizing);
 	if (now_ns < index->retry_ns && !asked)
 		return;
-	if (is_mostly_dead(index) && has_vectors) {
+	if (asked && is_asked_to_insert(index)) {
+		if (has_vectors)
+			begin(index, FLIGHT_INSERT, &index->params, NULL);
+		else if (upkeep_vectors_error(collection))
+			refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
+	} else if (asked) {
+		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (is_mostly_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
 	} else if (n_rows > 0 && has_vectors &&
-	           (asked || n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
+	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
 		begin(index, FLIGHT_INSERT, &index->params, NULL);
-	} else if (n_unsaved > 0 && (asked || n_unsaved == hnsw_covered(index->serving->hnsw) ||
+	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
 	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (asked && n_rows == 0) {
-		answer_optimized(index);
-	} else if (asked && upkeep_vectors_error(collection)) {
-		refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	}
 }
 

@@ -418,6 +418,7 @@ static void optimize(struct request *request)
 		return;
 	}
 	request->mark = index->n_inserted;
+	request->target_rows = request->collection->n_rows;
 	list_append(&index->optimizing, &request->wait_link);
 	index_look(index);
 }

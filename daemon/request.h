@@ -43,6 +43,7 @@ struct request {
 	request_step next;     /* what a waker calls */
 	request_step admitted; /* what comes once the collection is open (collection_enter) */
 	bool is_leader;        /* of an ensure: it began the build that it waits for */
+	uint64_t target_rows;  /* of an optimize: what was published when it came */
 	uint64_t mark;         /* of an optimize: what had been inserted before it */
 	struct list followers; /* of a write: reads of the same session that came later */
 	struct job *job;       /* the job that works on it now, for cancelling */
