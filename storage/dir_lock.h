@@ -16,7 +16,9 @@ struct dir_lock {
 };
 
 /* Outcome: the directory is in use by *ret_holder (0 when its pid cannot be told). */
-enum { DIR_LOCK_HELD = 1 };
+enum {
+	DIR_LOCK_HELD = 1
+};
 
 int dir_lock_take(struct dir_lock *lock, struct store_io *io, const char *dir, pid_t *ret_holder);
 /* Accepts a zeroed lock. */

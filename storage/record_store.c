@@ -227,8 +227,8 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	/* Unless a commit got in between, whose own number is the newer one. */
 	if (r != 0)
 		return r;
-	atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0,
-	                                        memory_order_relaxed, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0, memory_order_relaxed,
+	                                        memory_order_relaxed);
 	/* The old frames stay valid, and a start after a kill would read them all, until a commit
 	 * has begun the WAL anew: make that commit, of nothing new. A writer that is at it already
 	 * does so itself. */

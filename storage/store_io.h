@@ -35,7 +35,8 @@ enum {
 };
 
 struct store_file_ops {
-	/* Reads up to n bytes at offset; returns how many, fewer than n only at the end of the file. */
+	/* Reads up to n bytes at offset; returns how many, fewer than n only at the end of the
+	 * file. */
 	ssize_t (*read)(struct store_file *file, void *buf, size_t n, uint64_t offset);
 	int (*write)(struct store_file *file, const void *buf, size_t n, uint64_t offset);
 	/* Makes all writes before it durable (fdatasync). */
@@ -45,7 +46,8 @@ struct store_file_ops {
 	int (*size)(struct store_file *file, uint64_t *ret_size_bytes);
 	/* Maps [offset, offset + n), page-aligned, shared; beyond the end of the file is allowed
 	 * but must not be touched before the file has grown. Writable only when asked. */
-	int (*map)(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
+	int (*map)(struct store_file *file, uint64_t offset, size_t n, bool writable,
+	           void **ret_addr);
 	int (*unmap)(struct store_file *file, void *addr, size_t n);
 	/* Takes an exclusive advisory lock for this process until close. STORE_LOCKED with the
 	 * holder's pid (0 when unknown) when another process has it. It is a POSIX record lock:
@@ -67,7 +69,7 @@ struct store_io_ops {
 	/* Takes an open file of another implementation (SQLite's own) into this table: the result
 	 * stands for it from now on. The POSIX form returns the file itself. */
 	int (*adopt)(struct store_io *io, const char *path, struct store_file *file,
-		     struct store_file **ret);
+	             struct store_file **ret);
 	int (*rename)(struct store_io *io, const char *from, const char *to);
 	int (*unlink)(struct store_io *io, const char *path);
 	/* Makes creations, renames and removals inside the directory durable. */
@@ -75,10 +77,10 @@ struct store_io_ops {
 	/* Creates one directory with mode 0700; -EEXIST when it is there. */
 	int (*make_dir)(struct store_io *io, const char *path);
 	int (*remove_dir)(struct store_io *io, const char *path);
-	/* Calls each(ctx, name) for every entry but "." and ".."; stops at the first non-zero result
-	 * and returns it. */
+	/* Calls each(ctx, name) for every entry but "." and ".."; stops at the first non-zero
+	 * result and returns it. */
 	int (*list)(struct store_io *io, const char *path, int (*each)(void *ctx, const char *name),
-		    void *ctx);
+	            void *ctx);
 };
 
 struct store_io {
