@@ -51,7 +51,7 @@ static void graph_begin(struct flight *flight)
 	struct daemon *daemon = collection->daemon;
 	struct hnsw *hnsw = flight->generation->hnsw;
 
-	row_source_init(&flight->source, collection, hnsw, flight->pin.resident_rows);
+	row_source_init(&flight->source, collection, flight->pin.resident_rows);
 	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
 	flight_phase(flight, flight->kind == FLIGHT_BUILD ? "graph" : "insert",
 	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));
