@@ -126,7 +126,8 @@ uint64_t collection_reap_seq(const struct collection *collection);
 
 static inline uint32_t collection_stride(const struct collection *collection)
 {
-	return vector_stride_bytes(collection->entry.spec.dim);
+	return vector_stride_bytes(collection->entry.spec.dim,
+	                           (enum dtype)collection->entry.spec.dtype);
 }
 
 /* Opens it in steps (collection_open.c): then collection_opened(). */

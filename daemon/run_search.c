@@ -101,8 +101,8 @@ static int scan_truth(struct search *search, uint64_t first, uint64_t end)
 		}
 		if (at == end || from.slot != row.slot)
 			continue;
-		vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
-		               search->row);
+		vector_prepare(row.record.vector, 1, spec->dim, (enum dtype)spec->dtype,
+		               (enum metric)spec->metric, search->row);
 		scan_rows(search, at, 1, search->row);
 	}
 	return r == RECORD_STORE_END ? 0 : r;
@@ -187,12 +187,18 @@ static uint64_t visible_rows(void *ctx, const uint32_t *rows, uint32_t n)
 /* An outcome: it took more than that. */
 #define GRAPH_CUT 1
 
+/* Queries are f32, whatever the rows are. */
+static uint32_t query_stride(const struct search *search)
+{
+	return vector_stride_bytes(search->collection->entry.spec.dim, DTYPE_F32);
+}
+
 /* The graph's hits of each query, into the heaps. */
 static int graph_hits(struct search *search, struct hnsw_search *one, struct hnsw_scratch *scratch,
                       struct hit *hits)
 {
 	struct reading *reading = search->reading;
-	uint32_t stride = collection_stride(search->collection);
+	uint32_t stride = query_stride(search);
 
 	for (uint32_t q = 0; q < search->scan.n_queries; q++) {
 		struct hnsw_search_stats stats;
@@ -406,7 +412,7 @@ static bool check_queries(struct search *search)
 	struct wire_error error;
 	size_t row;
 	int fault = vector_check(search->params->vectors.data, search->scan.n_queries, spec->dim,
-	                         (enum metric)spec->metric, &row);
+	                         DTYPE_F32, (enum metric)spec->metric, &row);
 
 	if (fault == 0)
 		return true;
@@ -419,12 +425,12 @@ static bool check_queries(struct search *search)
 static int search_init(struct search *search)
 {
 	const struct record_spec *spec = &search->collection->entry.spec;
-	size_t stride = collection_stride(search->collection);
+	size_t stride = query_stride(search);
 	uint32_t n_queries = (uint32_t)(search->params->vectors.n / (4 * (size_t)spec->dim));
 	uint32_t k = search->params->k;
 
 	search->scan = (struct exact_scan){
-	        .kernels = search->reading->request->daemon->kernels,
+	        .kernels = kernels_best((enum dtype)spec->dtype),
 	        .metric = (enum metric)spec->metric,
 	        .dim = spec->dim,
 	        .n_queries = n_queries,
@@ -465,7 +471,7 @@ void run_search(struct reading *reading, uint32_t worker)
 
 	if (r == 0 && check_queries(&search)) {
 		vector_prepare(search.params->vectors.data, search.scan.n_queries, spec->dim,
-		               (enum metric)spec->metric, search.queries);
+		               DTYPE_F32, (enum metric)spec->metric, search.queries);
 		search.scan.queries = search.queries;
 		if (!reading->nothing && reading->pin.n_rows > 0)
 			r = find(&search);

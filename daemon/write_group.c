@@ -222,7 +222,7 @@ static bool check_vectors(struct group *group, struct request *request, const st
 
 	if (!batch->vectors.data)
 		return true;
-	fault = vector_check(batch->vectors.data, batch->ids->n, spec->dim,
+	fault = vector_check(batch->vectors.data, batch->ids->n, spec->dim, DTYPE_F32,
 	                     (enum metric)spec->metric, &row);
 	if (fault == 0)
 		return true;
@@ -350,8 +350,8 @@ static int follow_vectors(struct group *group)
 		if (!has_new_slot(change))
 			continue;
 		slots[n] = change->record.slot;
-		vector_prepare(change->vector, 1, spec->dim, (enum metric)spec->metric,
-		               rows + (size_t)n * stride);
+		vector_prepare(change->vector, 1, spec->dim, (enum dtype)spec->dtype,
+		               (enum metric)spec->metric, rows + (size_t)n * stride);
 		if (++n == VECTOR_BATCH_ROWS) {
 			r = vector_file_append(collection->vectors, n, slots, rows);
 			n = 0;

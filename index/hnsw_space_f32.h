@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Distances of a graph's nodes over rows of padded f32, as the exact scan takes them: the same
- * kernels, the same bits. A node that has no row is infinitely far from everything. [any]
+ * Distances of a graph's nodes over padded rows, f32 or f16, from queries of f32, as the exact scan
+ * takes them: the same kernels, the same bits. A node that has no row is infinitely far from
+ * everything. [any]
  */
 
 #include <stdint.h>
@@ -14,18 +15,18 @@
 
 /* Where a row lies: 64-byte aligned, from vector_prepare(), there as long as the space is used. It
  * cannot fail: what may be bad was checked before. [any] */
-typedef const float *hnsw_row_of(void *ctx, uint32_t row);
+typedef const void *hnsw_row_of(void *ctx, uint32_t row);
 
 struct hnsw_space_f32 {
 	struct hnsw_space space; /* give its address to the graph */
 	const struct hnsw *hnsw;
 	const struct kernels *kernels;
 	enum metric metric;
-	uint32_t n_floats; /* of a row, padding included */
+	uint32_t n_floats; /* of a query, padding included */
 	hnsw_row_of *row_of;
 	void *ctx;
 };
 
-/* Borrows everything. A query is a row from vector_prepare(). */
+/* Borrows everything. A query is an f32 row from vector_prepare(), rows are of the dtype. */
 void hnsw_space_f32_init(struct hnsw_space_f32 *space, const struct hnsw *hnsw, enum metric metric,
-                         uint32_t dim, hnsw_row_of *row_of, void *ctx);
+                         uint32_t dim, enum dtype dtype, hnsw_row_of *row_of, void *ctx);

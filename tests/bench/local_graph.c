@@ -18,7 +18,7 @@ struct local_graph {
 	char *queries; /* prepared, in rows of the row set's stride */
 };
 
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	const struct row_set *rows = ctx;
 	const char *extent = rows->extents[row / rows->extent_rows];
@@ -77,7 +77,7 @@ static int prepare_queries(struct local_graph *graph)
 	graph->queries = aligned_alloc(64, dataset->n_queries * rows->stride_bytes);
 	if (!graph->queries)
 		return -ENOMEM;
-	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, rows->metric,
+	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, DTYPE_F32, rows->metric,
 	               graph->queries);
 	return 0;
 }
@@ -99,7 +99,7 @@ int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
 	r = hnsw_new(&params, rows->budget, &graph->hnsw);
 	if (!r) {
 		hnsw_space_f32_init(&graph->space, graph->hnsw, rows->metric, rows->dataset->dim,
-		                    row_of, (void *)rows);
+		                    DTYPE_F32, row_of, (void *)rows);
 		r = append_rows(graph);
 	}
 	r = r ? r : insert_rows(graph, spec->n_threads);

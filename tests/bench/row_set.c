@@ -50,7 +50,7 @@ static int set_new(const char *name, const struct dataset *dataset, enum metric 
 	set->name = name;
 	set->dataset = dataset;
 	set->metric = metric;
-	set->stride_bytes = vector_stride_bytes(dataset->dim);
+	set->stride_bytes = vector_stride_bytes(dataset->dim, DTYPE_F32);
 	r = budget_new((uint64_t)(n_slabs + MORE_SLABS) * SLAB_BYTES, NULL, &set->budget);
 	if (r) {
 		free(set);
@@ -76,7 +76,7 @@ static int set_extents(struct row_set *set, uint32_t extent_rows)
 
 int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret)
 {
-	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim);
+	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim, DTYPE_F32);
 	struct row_set *set;
 	int r = set_new("resident", dataset, metric, dataset->n_base / extent_rows + 1, &set);
 
@@ -90,7 +90,7 @@ int row_set_resident(const struct dataset *dataset, enum metric metric, struct r
 		if (r)
 			break;
 		vector_prepare(dataset_row(dataset, i * extent_rows), rows_in(set, i), dataset->dim,
-		               metric, slab);
+		               DTYPE_F32, metric, slab);
 		set->extents[i] = slab;
 	}
 	if (r) {
@@ -115,7 +115,8 @@ static int fill_file(struct row_set *set)
 
 		for (size_t i = 0; i < n; i++)
 			slots[i] = first + i + 1;
-		vector_prepare(dataset_row(dataset, first), n, dataset->dim, set->metric, rows);
+		vector_prepare(dataset_row(dataset, first), n, dataset->dim, DTYPE_F32, set->metric,
+		               rows);
 		r = vector_file_append(set->file, n, slots, rows);
 	}
 	free(slots);
@@ -216,7 +217,7 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 		abort();
 	for (uint32_t i = 0; i < n; i++) {
 		vector_prepare(dataset_query(set->dataset, query_idx + i), 1, set->dataset->dim,
-		               set->metric, queries + (size_t)i * set->stride_bytes);
+		               DTYPE_F32, set->metric, queries + (size_t)i * set->stride_bytes);
 		topk_init(&best[i], hits[i], k);
 	}
 	for (size_t i = 0; i < set->n_extents; i++)

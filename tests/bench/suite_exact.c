@@ -71,7 +71,7 @@ static void tell(struct bench *bench, const char *engine, const struct row_set *
 	report_number(report, "p50_ms", scan_us * 1e-3);
 	report_number(report, "p99_ms", sample_p99(&figures->scan_us) * 1e-3);
 	report_number(report, "per_query_ms", scan_us * 1e-3 / n_queries);
-	if (n_queries == 1 && strcmp(engine, kernels_best()->name) == 0)
+	if (n_queries == 1 && strcmp(engine, kernels_best(DTYPE_F32)->name) == 0)
 		report_at_most(report, "ratio", scan_us / read_us, BAR_RATIO);
 	else
 		report_number(report, "ratio", scan_us / read_us);
@@ -82,7 +82,7 @@ static void tell(struct bench *bench, const char *engine, const struct row_set *
 /* Every kernel set with every number of queries at once. Every answer must be right. */
 static int run_on(struct bench *bench, const struct row_set *set)
 {
-	for (const struct kernels *const *kernels = kernels_all(); *kernels; kernels++) {
+	for (const struct kernels *const *kernels = kernels_all(DTYPE_F32); *kernels; kernels++) {
 		for (size_t i = 0; i < sizeof(query_counts) / sizeof(*query_counts); i++) {
 			struct figures figures = {0};
 			bool right;
