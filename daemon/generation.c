@@ -71,8 +71,8 @@ void row_source_init(struct row_source *source, const struct collection *collect
 	source->resident_rows = resident_rows;
 	atomic_init(&source->bad_extent, UINT64_MAX);
 	hnsw_space_f32_init(&source->space, hnsw, (enum metric)collection->entry.spec.metric,
-	                    collection->entry.spec.dim, (enum dtype)collection->entry.spec.dtype,
-	                    row_of, source);
+	                    collection->entry.spec.dim, collection_dtype(collection), row_of,
+	                    source);
 }
 
 uint64_t row_source_bad_extent(const struct row_source *source)
