@@ -216,6 +216,40 @@ static void an_updated_text_keeps_the_vector(void **state)
 	expect_vector(conn, "halves", 1, KITH_DTYPE_F16, halves, sizeof(halves));
 }
 
+static void dimensions_reach_from_1_to_4096(void **state)
+{
+	struct kith_conn *conn = ((struct service_fixture *)*state)->conn;
+	static const uint32_t dims[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 127, 1536, 4095, 4096};
+	static float vector[4096];
+	static uint16_t halves[4096];
+
+	for (size_t i = 0; i < sizeof(dims) / sizeof(*dims); i++) {
+		char name[16];
+		const struct kith_id id = kith_id_number(dims[i]);
+		struct kith_create_collection_params create = {
+		        .metric = KITH_METRIC_COSINE, .dim = dims[i], .dtype = KITH_DTYPE_F16};
+		struct kith_upsert_params upsert_params = {.ids = {&id, 1},
+		                                           .dtype = KITH_DTYPE_F16};
+		struct kith_search_params search = {.include = KITH_INCLUDE_VECTORS,
+		                                    .dtype = KITH_DTYPE_F16};
+		struct kith_search_result *hits;
+
+		snprintf(name, sizeof(name), "dim %u", dims[i]);
+		draw_vector(i, dims[i], vector);
+		dtype_convert(vector, DTYPE_F32, dims[i], DTYPE_F16, halves);
+		create.name = upsert_params.collection = search.collection = kith_text(name);
+		upsert_params.vectors = search.vectors = kith_vectors_f16(halves, dims[i]);
+		DONE(conn, kith_create_collection(conn, &create, NULL));
+		DONE(conn, kith_upsert(conn, &upsert_params, NULL));
+		DONE(conn, kith_search(conn, &search, &hits));
+		assert_int_equal(hits->ids.n, 1);
+		assert_true(hits->distances.v[0] >= 0 && hits->distances.v[0] < COSINE_SLACK);
+		assert_int_equal(hits->vectors.size_bytes, dims[i] * 2);
+		assert_memory_equal(hits->vectors.v, halves, dims[i] * 2);
+		kith_free(hits);
+	}
+}
+
 /* Refusals ------------------------------------------------------------------------------------ */
 
 static void what_f16_cannot_hold_is_refused_with_its_row(void **state)
@@ -472,6 +506,7 @@ int main(void)
 	        FRESH(a_collection_of_f32_widens_f16_and_does_not_narrow),
 	        FRESH(an_equal_vector_is_unchanged_in_either_dtype),
 	        FRESH(an_updated_text_keeps_the_vector),
+	        FRESH(dimensions_reach_from_1_to_4096),
 	        FRESH(what_f16_cannot_hold_is_refused_with_its_row),
 	        FRESH(vectors_of_the_wrong_size_or_value_are_refused),
 	        FRESH(a_collection_says_its_dtype),
