@@ -124,9 +124,13 @@ int collection_writer(struct collection *collection);
 /* Rows that were retired at or before this are seen by nobody. */
 uint64_t collection_reap_seq(const struct collection *collection);
 
+static inline enum dtype collection_dtype(const struct collection *collection)
+{
+	return (enum dtype)collection->entry.spec.dtype;
+}
 static inline uint32_t collection_stride(const struct collection *collection)
 {
-	return vector_stride_bytes(collection->entry.spec.dim);
+	return vector_stride_bytes(collection->entry.spec.dim, collection_dtype(collection));
 }
 
 /* Opens it in steps (collection_open.c): then collection_opened(). */

@@ -46,7 +46,7 @@ struct generation *generation_unref(struct generation *generation)
 
 /* A row's vector. One that cannot be read is noted, and stands as the zeros of an empty row until
  * whoever uses the source looks and gives the whole answer up. */
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	static const float zeros[LIMIT_DIM] __attribute__((aligned(64)));
 	struct row_source *source = ctx;
@@ -61,8 +61,7 @@ static const float *row_of(void *ctx, uint32_t row)
 		atomic_store_explicit(&source->bad_extent, extent, memory_order_relaxed);
 		return zeros;
 	}
-	return (const float *)((const uint8_t *)rows +
-	                       (size_t)(row % extent_rows) * collection_stride(collection));
+	return (const uint8_t *)rows + (size_t)(row % extent_rows) * collection_stride(collection);
 }
 
 void row_source_init(struct row_source *source, const struct collection *collection,
@@ -71,8 +70,9 @@ void row_source_init(struct row_source *source, const struct collection *collect
 	source->collection = collection;
 	source->resident_rows = resident_rows;
 	atomic_init(&source->bad_extent, UINT64_MAX);
-	hnsw_space_f32_init(&source->space, (enum metric)collection->entry.spec.metric,
-	                    collection->entry.spec.dim, row_of, source);
+	hnsw_space_rows_init(&source->space, (enum metric)collection->entry.spec.metric,
+	                     collection->entry.spec.dim, collection_dtype(collection), row_of,
+	                     source);
 }
 
 uint64_t row_source_bad_extent(const struct row_source *source)

@@ -14,7 +14,7 @@
 
 #include "daemon/lanes.h"
 #include "index/hnsw.h"
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_rows.h"
 #include "index/record_table.h"
 #include "storage/vector_file.h"
 
@@ -48,7 +48,7 @@ struct generation *generation_unref(struct generation *generation);
 
 /* Where the vectors of a pinned collection lie, as a graph's space. */
 struct row_source {
-	struct hnsw_space_f32 space;
+	struct hnsw_space_rows space;
 	const struct collection *collection;
 	uint64_t resident_rows;
 	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */

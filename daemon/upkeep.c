@@ -63,8 +63,8 @@ static int read_rows(struct collection *collection, struct record_reader *reader
 		while (at < n && slots[at] < row.slot)
 			at++;
 		if (at < n && slots[at] == row.slot)
-			vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
-			               rows + at * stride);
+			vector_prepare(row.record.vector, 1, spec->dim, (enum dtype)spec->dtype,
+			               (enum metric)spec->metric, rows + at * stride);
 	}
 	record_reader_end(reader);
 	return r == RECORD_STORE_END ? 0 : r;

@@ -71,6 +71,7 @@ struct group {
 struct batch {
 	const struct wire_ids *ids;
 	struct wire_bin vectors;
+	enum dtype dtype; /* of the vectors */
 	struct wire_texts texts;
 	struct wire_metas metas;
 	struct wire_str namespace;
@@ -83,15 +84,15 @@ static void batch_of(const struct request *request, struct batch *batch)
 	case WIRE_METHOD_upsert: {
 		const struct upsert_params *params = request_params(request, upsert);
 
-		*batch = (struct batch){&params->ids, params->vectors, params->texts, params->metas,
-		                        params->namespace};
+		*batch = (struct batch){&params->ids,  params->vectors, (enum dtype)params->dtype,
+		                        params->texts, params->metas,   params->namespace};
 		return;
 	}
 	case WIRE_METHOD_update: {
 		const struct update_params *params = request_params(request, update);
 
-		*batch = (struct batch){
-		        &params->ids, {0}, params->texts, params->metas, params->namespace};
+		*batch = (struct batch){&params->ids,  {0},           0,
+		                        params->texts, params->metas, params->namespace};
 		return;
 	}
 	default:
@@ -102,13 +103,13 @@ static void batch_of(const struct request *request, struct batch *batch)
 /* Applying: in the transaction ----------------------------------------------------------------- */
 
 static void record_of(struct record *record, struct record_field *fields, const struct batch *batch,
-                      uint32_t i, uint32_t dim)
+                      uint32_t i, size_t vector_bytes)
 {
 	const struct wire_id *id = &batch->ids->v[i];
 
 	*record = (struct record){.id = {id->text, id->n, id->number}};
 	if (batch->vectors.data)
-		record->vector = (const uint8_t *)batch->vectors.data + (size_t)i * dim * 4;
+		record->vector = (const uint8_t *)batch->vectors.data + i * vector_bytes;
 	if (batch->texts.v && batch->texts.v[i].data) {
 		record->text = batch->texts.v[i].data;
 		record->text_n = batch->texts.v[i].n;
@@ -157,13 +158,14 @@ static int apply_one(struct group *group, struct member *member, const struct ba
                      uint32_t i, uint32_t ns)
 {
 	struct record_writer *writer = group->collection->writer;
-	uint32_t dim = group->collection->entry.spec.dim;
+	const struct record_spec *spec = &group->collection->entry.spec;
+	size_t vector_bytes = spec->dim * (size_t)dtype_bytes((enum dtype)spec->dtype);
 	struct change *change = &group->changes[group->n_changes];
 	struct record_field fields[LIMIT_META_SCALARS];
 	struct record record;
 	int r;
 
-	record_of(&record, fields, batch, i, dim);
+	record_of(&record, fields, batch, i, vector_bytes);
 	*change = (struct change){.seq = member->seq, .id = record.id, .vector = record.vector};
 	switch (member->request->wire.method) {
 	case WIRE_METHOD_upsert:
@@ -179,11 +181,11 @@ static int apply_one(struct group *group, struct member *member, const struct ba
 	if (r)
 		return r;
 	if (change->record.vector) {
-		void *copy = wire_arena_alloc(&group->arena, (size_t)dim * 4);
+		void *copy = wire_arena_alloc(&group->arena, vector_bytes);
 
 		if (!copy)
 			return -ENOMEM;
-		memcpy(copy, change->record.vector, (size_t)dim * 4);
+		memcpy(copy, change->record.vector, vector_bytes);
 		change->vector = copy;
 	}
 	member->by_effect[change->record.effect]++;
@@ -212,22 +214,50 @@ static int apply_namespace(struct group *group, struct wire_str name, uint32_t *
 	return r;
 }
 
+/* Makes the batch's vectors such as the collection keeps, in the request's arena; an outcome of
+ * vector_convert(), or -ENOMEM. What is stored is compared with these. */
+static int convert_vectors(const struct record_spec *spec, struct request *request,
+                           struct batch *batch, size_t *ret_row)
+{
+	enum dtype to = (enum dtype)spec->dtype;
+	size_t n_bytes = (size_t)batch->ids->n * spec->dim * dtype_bytes(to);
+	void *converted;
+	int r;
+
+	if (batch->dtype == to)
+		return 0;
+	converted = wire_arena_alloc(&request->arena, n_bytes);
+	if (!converted)
+		return -ENOMEM;
+	r = vector_convert(batch->vectors.data, batch->ids->n, spec->dim, batch->dtype,
+	                   (enum metric)spec->metric, to, converted, ret_row);
+	batch->vectors = (struct wire_bin){converted, n_bytes};
+	batch->dtype = to;
+	return r;
+}
+
 /* Refuses what is wrong with a request itself; the group goes on without it. */
-static bool check_vectors(struct group *group, struct request *request, const struct batch *batch)
+static bool take_vectors(struct group *group, struct request *request, struct batch *batch)
 {
 	const struct record_spec *spec = &group->collection->entry.spec;
 	struct wire_error error;
 	size_t row;
-	int fault;
+	int r;
 
 	if (!batch->vectors.data)
 		return true;
-	fault = vector_check(batch->vectors.data, batch->ids->n, spec->dim,
-	                     (enum metric)spec->metric, &row);
-	if (fault == 0)
+	r = vector_check(batch->vectors.data, batch->ids->n, spec->dim, batch->dtype,
+	                 (enum metric)spec->metric, &row);
+	if (r == 0)
+		r = convert_vectors(spec, request, batch, &row);
+	if (r == 0)
 		return true;
+	if (r < 0) {
+		request_refuse_errno(request, r, "writing");
+		return false;
+	}
 	wire_error_set_row(&error, WIRE_ERROR_BAD_VALUE, "vectors", row, "vector %zu %s", row,
-	                   vector_fault_text(fault));
+	                   vector_fault_text(r));
 	request_refuse_with(request, &error);
 	return false;
 }
@@ -242,7 +272,7 @@ static int apply_member(struct group *group, struct member *member)
 	int r;
 
 	batch_of(request, &batch);
-	if (!check_vectors(group, request, &batch))
+	if (!take_vectors(group, request, &batch))
 		return 0;
 	member->missing.v = wire_arena_alloc(&request->arena, batch.ids->n * sizeof(uint32_t));
 	if (!member->missing.v)
@@ -350,8 +380,8 @@ static int follow_vectors(struct group *group)
 		if (!has_new_slot(change))
 			continue;
 		slots[n] = change->record.slot;
-		vector_prepare(change->vector, 1, spec->dim, (enum metric)spec->metric,
-		               rows + (size_t)n * stride);
+		vector_prepare(change->vector, 1, spec->dim, (enum dtype)spec->dtype,
+		               (enum metric)spec->metric, rows + (size_t)n * stride);
 		if (++n == VECTOR_BATCH_ROWS) {
 			r = vector_file_append(collection->vectors, n, slots, rows);
 			n = 0;

@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROW_FLOATS_MAX 4096
+
 static_assert(RUN_BYTES / 64 <= 1u << 10, "a code is 64 bytes at least");
 
-void codes_init(struct codes *codes, enum metric metric, uint32_t dim, struct budget *budget)
+void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
+                struct budget *budget)
 {
-	*codes = (struct codes){.sq8 = {.metric = metric, .dim = dim}};
+	*codes = (struct codes){.sq8 = {.metric = metric, .dim = dim}, .dtype = dtype};
 	codes->chunk_rows = RUN_BYTES / sq8_code_bytes(dim);
 	codes->reciprocal = ((UINT64_C(1) << 40) + codes->chunk_rows - 1) / codes->chunk_rows;
 	grant_init(&codes->grant, budget, BUDGET_VECTORS);
@@ -29,36 +32,52 @@ void codes_release(struct codes *codes)
 	struct budget *budget = codes->grant.budget;
 	enum metric metric = codes->sq8.metric;
 	uint32_t dim = codes->sq8.dim;
+	enum dtype dtype = codes->dtype;
 
 	chunk_dir_release(&codes->chunks);
 	grant_release(&codes->grant);
 	free(codes->mean);
-	codes_init(codes, metric, dim, budget);
+	codes_init(codes, metric, dim, dtype, budget);
 }
 
-int codes_set_mean(struct codes *codes, const float *const *rows, size_t n)
+/* A row in f32: itself, or widened in buf. */
+static const float *row_f32(const struct codes *codes, const void *row, float *buf)
+{
+	if (codes->dtype == DTYPE_F32)
+		return row;
+	dtype_convert(row, codes->dtype,
+	              vector_stride_bytes(codes->sq8.dim, DTYPE_F32) / sizeof(float), DTYPE_F32,
+	              buf);
+	return buf;
+}
+
+int codes_set_mean(struct codes *codes, const void *const *rows, size_t n)
 {
 	uint32_t dim = codes->sq8.dim;
-	size_t bytes = vector_stride_bytes(dim);
+	size_t bytes = vector_stride_bytes(dim, DTYPE_F32);
 	float *mean = aligned_alloc(64, bytes);
+	float *buf = aligned_alloc(64, bytes);
 	double *sums = calloc(dim, sizeof(*sums));
+	int r = mean && buf && sums ? 0 : -ENOMEM;
 
 	assert(!codes->mean);
-	if (!mean || !sums) {
-		free(mean);
-		free(sums);
-		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const float *row = row_f32(codes, rows[i], buf);
+		for (uint32_t j = 0; j < dim; j++)
+			sums[j] += (double)row[j];
 	}
-	for (size_t row = 0; row < n; row++)
-		for (uint32_t i = 0; i < dim; i++)
-			sums[i] += (double)rows[row][i];
-	memset(mean, 0, bytes);
-	for (uint32_t i = 0; i < dim && n > 0; i++)
-		mean[i] = (float)(sums[i] / (double)n);
+	if (r == 0) {
+		memset(mean, 0, bytes);
+		for (uint32_t j = 0; j < dim && n > 0; j++)
+			mean[j] = (float)(sums[j] / (double)n);
+		codes->mean = mean;
+		sq8_init(&codes->sq8, codes->sq8.metric, dim, mean);
+	} else {
+		free(mean);
+	}
+	free(buf);
 	free(sums);
-	codes->mean = mean;
-	sq8_init(&codes->sq8, codes->sq8.metric, dim, mean);
-	return 0;
+	return r;
 }
 
 uint64_t codes_reserve(struct codes *codes, uint64_t n_rows)
@@ -81,12 +100,13 @@ uint64_t codes_reserve(struct codes *codes, uint64_t n_rows)
 
 void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *rows)
 {
-	size_t stride_bytes = vector_stride_bytes(codes->sq8.dim);
+	size_t stride_bytes = vector_stride_bytes(codes->sq8.dim, codes->dtype);
+	float buf[ROW_FLOATS_MAX] __attribute__((aligned(64)));
 	const uint8_t *row = rows;
 
 	assert(codes->mean);
 	for (uint64_t i = 0; i < n; i++, row += stride_bytes)
-		sq8_encode(&codes->sq8, (const float *)(const void *)row,
+		sq8_encode(&codes->sq8, row_f32(codes, row, buf),
 		           (void *)codes_at(codes, first + i));
 }
 

@@ -20,11 +20,13 @@
 
 #include "index/budget.h"
 #include "index/chunk_dir.h"
+#include "index/dtype.h"
 #include "index/sq8.h"
 
 struct codes {
 	struct sq8 sq8;
-	float *mean; /* owned; NULL until codes_set_mean() */
+	enum dtype dtype; /* of the rows */
+	float *mean;      /* owned; NULL until codes_set_mean() */
 	struct grant grant;
 	struct chunk_dir chunks;
 	uint32_t chunk_rows;
@@ -35,13 +37,14 @@ struct codes {
 /* Rows that codes are kept of, at most: node numbers end there too. */
 #define CODES_ROWS_MAX (1u << 22)
 
-void codes_init(struct codes *codes, enum metric metric, uint32_t dim, struct budget *budget);
+void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
+                struct budget *budget);
 /* Gives everything back; it is then as after codes_init(). Nobody may read any more. */
 void codes_release(struct codes *codes);
 
 /* What codes are distances from: takes the mean of n rows that lie at rows[0], rows[1], ... Once,
  * before the first is encoded. -ENOMEM. [worker] */
-int codes_set_mean(struct codes *codes, const float *const *rows, size_t n);
+int codes_set_mean(struct codes *codes, const void *const *rows, size_t n);
 /* Makes room for n_rows rows in all, or as many as the budget grants; returns for how many there is
  * room now. */
 uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);

@@ -64,7 +64,7 @@ struct hnsw;
 
 /*
  * Where distances come from: the one thing the graph knows about vectors. A query is in a form
- * that only its space understands (for struct hnsw_space_f32 a row from vector_prepare()). Rows
+ * that only its space understands (for struct hnsw_space_rows a row from vector_prepare()). Rows
  * are what hnsw_append() was given; HNSW_NO_ROW is infinitely far from everything. All distances
  * are finite or +infinity, never NaN. Const and without memory of its own: [any].
  */

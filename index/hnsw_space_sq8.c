@@ -22,7 +22,7 @@ struct query {
 	struct sq8_query code;
 };
 
-static const struct hnsw_space_sq8 *sq8_of(const struct hnsw_space *space)
+static const struct hnsw_space_sq8 *self_of(const struct hnsw_space *space)
 {
 	return (const struct hnsw_space_sq8 *)space;
 }
@@ -100,7 +100,7 @@ static void refine(const struct hnsw_space *space, const void *query_of, const u
                    uint32_t n, float *ret)
 {
 	const struct query *query = query_of;
-	const struct hnsw_space *exact = &sq8_of(space)->exact.space;
+	const struct hnsw_space *exact = &self_of(space)->exact.space;
 
 	exact->distances(exact, query->row, rows, n, INFINITY, ret);
 }
@@ -108,7 +108,7 @@ static void refine(const struct hnsw_space *space, const void *query_of, const u
 static void distances(const struct hnsw_space *space_of, const void *query_of, const uint32_t *rows,
                       uint32_t n, float bound, float *ret)
 {
-	const struct hnsw_space_sq8 *space = sq8_of(space_of);
+	const struct hnsw_space_sq8 *space = self_of(space_of);
 	const struct query *query = query_of;
 	uint32_t at[HNSW_BATCH]; /* which of the rows each code is of */
 	struct batch batch;
@@ -133,7 +133,7 @@ static void distances(const struct hnsw_space *space_of, const void *query_of, c
 
 static void prefetch_rows(const struct hnsw_space *space_of, const uint32_t *rows, uint32_t n)
 {
-	const struct hnsw_space_sq8 *space = sq8_of(space_of);
+	const struct hnsw_space_sq8 *space = self_of(space_of);
 	uint32_t bytes = sq8_coarse_bytes(&space->codes->sq8);
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -142,9 +142,18 @@ static void prefetch_rows(const struct hnsw_space *space_of, const uint32_t *row
 	}
 }
 
+/* A row as the exact space's query, made behind the integers if it must be made. */
+static const float *exact_query(const struct hnsw_space_sq8 *space, uint32_t row,
+                                struct query *query)
+{
+	void *buf = query->code.integers + space->codes->sq8.n_integers;
+
+	return space->exact.space.query_of(&space->exact.space, row, buf);
+}
+
 static const void *query_of(const struct hnsw_space *space_of, uint32_t row, void *buf)
 {
-	const struct hnsw_space_sq8 *space = sq8_of(space_of);
+	const struct hnsw_space_sq8 *space = self_of(space_of);
 	struct query *query = buf;
 
 	query->is_nowhere = row == HNSW_NO_ROW;
@@ -153,7 +162,7 @@ static const void *query_of(const struct hnsw_space *space_of, uint32_t row, voi
 		return query;
 	/* Only rows without a code are measured from the row itself. */
 	if (space->coded_rows < space->n_rows)
-		query->row = space->exact.row_of(space->exact.ctx, row);
+		query->row = exact_query(space, row, query);
 	if (has_code(space, row))
 		sq8_query_of(&space->codes->sq8, codes_at(space->codes, row), &query->code);
 	else
@@ -164,7 +173,7 @@ static const void *query_of(const struct hnsw_space *space_of, uint32_t row, voi
 static float spread(const struct hnsw_space *space_of, const void *query_of, uint32_t row,
                     float distance)
 {
-	const struct hnsw_space_sq8 *space = sq8_of(space_of);
+	const struct hnsw_space_sq8 *space = self_of(space_of);
 	const struct query *query = query_of;
 
 	if (!has_code(space, row))
@@ -181,13 +190,15 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 	                  .prefetch = prefetch_rows,
 	                  .query_of = query_of,
 	                  .refine = refine,
-	                  .spread = spread,
-	                  .query_bytes = sizeof(struct query) + codes->sq8.n_integers},
+	                  .spread = spread},
 	        .codes = codes,
 	        .coded_rows = coded_rows < n_rows ? coded_rows : n_rows,
 	        .n_rows = n_rows,
 	};
-	hnsw_space_f32_init(&space->exact, codes->sq8.metric, codes->sq8.dim, row_of, ctx);
+	hnsw_space_rows_init(&space->exact, codes->sq8.metric, codes->sq8.dim, codes->dtype, row_of,
+	                     ctx);
+	space->space.query_bytes =
+	        sizeof(struct query) + codes->sq8.n_integers + space->exact.space.query_bytes;
 }
 
 void hnsw_space_sq8_query(const struct hnsw_space_sq8 *space, const float *row, void *ret_query)

@@ -10,14 +10,14 @@
 
 #include "index/codes.h"
 #include "index/hnsw.h"
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_rows.h"
 
 struct hnsw_space_sq8 {
 	struct hnsw_space space; /* give its address to the graph */
 	const struct codes *codes;
 	uint64_t coded_rows; /* rows [0, coded_rows) have a code */
 	uint64_t n_rows;     /* that there are */
-	struct hnsw_space_f32 exact;
+	struct hnsw_space_rows exact;
 };
 
 /* Borrows everything; the codes have a mean. row_of is for refining and for rows without code. */

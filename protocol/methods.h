@@ -27,7 +27,7 @@
  */
 
 #define WIRE_METRICS(C, X) C(X, l2) C(X, ip) C(X, cosine)
-#define WIRE_DTYPES(C, X) C(X, f32)
+#define WIRE_DTYPES(C, X) C(X, f32) C(X, f16)
 #define WIRE_INCLUDES(C, X) C(X, vectors) C(X, texts) C(X, metas) C(X, namespaces)
 #define WIRE_TOPICS(C, X) C(X, changes) C(X, jobs)
 #define WIRE_MODES(C, X) C(X, exact) C(X, hnsw)
@@ -220,13 +220,16 @@
 #define PARAMS_subscribe(F, X) F(X, topics, topics, REQUIRED, 0, 0, 0)
 #define RESULT_subscribe(F, X) F(X, topics, topics, REQUIRED, 0, 0, 0)
 
+/* What the vectors of a request and of its answer are. */
+#define DTYPE_FIELD(F, X) F(X, dtype, dtype, OPTIONAL, 0, 0, WIRE_dtype_f32)
+
 #define COLLECTION_FIELD(F, X) F(X, name, collection, REQUIRED, 1, LIMIT_NAME_BYTES, 0)
 
 #define PARAMS_create_collection(F, X)                       \
 	F(X, name, name, REQUIRED, 1, LIMIT_NAME_BYTES, 0)   \
 	F(X, u32, dim, REQUIRED, 1, LIMIT_DIM, 0)            \
 	F(X, metric, metric, REQUIRED, 0, 0, 0)              \
-	F(X, dtype, dtype, OPTIONAL, 0, 0, WIRE_dtype_f32)   \
+	DTYPE_FIELD(F, X)                                    \
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0) \
 	F(X, bool, exist_ok, OPTIONAL, 0, 0, false)
 #define RESULT_create_collection(F, X)     \
@@ -260,7 +263,8 @@
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0)        \
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
 	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0)            \
-	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
+	F(X, bin, vectors, REQUIRED, 2, LIMIT_FRAME_BYTES, 0)       \
+	DTYPE_FIELD(F, X)                                           \
 	F(X, texts, texts, OPTIONAL, 1, LIMIT_BATCH_ROWS, 0)        \
 	F(X, metas, metas, OPTIONAL, 1, LIMIT_BATCH_ROWS, 0)
 #define RESULT_upsert(F, X)                    \
@@ -283,10 +287,11 @@
 	F(X, u32, unchanged, REQUIRED, 0, 0, 0) \
 	F(X, u32s, missing, REQUIRED, 0, 0, 0)
 
-#define PARAMS_get(F, X)                                 \
-	COLLECTION_FIELD(F, X)                           \
-	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0) \
-	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT)
+#define PARAMS_get(F, X)                                               \
+	COLLECTION_FIELD(F, X)                                         \
+	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0)               \
+	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT) \
+	DTYPE_FIELD(F, X)
 #define RESULT_get(F, X)                           \
 	F(X, u32s, positions, REQUIRED, 0, 0, 0)   \
 	F(X, bin, vectors, OPTIONAL, 0, 0, 0)      \
@@ -303,12 +308,13 @@
 	F(X, u32, deleted, REQUIRED, 0, 0, 0) \
 	F(X, u32s, missing, REQUIRED, 0, 0, 0)
 
-#define PARAMS_scan(F, X)                                           \
-	COLLECTION_FIELD(F, X)                                      \
-	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
-	F(X, u64, cursor, OPTIONAL, 0, INT64_MAX, 0)                \
-	F(X, u32, limit, OPTIONAL, 1, LIMIT_SCAN_ROWS, 1000)        \
-	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT)
+#define PARAMS_scan(F, X)                                              \
+	COLLECTION_FIELD(F, X)                                         \
+	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0)    \
+	F(X, u64, cursor, OPTIONAL, 0, INT64_MAX, 0)                   \
+	F(X, u32, limit, OPTIONAL, 1, LIMIT_SCAN_ROWS, 1000)           \
+	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT) \
+	DTYPE_FIELD(F, X)
 #define RESULT_scan(F, X)                          \
 	F(X, ids, ids, REQUIRED, 0, 0, 0)          \
 	F(X, bin, vectors, OPTIONAL, 0, 0, 0)      \
@@ -330,7 +336,8 @@
 	COLLECTION_FIELD(F, X)                                      \
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0)        \
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
-	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
+	F(X, bin, vectors, REQUIRED, 2, LIMIT_FRAME_BYTES, 0)       \
+	DTYPE_FIELD(F, X)                                           \
 	F(X, u32, k, OPTIONAL, 1, LIMIT_K, 10)                      \
 	F(X, u32, ef_search, OPTIONAL, 0, LIMIT_INDEX_EF, 0)        \
 	F(X, bool, exact, OPTIONAL, 0, 0, false)                    \

@@ -24,12 +24,12 @@ struct local_graph {
 /* Rows that the codes' mean is taken of. */
 #define MEAN_ROWS 4096
 
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	const struct row_set *rows = ctx;
 	const char *extent = rows->extents[row / rows->extent_rows];
 
-	return (const float *)(extent + (size_t)(row % rows->extent_rows) * rows->stride_bytes);
+	return (const void *)(extent + (size_t)(row % rows->extent_rows) * rows->stride_bytes);
 }
 
 static int append_rows(struct local_graph *graph)
@@ -54,7 +54,7 @@ static int encode_rows(struct local_graph *graph)
 	const struct row_set *rows = graph->rows;
 	size_t n = rows->dataset->n_base;
 	size_t n_mean = n < MEAN_ROWS ? n : MEAN_ROWS;
-	const float *of_mean[MEAN_ROWS] = {0};
+	const void *of_mean[MEAN_ROWS] = {0};
 	int r;
 
 	for (size_t i = 0; i < n_mean; i++)
@@ -106,7 +106,7 @@ static int prepare_queries(struct local_graph *graph)
 	graph->queries = aligned_alloc(64, dataset->n_queries * rows->stride_bytes);
 	if (!graph->queries)
 		return -ENOMEM;
-	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, rows->metric,
+	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, DTYPE_F32, rows->metric,
 	               graph->queries);
 	return 0;
 }
@@ -125,7 +125,7 @@ int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
 	if (!graph)
 		return -ENOMEM;
 	graph->rows = rows;
-	codes_init(&graph->codes, rows->metric, rows->dataset->dim, rows->budget);
+	codes_init(&graph->codes, rows->metric, rows->dataset->dim, DTYPE_F32, rows->budget);
 	r = hnsw_new(&params, rows->budget, &graph->hnsw);
 	if (!r) {
 		r = encode_rows(graph);
