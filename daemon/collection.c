@@ -214,6 +214,14 @@ void collection_turn_done(struct collection *collection)
 	write_queue_done(&collection->writes, clock_monotonic_ns(collection->daemon->clock));
 }
 
+bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
+                            uint64_t seq)
+{
+	struct record_epoch now = {.seq = collection->seq}, end;
+
+	return record_epochs_end(collection->epochs, epoch, &now, &end) && seq <= end.seq;
+}
+
 bool collection_has_vectors(const struct collection *collection)
 {
 	return collection->vectors && (collection->mapped_rows == collection->n_rows ||

@@ -64,6 +64,7 @@ struct flight {
 	struct job graph_jobs[FLIGHT_JOBS_MAX];
 	uint32_t n_graph_jobs, n_graph_running;
 	uint64_t from_row; /* collect: the first row to append */
+	struct uuid epoch; /* save: the pin's; load: the snapshot's */
 	/* Load. */
 	struct snapshot *snapshot;
 	struct hnsw_head head;
@@ -102,7 +103,7 @@ void flight_tell(struct flight *flight);
 
 /* Writes the generation's snapshot: for the save flight and for the close. [worker] */
 int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
-                  const struct generation *generation, uint64_t seq);
+                  const struct generation *generation, const struct uuid *epoch, uint64_t seq);
 /* Makes the fingerprint that a snapshot of these parameters must have. */
 void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
                              struct snapshot_fingerprint *ret);

@@ -166,6 +166,7 @@ static bool sync_wanted(struct collection *collection, bool paused)
 	struct upkeep *upkeep = &collection->upkeep;
 	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
 	uint64_t unsynced;
+	bool is_synced;
 
 	/* Who has the turn may be appending: then its end looks again. */
 	if (!collection->vectors || collection->mapped_rows < collection->n_rows ||
@@ -173,18 +174,20 @@ static bool sync_wanted(struct collection *collection, bool paused)
 		return false;
 	unsynced = vector_file_n_rows(collection->vectors) -
 	           vector_file_synced_rows(collection->vectors);
-	if (unsynced == 0)
+	is_synced = vector_file_is_synced(collection->vectors, collection_epoch(collection));
+	if (is_synced)
 		upkeep->synced_ns = now_ns;
-	return unsynced > 0 &&
+	return !is_synced &&
 	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES ||
 	        now_ns - upkeep->synced_ns >= UPKEEP_SYNC_MS * NS_PER_MS);
 }
 
+/* It has the turn, so nobody publishes another epoch meanwhile. */
 static int sync_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	(void)care;
 	(void)worker;
-	return vector_file_sync(collection->vectors);
+	return vector_file_sync(collection->vectors, collection_epoch(collection));
 }
 
 /* What a failed sync left on the disk is not known: the rows are written again. */

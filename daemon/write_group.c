@@ -60,6 +60,8 @@ struct group {
 	} * namespaces; /* new ones, of kept requests */
 	uint32_t n_namespaces;
 	uint64_t seq; /* of the last kept request; the published one when none changed anything */
+	struct record_epoch epoch; /* of that seq, when the writer has begun one */
+	bool has_epoch;
 	int64_t live_delta;
 	uint32_t n_retired;
 	bool vectors_follow; /* in: the file has all rows; out: it has the new ones too */
@@ -409,6 +411,7 @@ static void group_work(struct job *job, uint32_t worker)
 		return;
 	}
 	job_phase(job, "committed");
+	group->has_epoch = record_writer_epoch(collection->writer, &group->epoch);
 	for (uint32_t i = 0; i < group->n_changes; i++)
 		follow_change(group, &group->changes[i]);
 	if (group->vectors_follow) {
@@ -434,6 +437,8 @@ static void publish(struct group *group)
 			          collection->entry.name);
 	}
 	collection->seq = group->seq;
+	if (group->has_epoch)
+		record_epochs_add(collection->epochs, &group->epoch);
 	collection->n_rows = collection->table.n_rows;
 	collection->n_live = (uint64_t)((int64_t)collection->n_live + group->live_delta);
 	if (group->vectors_follow && collection->upkeep.lost_row == UINT64_MAX)

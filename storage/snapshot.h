@@ -46,7 +46,8 @@ struct snapshot_fingerprint {
 
 struct snapshot_head {
 	struct snapshot_fingerprint fingerprint;
-	uint64_t seq; /* the published seq that it shows */
+	struct uuid epoch; /* of the truth, when it was at that seq (record_epochs.h) */
+	uint64_t seq;      /* the published seq that it shows */
 	uint64_t generation;
 	uint64_t n_nodes;
 };

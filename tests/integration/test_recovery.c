@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
 
@@ -244,7 +246,43 @@ static void a_cache_newer_than_the_database_is_not_used(void **state)
 	service_kill_and_start(service);
 	expect_records(service->conn, "notes", 20000, 50, 1);
 	expect_no_records(service->conn, "notes", 10000, 50, 1);
-	assert_true(daemon_process_said(service->daemon, "it is newer than the database"));
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
+}
+
+/* The same once the truth has come as far as the cache is, by other records: seqs, slots and counts
+ * are equal, and only that they come from another history tells them apart. */
+static void a_cache_of_another_history_is_not_used(void **state)
+{
+	struct service_fixture *service = *state;
+	char older[DAEMON_PROCESS_PATH_SIZE], other[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	service_stop(service);
+	run("cp -a '%s' '%s'", service->daemon->data_dir, aside(service->daemon, older));
+	assert_true((size_t)snprintf(other, sizeof(other), "%s/other", service->daemon->root) <
+	            sizeof(other));
+	service_start(service);
+	put_records(service->conn, "notes", 10000, 50, 1);
+	optimize(service->conn, "notes", NULL);
+	service_stop(service);
+	run("mv '%s' '%s'", service->daemon->cache_dir, other);
+	run("rm -r '%s'", service->daemon->data_dir);
+	run("mv '%s' '%s'", older, service->daemon->data_dir);
+	service_start(service);
+	put_records(service->conn, "notes", 20000, 50, 1);
+	optimize(service->conn, "notes", NULL);
+	service_stop(service);
+	run("rm -r '%s'", service->daemon->cache_dir);
+	run("mv '%s' '%s'", other, service->daemon->cache_dir);
+	service_start(service);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
+	expect_records(service->conn, "notes", 0, RECORDS, 1);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
 }
 
 /* The one snapshot in the directory. */
@@ -265,6 +303,69 @@ static char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_S
 	closedir(entries);
 	assert_int_equal(n, 1);
 	return path;
+}
+
+/* The truth has been through so many more epochs since. */
+static void age(struct service_fixture *service, const char *data_dir, uint32_t n)
+{
+	char path[2 * DAEMON_PROCESS_PATH_SIZE], text[256];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/records.db", data_dir);
+	snprintf(text, sizeof(text),
+	         "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < %u)"
+	         " INSERT INTO epochs (epoch, seq, next_slot)"
+	         " SELECT randomblob(16), seq, next_slot FROM state, i",
+	         n);
+	service_stop(service);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	/* As it was: the daemon of another test may configure it. */
+	assert_int_equal(sqlite3_shutdown(), SQLITE_OK);
+	service_start(service);
+}
+
+struct awaited_save {
+	const char *path;
+	ino_t old;
+};
+
+static bool is_saved_anew(void *ctx)
+{
+	const struct awaited_save *save = ctx;
+	struct stat now;
+
+	return stat(save->path, &now) == 0 && now.st_ino != save->old;
+}
+
+/* Before the epoch of a snapshot is forgotten it is saved anew, so that it can always be opened. */
+static void a_snapshot_of_an_old_epoch_is_saved_anew(void **state)
+{
+	struct service_fixture *service = *state;
+	char data_dir[DAEMON_PROCESS_PATH_SIZE], cache_dir[DAEMON_PROCESS_PATH_SIZE];
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct awaited_save save = {.path = path};
+	struct stat before;
+
+	make_saved_index(service->conn, "notes");
+	collection_path(service->conn, "notes", service->daemon->data_dir, data_dir);
+	collection_path(service->conn, "notes", service->daemon->cache_dir, cache_dir);
+	snapshot_in(cache_dir, path);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(stat(path, &before), 0);
+		save.old = before.st_ino;
+		age(service, data_dir, 200);
+		expect_records(service->conn, "notes", 0, 10, 1);
+		await(is_saved_anew, &save, "the snapshot is saved anew");
+	}
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+	assert_false(daemon_process_said(service->daemon, "it is of another history"));
+	age(service, data_dir, 256);
+	expect_records(service->conn, "notes", 0, RECORDS, 1);
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 2);
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
 }
 
 /* Its files under the names of ours: as like ours as they can be, and another collection's. */
@@ -487,6 +588,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(an_older_cache_directory_costs_the_difference_only,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(a_cache_newer_than_the_database_is_not_used,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_cache_of_another_history_is_not_used,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_snapshot_of_an_old_epoch_is_saved_anew,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(anothers_cache_directory_is_refused_and_built_again,
 	                                        service_setup, service_teardown),
