@@ -21,7 +21,10 @@ struct collection *collection_new(struct daemon *daemon, const struct catalog_en
 	if (!collection)
 		return NULL;
 	collection->readers = calloc(n_workers, sizeof(struct record_reader *));
-	if (!collection->readers) {
+	collection->tally = tally_new();
+	if (!collection->readers || !collection->tally) {
+		free(collection->readers);
+		tally_unref(collection->tally);
 		free(collection);
 		return NULL;
 	}

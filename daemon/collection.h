@@ -31,6 +31,7 @@
 #include "daemon/reading.h"
 #include "daemon/request.h"
 #include "daemon/resident.h"
+#include "daemon/tally.h"
 #include "daemon/upkeep.h"
 #include "daemon/write_queue.h"
 #include "index/record_table.h"
@@ -87,6 +88,7 @@ struct collection {
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;
+	struct tally *tally; /* of searches without an index */
 };
 
 struct collection *collection_new(struct daemon *daemon, const struct catalog_entry *entry,

@@ -547,6 +547,7 @@ static void closing_done(struct job *job)
 	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");
 	release_memory(collection);
 	free(collection->readers);
+	tally_unref(collection->tally);
 	free(collection);
 	free(closing);
 	daemon->n_handles--;

@@ -81,6 +81,8 @@ static void swap(struct flight *flight)
 		flight->generation->number = ++index->generations;
 		if (index->serving && index->serving->params.identity != flight->params.identity)
 			index_forget_file(flight->collection, &index->serving->params);
+		else if (index->serving)
+			index->n_rebuilds++;
 		generation_unref(index->serving);
 		index->serving = generation_ref(flight->generation);
 		index->params = flight->params;
@@ -337,7 +339,7 @@ void flight_build_vectors(struct flight *flight)
 	if (!collection_has_vectors(flight->collection))
 		return; /* index_look() comes back */
 	r = generation_new(flight->collection->daemon->budget, &flight->params,
-	                   &flight->generation);
+	                   flight->index->tally, &flight->generation);
 	if (r)
 		flight_end(flight, r, "no memory for the graph");
 	else

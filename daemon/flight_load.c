@@ -273,8 +273,8 @@ static void open_done(struct job *job)
 		load_ended(flight);
 		return;
 	}
-	flight->result =
-	        generation_new(collection->daemon->budget, &flight->params, &flight->generation);
+	flight->result = generation_new(collection->daemon->budget, &flight->params,
+	                                flight->index->tally, &flight->generation);
 	if (flight->result == 0)
 		flight->result = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, true);
 	if (flight->result) {

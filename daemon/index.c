@@ -43,6 +43,11 @@ int index_new(struct collection *collection, const char *name, const struct inde
 
 	if (!index)
 		return -ENOMEM;
+	index->tally = tally_new();
+	if (!index->tally) {
+		free(index);
+		return -ENOMEM;
+	}
 	index->collection = collection;
 	snprintf(index->name, sizeof(index->name), "%s", name);
 	index->params = *params;
@@ -60,6 +65,7 @@ int index_new(struct collection *collection, const char *name, const struct inde
 static void index_free(struct index *index)
 {
 	generation_unref(index->serving);
+	tally_unref(index->tally);
 	free(index);
 }
 

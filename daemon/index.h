@@ -97,6 +97,8 @@ struct index {
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;
+	uint64_t n_rebuilds; /* builds that only left dead nodes behind */
+	struct tally *tally; /* a reference */
 };
 
 /* Adds an index to the collection: one that the truth declares, or a new one. -ENOMEM. */

@@ -240,6 +240,7 @@ void handle_ensure_index(struct request *request)
 
 static struct index_row row_of(const struct index *index)
 {
+	struct tally_cell by_graph = tally_sum(index->tally, TALLY_GRAPH);
 	struct index_row row = {
 	        .name = str(index->name),
 	        .kind = WIRE_index_kind_hnsw,
@@ -249,7 +250,10 @@ static struct index_row row_of(const struct index *index)
 	        .state = index->state,
 	        .pending = index_n_pending(index),
 	        .coverage = index_coverage(index),
+	        .searches = by_graph.searches,
+	        .comparisons = by_graph.comparisons,
 	        .builds = index->n_builds,
+	        .rebuilds = index->n_rebuilds,
 	        .error = str(index->error),
 	};
 
@@ -262,8 +266,6 @@ static struct index_row row_of(const struct index *index)
 		row.dead = hnsw_n_dead(index->serving->hnsw);
 		row.size_bytes = granted + spilled;
 		row.saved_nodes = index->serving->saved_nodes;
-		row.searches = index->serving->n_searches;
-		row.comparisons = index->serving->n_comparisons;
 	}
 	return row;
 }

@@ -375,6 +375,9 @@ static void answer(struct search *search)
 	struct columns columns;
 	int r = gather(search, &result, &columns);
 
+	reading->used_graph = search->used_graph;
+	reading->has_pending = result.coverage < 1.0;
+	reading->source = search->source;
 	if (r == 0)
 		r = fetch(search, &result, &columns);
 	close_reader(search);
