@@ -12,7 +12,8 @@
  *   save     write
  *
  * Steps on the loop are short; each step on workers is one job, or for the graph one job for each
- * worker lent. Cancelling sets a flag that every step looks at; the end comes exactly once, through
+ * worker lent. Those jobs come in turns, so that all builds get on however few workers there are.
+ * Cancelling sets a flag that every step looks at; the end comes exactly once, through
  * flight_end(), when no job of it is left.
  *
  * Threads: [loop], but what the steps' work() touches.
@@ -34,6 +35,13 @@ enum flight_kind {
 
 /* Workers that one build may have at once. */
 #define FLIGHT_JOBS_MAX 16
+
+/* A worker that is lent to the graph, for one turn after the other. */
+struct flight_share {
+	struct job job;
+	struct flight *flight;
+	bool has_more; /* its turn ended before its work did */
+};
 
 struct flight {
 	struct list link; /* in the daemon's flights */
@@ -61,10 +69,10 @@ struct flight {
 	/* The graph. */
 	struct row_source source;
 	struct hnsw_build build;
-	struct job graph_jobs[FLIGHT_JOBS_MAX];
-	uint32_t n_graph_jobs, n_graph_running;
-	uint64_t from_row; /* collect: the first row to append */
-	struct uuid epoch; /* save: the pin's; load: the snapshot's */
+	struct flight_share shares[FLIGHT_JOBS_MAX];
+	uint32_t n_sharing; /* of them, at work */
+	uint64_t from_row;  /* collect: the first row to append */
+	struct uuid epoch;  /* save: the pin's; load: the snapshot's */
 	/* Load. */
 	struct snapshot *snapshot;
 	struct hnsw_head head;

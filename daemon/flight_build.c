@@ -28,45 +28,59 @@ static struct record_view view_of(const struct flight *flight)
 
 static void graph_ended(struct flight *flight);
 
+/* Nodes between two looks at whether another wants the worker: some tens of milliseconds. */
+#define TURN_NODES 64
+
 static void graph_work(struct job *job, uint32_t worker)
 {
-	struct flight *flight = job->ctx;
+	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
+	struct flight *flight = share->flight;
 	struct hnsw_scratch *scratch = &flight->collection->daemon->scratch[worker];
+	int r;
 
 	/* A worker without memory leaves its share to the others; none at all shows at the end. */
-	(void)hnsw_build_run(&flight->build, scratch);
+	do
+		r = hnsw_build_some(&flight->build, scratch, TURN_NODES);
+	while (r == HNSW_BUILD_MORE && !job_is_waited_for(job));
+	share->has_more = r == HNSW_BUILD_MORE;
+}
+
+static void graph_done(struct job *job);
+
+static void share_submit(struct flight_share *share)
+{
+	struct flight *flight = share->flight;
+
+	share->has_more = false;
+	share->job.what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
+	share->job.work = graph_work;
+	share->job.done = graph_done;
+	lanes_submit(flight->collection->daemon->lanes, LANE_BACKGROUND, &share->job);
 }
 
 static void graph_done(struct job *job)
 {
-	struct flight *flight = job->ctx;
+	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
 
-	if (--flight->n_graph_running == 0)
-		graph_ended(flight);
+	if (share->has_more)
+		share_submit(share); /* behind those that wait */
+	else if (--share->flight->n_sharing == 0)
+		graph_ended(share->flight);
 }
 
 static void graph_begin(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
-	struct daemon *daemon = collection->daemon;
 	struct hnsw *hnsw = flight->generation->hnsw;
 
 	row_source_init(&flight->source, collection, hnsw, flight->pin.resident_rows);
 	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
 	flight_phase(flight, flight->kind == FLIGHT_BUILD ? "graph" : "insert",
 	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));
-	flight->n_graph_jobs = daemon->build_workers;
-	if (flight->kind == FLIGHT_INSERT)
-		flight->n_graph_jobs = 1;
-	flight->n_graph_running = flight->n_graph_jobs;
-	for (uint32_t i = 0; i < flight->n_graph_jobs; i++) {
-		struct job *job = &flight->graph_jobs[i];
-
-		job->what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
-		job->work = graph_work;
-		job->done = graph_done;
-		job->ctx = flight;
-		lanes_submit(daemon->lanes, LANE_BACKGROUND, job);
+	flight->n_sharing = flight->kind == FLIGHT_BUILD ? collection->daemon->build_workers : 1;
+	for (uint32_t i = 0; i < flight->n_sharing; i++) {
+		flight->shares[i].flight = flight;
+		share_submit(&flight->shares[i]);
 	}
 }
 

@@ -89,6 +89,74 @@ static void a_build_does_not_hold_up_that_of_another_index(void **state)
 	one_held_build_leaves_another_alone(usual, (struct ask){"notes", "wide", 32, true, false});
 }
 
+#define BUILDS 4u
+/* Several turns. */
+#define BUILD_RECORDS 1000u
+
+struct build_seen {
+	bool is_begun, is_ended;
+};
+
+/* How far the builds are of which one is held, before its turn. */
+static void look_at_builds(struct kith_conn *conn, struct build_seen seen[static BUILDS])
+{
+	char name[8], phase[32];
+	struct kith_work job;
+
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		if (find_job(conn, name, NULL, &job, phase)) {
+			seen[i].is_begun = strcmp(phase, "graph") == 0 && job.done > 0;
+			seen[i].is_ended = strcmp(phase, "save") == 0;
+		} else {
+			seen[i].is_ended = index_of(conn, name, NULL).at.generation > 0;
+		}
+	}
+}
+
+/* With one worker for all of them they take turns: each has got on before any of them ends. */
+static void many_builds_get_on_with_one_worker(void **state)
+{
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn = connect_to(daemon);
+	struct build_seen seen[BUILDS] = {0};
+	uint32_t n_begun = 0;
+	struct gate *gate;
+	char name[8];
+
+	(void)state;
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		make_collection(conn, name, KITH_METRIC_L2);
+		put_records(conn, name, 0, BUILD_RECORDS, 1);
+	}
+	gate = daemon_thread_gate(daemon, "build", "start");
+	ensure(conn, (struct ask){.collection = "c0"});
+	gate_await(gate);
+	for (uint32_t i = 1; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		ensure(conn, (struct ask){.collection = name});
+	}
+	while (n_begun < BUILDS) {
+		gate_pass(gate);
+		gate_await(gate);
+		look_at_builds(conn, seen);
+		n_begun = 0;
+		for (uint32_t i = 0; i < BUILDS; i++) {
+			assert_false(seen[i].is_ended);
+			n_begun += seen[i].is_begun;
+		}
+	}
+	gate_open(gate);
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		await_settled(conn, name, NULL);
+		assert_int_equal(index_of(conn, name, NULL).at.builds, 1);
+		expect_records(conn, name, 0, BUILD_RECORDS, 1);
+	}
+	end(daemon, conn);
+}
+
 static void two_indexes_of_one_collection_go_their_own_ways(void **state)
 {
 	struct kith_conn *conn;
@@ -535,6 +603,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_build_does_not_hold_up_that_of_another_collection),
 	        cmocka_unit_test(a_build_does_not_hold_up_that_of_another_index),
+	        cmocka_unit_test(many_builds_get_on_with_one_worker),
 	        cmocka_unit_test(two_indexes_of_one_collection_go_their_own_ways),
 	        cmocka_unit_test(a_collection_has_so_many_indexes_and_no_more),
 	        cmocka_unit_test(jobs_tell_the_phase_and_who_waits),
