@@ -199,6 +199,12 @@ static void load_ended(struct flight *flight)
 		flight_end(flight, -ECANCELED, "cancelled");
 		return;
 	}
+	if (result < 0 && (result != -EIO || index->n_failed_loads + 1 < INDEX_READ_TRIES)) {
+		index->n_failed_loads++;
+		flight_end(flight, result, "the snapshot cannot be read at present");
+		return;
+	}
+	index->n_failed_loads = 0;
 	index->may_have_snapshot = false;
 	if (result == 0) {
 		struct generation *generation = flight->generation;

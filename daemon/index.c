@@ -395,7 +395,11 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	asked = !list_empty(&index->optimizing);
 	if (now_ns < index->retry_ns && !asked)
 		return;
-	if (asked && is_asked_to_insert(index)) {
+	if (n_unsaved == hnsw_covered(index->serving->hnsw) && n_unsaved > 0 &&
+	    index->retry_pause_ms == 0) {
+		/* Never saved: a kill now would cost the whole build. */
+		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
 			begin(index, FLIGHT_INSERT, &index->params, NULL);
 		else if (upkeep_vectors_error(collection))
@@ -446,7 +450,8 @@ void index_look(struct index *index)
 		index->has_successor = false;
 		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
 	} else if (index->may_have_snapshot) {
-		begin(index, FLIGHT_LOAD, &index->params, NULL);
+		if (index->n_failed_loads == 0 || now_ns >= index->retry_ns)
+			begin(index, FLIGHT_LOAD, &index->params, NULL);
 	} else if (index->wants_build && now_ns >= index->retry_ns) {
 		struct index_params params = index->params;
 
@@ -454,6 +459,20 @@ void index_look(struct index *index)
 	} else if (index->serving) {
 		look_serving(index, now_ns);
 	}
+}
+
+void index_look_again(struct index *index)
+{
+	if (index->may_have_snapshot)
+		index->retry_ns = 0;
+	index_look(index);
+}
+
+/* A load that says nothing about the snapshot: it is still there, and wanted. */
+static bool is_failed_load(const struct index *index, const struct flight *flight)
+{
+	return flight->kind == FLIGHT_LOAD && flight->result && flight->result != -ECANCELED &&
+	       index->may_have_snapshot;
 }
 
 static void note_failure(struct index *index, const struct flight *flight)
@@ -467,8 +486,8 @@ static void note_failure(struct index *index, const struct flight *flight)
 	char title[256];
 
 	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
-	if (flight->kind == FLIGHT_LOAD)
-		return; /* it has logged its own */
+	if (flight->kind == FLIGHT_LOAD && !is_failed_load(index, flight))
+		return; /* it was cancelled, or has logged its own: a build comes next */
 	if (flight->result == -ECANCELED) {
 		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
 		                  INDEX_RETRY_MS * NS_PER_MS;
@@ -480,7 +499,7 @@ static void note_failure(struct index *index, const struct flight *flight)
 	index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
 	                  index->retry_pause_ms * NS_PER_MS;
 	/* What the truth declares is built in the end, whoever asked. */
-	if (index->declared && !index->serving)
+	if (index->declared && !index->serving && flight->kind != FLIGHT_LOAD)
 		index->wants_build = true;
 	log_error("index '%s': job %llu: %s failed: %s (%s)", index_title(index, title),
 	          (unsigned long long)flight->number, doing[flight->kind], flight->why,
@@ -491,7 +510,7 @@ static void note_failure(struct index *index, const struct flight *flight)
  * use is no reason: a build comes next. */
 static void fail_optimizing(struct index *index, const struct flight *flight)
 {
-	if (flight->result && flight->kind != FLIGHT_LOAD)
+	if (flight->result && (flight->kind != FLIGHT_LOAD || is_failed_load(index, flight)))
 		refuse(&index->optimizing,
 		       flight->result == -ECANCELED ? WIRE_ERROR_CANCELLED
 		                                    : WIRE_ERROR_BUILD_FAILED,
@@ -532,6 +551,8 @@ void index_flight_ended(struct index *index, struct flight *flight)
 	else
 		note_success(index, flight);
 	fail_optimizing(index, flight);
+	if (is_failed_load(index, flight))
+		refuse(&index->waiting, WIRE_ERROR_BUILD_FAILED, index->error);
 	/* An index that was never declared, and whose first build failed, is not there. */
 	if (!index->declared && !index->has_successor) {
 		index_drop(index, WIRE_ERROR_BUILD_FAILED, index->error);

@@ -35,8 +35,13 @@
  *   cancel                     loaded     DECLARED, the    SERVING, tried       SERVING, the old
  *                              again      error to all     again later          one stays
  *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
- *                              builds     error to all     again later          one stays
+ *                              see below  error to all     again later          one stays
  *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *
+ * A load that found nothing, or nothing of use, is followed by a build. One that failed for another
+ * reason (no descriptor, no memory, a medium that cannot read at present) is no reason to build:
+ * who waits is told, and it is tried again, later or when somebody asks; searches compare all
+ * records meanwhile. What a medium cannot read after INDEX_READ_TRIES is lost.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
  *
@@ -71,6 +76,8 @@ struct flight;
 /* Pauses after a failure nobody waits for, doubling. */
 #define INDEX_RETRY_MS 1000
 #define INDEX_RETRY_MAX_MS 60000
+/* Loads in a row that the medium fails, over half a minute, before the snapshot counts as lost. */
+#define INDEX_READ_TRIES 6
 
 struct index {
 	struct collection *collection;
@@ -80,8 +87,9 @@ struct index {
 	enum wire_index_state state;
 	bool declared; /* in the truth */
 	bool dropped;
-	bool may_have_snapshot; /* not looked for yet */
-	bool wants_build;       /* a snapshot was of no use: build it though nobody asks */
+	bool may_have_snapshot;  /* not looked for yet, or it could not be read at present */
+	uint32_t n_failed_loads; /* in a row */
+	bool wants_build;        /* a snapshot was of no use: build it though nobody asks */
 	struct generation *serving;
 	struct flight *flight;
 	/* The build that comes after the flight, with what it is for. */
@@ -117,6 +125,8 @@ uint32_t index_count(const struct collection *collection);
 void index_move(struct index *index, enum wire_index_state state);
 /* Begins the flight that there is reason for, when none is under way. */
 void index_look(struct index *index);
+/* The same for somebody who asks: a snapshot that is to be tried again is, now. */
+void index_look_again(struct index *index);
 /* The flight has ended (flight_end): its outcome, and what comes next. */
 void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */

@@ -153,7 +153,7 @@ static void ensure_existing(struct request *request, struct index *index,
 
 	/* What may be on the disk is looked at before anything is built. */
 	if (index->may_have_snapshot)
-		index_look(index);
+		index_look_again(index);
 	/* A snapshot that nobody has looked for yet is loaded next. */
 	if (index->state == WIRE_index_state_loading || index->may_have_snapshot) {
 		request->next = ensure;
@@ -422,7 +422,7 @@ static void optimize(struct request *request)
 	request->mark = index->n_inserted;
 	request->target_rows = request->collection->n_rows;
 	list_append(&index->optimizing, &request->wait_link);
-	index_look(index);
+	index_look_again(index);
 }
 
 void handle_optimize(struct request *request)

@@ -21,8 +21,11 @@
 
 #include <sqlite3.h>
 
+#include "daemon/index.h"
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
+#include "tests/lib/store_twin.h"
 
 #define RECORDS 400u
 
@@ -576,6 +579,113 @@ static void a_bad_snapshot_is_answered_for_by_exact_search(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* Errors that pass --------------------------------------------------------------------------------
+ */
+
+/* A daemon with a saved index, stopped, over a twin and a clock that stands still. */
+struct hindered {
+	struct store_twin *twin;
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn; /* once it was started again */
+};
+
+static void hindered_begin(struct hindered *hindered, struct store_twin_fault fault)
+{
+	hindered->twin = store_twin_new(store_io_posix());
+	fake_clock_init(&hindered->clock, INT64_C(1700000000000));
+	hindered->daemon =
+	        daemon_thread_new_with(store_twin_io(hindered->twin), &hindered->clock.clock, 32);
+	hindered->conn = connect_to(hindered->daemon);
+	make_saved_index(hindered->conn, "notes");
+	kith_close(hindered->conn);
+	daemon_thread_stop(hindered->daemon);
+	fault.path_part = "hnsw-";
+	store_twin_fail(hindered->twin, fault);
+	daemon_thread_start(hindered->daemon);
+	hindered->conn = connect_to(hindered->daemon);
+}
+
+static void hindered_end(struct hindered *hindered)
+{
+	kith_close(hindered->conn);
+	daemon_thread_free(hindered->daemon);
+	store_twin_free(hindered->twin);
+}
+
+/* Exact search answers; who asks for the index is told, and nothing is built for it. */
+static void expect_hindered(struct hindered *hindered)
+{
+	struct kith_conn *conn = hindered->conn;
+	struct kith_optimize_params which = {.collection = kith_text("notes")};
+	struct kith_search_result *found;
+	struct index_view index;
+
+	ensure_refused(conn, usual, KITH_ERROR_BUILD_FAILED);
+	REFUSED(conn, KITH_ERROR_BUILD_FAILED, "index", kith_optimize(conn, &which, NULL));
+	found = search_near(conn, "notes", 7, 1, 5, false);
+	assert_int_equal(found->mode, KITH_MODE_EXACT);
+	assert_true(holds_record(found, 7, 1));
+	kith_free(found);
+	index = index_of(conn, "notes", NULL);
+	assert_int_equal(index.at.state, KITH_INDEX_STATE_DECLARED);
+	assert_non_null(strstr(index.error, "cannot be read at present"));
+	assert_int_equal(index.at.builds, 0);
+}
+
+static void a_snapshot_that_cannot_be_opened_at_present_is_opened_later(void **state)
+{
+	static const struct store_twin_fault faults[] = {
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = EMFILE, .lasting = true},
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = ENOMEM, .lasting = true},
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = EIO, .lasting = true},
+	        {.kind = STORE_TWIN_READ, .nth = 1, .err = EIO, .lasting = true},
+	        {.kind = STORE_TWIN_READ, .nth = 3, .err = EIO, .lasting = true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+		struct hindered hindered;
+
+		hindered_begin(&hindered, faults[i]);
+		expect_hindered(&hindered);
+		put_records(hindered.conn, "notes", RECORDS, 5, 1);
+		store_twin_heal(hindered.twin);
+		while (index_of(hindered.conn, "notes", NULL).at.state == KITH_INDEX_STATE_DECLARED)
+			fake_clock_advance_ms(&hindered.clock, 500);
+		assert_int_equal(ensure(hindered.conn, usual).outcome, KITH_ENSURED_EXISTING);
+		expect_opened_not_built(hindered.conn, RECORDS, 5);
+		expect_records(hindered.conn, "notes", 0, RECORDS + 5, 1);
+		hindered_end(&hindered);
+	}
+}
+
+/* No limit to that, unless it is the medium that cannot read it. */
+static void a_snapshot_that_the_medium_does_not_read_is_lost_in_the_end(void **state)
+{
+	static const int errors[] = {EMFILE, EIO};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct store_twin_fault fault = {
+		        .kind = STORE_TWIN_OPEN, .nth = 1, .err = errors[i], .lasting = true};
+		struct hindered hindered;
+		bool is_lost = errors[i] == EIO;
+
+		hindered_begin(&hindered, fault);
+		expect_count(hindered.conn, "notes", RECORDS);
+		while (store_twin_n_failed(hindered.twin) < INDEX_READ_TRIES + (is_lost ? 0u : 1u))
+			fake_clock_advance_ms(&hindered.clock, 500);
+		store_twin_heal(hindered.twin);
+		while (index_of(hindered.conn, "notes", NULL).at.generation == 0)
+			fake_clock_advance_ms(&hindered.clock, 500);
+		await_settled(hindered.conn, "notes", NULL);
+		assert_int_equal(index_of(hindered.conn, "notes", NULL).at.builds, is_lost);
+		expect_records(hindered.conn, "notes", 0, RECORDS, 1);
+		hindered_end(&hindered);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -602,6 +712,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test(a_bad_snapshot_is_answered_for_by_exact_search),
+	        cmocka_unit_test(a_snapshot_that_cannot_be_opened_at_present_is_opened_later),
+	        cmocka_unit_test(a_snapshot_that_the_medium_does_not_read_is_lost_in_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

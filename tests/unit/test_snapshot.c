@@ -468,7 +468,7 @@ static void a_link_or_directory_in_its_place_is_bad(void **state)
 	snapshot_fixture_assert_whole(store_io_posix(), elsewhere, 1);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_outcome(SNAPSHOT_BAD, "it cannot be read");
+	assert_outcome(SNAPSHOT_BAD, "it is a directory");
 }
 
 static void *check_it_all(void *snapshot)
