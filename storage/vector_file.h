@@ -15,7 +15,7 @@
  *
  * Threads: open, free, append, sync, reset and the counts belong to one job at a time [worker];
  * extent() may run beside append, sync and reset on any thread, for rows that were published to
- * the caller.
+ * the caller and that reset() does not forget.
  */
 
 #include <stdbool.h>
@@ -62,7 +62,8 @@ const struct uuid *vector_file_epoch(const struct vector_file *file);
 /* Copies the slots of rows [first, first + n), which must be there. Ascending. */
 int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint64_t *ret_slots);
 
-/* Forgets rows from first on: the next append begins there. Durable when it forgets synced rows.
+/* Forgets rows from first on: the next append begins there. Nobody may read those any more: they
+ * count as sound from now on, whatever stands there. Durable when it forgets synced rows.
  * -EBADMSG when rows before first share an extent with it and are not what was written: reset to
  * the first row of that extent instead. Nothing is forgotten on error. */
 int vector_file_reset(struct vector_file *file, uint64_t first);
