@@ -33,6 +33,22 @@ enum flight_kind {
 	FLIGHT_SAVE
 };
 
+/* What a flight is at; people are told the names (flight.c). */
+enum flight_phase {
+	PHASE_DECLARE,
+	PHASE_VECTORS,
+	PHASE_COLLECT,
+	PHASE_GRAPH,
+	PHASE_INSERT,
+	PHASE_OPEN,
+	PHASE_READ,
+	PHASE_CHECK,
+	PHASE_SAVE,
+	PHASE_DONE,
+	PHASE_FAILED,
+	PHASE_N
+};
+
 /* Workers that one build may have at once. */
 #define FLIGHT_JOBS_MAX 16
 
@@ -51,7 +67,7 @@ struct flight {
 	struct collection *collection; /* a reference */
 	struct index_params params;    /* what a build makes */
 	struct generation *generation; /* what it works on: a reference */
-	const char *phase;
+	enum flight_phase phase;
 	uint64_t total; /* of the phase, 0: not known */
 	uint64_t started_ns, phase_ns, told_ns;
 	struct list waiters; /* struct request.wait_link; those with is_leader began it */
@@ -95,7 +111,8 @@ void flight_save_start(struct flight *flight);
 void flight_build_vectors(struct flight *flight);
 
 /* What the steps use. */
-void flight_phase(struct flight *flight, const char *phase, uint64_t total);
+void flight_enter(struct flight *flight, enum flight_phase phase, uint64_t total);
+const char *flight_phase_name(const struct flight *flight);
 void flight_submit(struct flight *flight, enum lane lane, const char *what,
                    void (*work)(struct job *job, uint32_t worker), void (*done)(struct job *job));
 /* The end: unpins, tells the index, answers the waiters, frees. why: for the log and the waiters,

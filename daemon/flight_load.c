@@ -209,12 +209,12 @@ static void load_ended(struct flight *flight)
 	if (result == 0) {
 		struct generation *generation = flight->generation;
 
-		generation->covered_rows = generation->saved_rows = flight->covered_rows;
+		generation->saved_rows = flight->covered_rows;
 		/* One whose epoch will be forgotten is saved anew. */
 		if (!record_epochs_is_old(flight->collection->epochs, &flight->epoch))
 			generation->saved_nodes = hnsw_covered(generation->hnsw);
 		generation->number = ++index->generations;
-		index->serving = generation_ref(generation);
+		index_serve(index, generation, flight->covered_rows);
 		index->wants_build = false;
 		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
 		         index_title(index, title), flight->params.m,
@@ -257,7 +257,7 @@ static void read_done(struct job *job)
 		return;
 	}
 	hnsw_load_end(flight->generation->hnsw);
-	flight_phase(flight, "check", 0);
+	flight_enter(flight, PHASE_CHECK, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
@@ -290,13 +290,13 @@ static void open_done(struct job *job)
 	}
 	collection_pin(collection, &flight->pin);
 	flight->pinned = true;
-	flight_phase(flight, "read", 0);
+	flight_enter(flight, PHASE_READ, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);
 }
 
 void flight_load_start(struct flight *flight)
 {
-	flight_phase(flight, "open", 0);
+	flight_enter(flight, PHASE_OPEN, 0);
 	/* Searches are slower until it is there: somebody waits. */
 	flight_submit(flight, LANE_INTERACTIVE, "open-index", open_work, open_done);
 }

@@ -93,6 +93,6 @@ void flight_save_start(struct flight *flight)
 	collection_pin(flight->collection, &flight->pin);
 	flight->pinned = true;
 	flight->epoch = *collection_epoch(flight->collection);
-	flight_phase(flight, "save", hnsw_covered(flight->generation->hnsw));
+	flight_enter(flight, PHASE_SAVE, hnsw_covered(flight->generation->hnsw));
 	flight_submit(flight, LANE_BACKGROUND, "save", save_work, save_done);
 }

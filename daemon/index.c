@@ -149,24 +149,41 @@ uint32_t index_count(const struct collection *collection)
 
 /* Figures -------------------------------------------------------------------------------------- */
 
-uint64_t index_n_pending(const struct index *index)
+void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows)
 {
 	const struct collection *collection = index->collection;
 	struct record_view view = {.seq = collection->seq, .ns = RECORD_TABLE_ANY_NS};
-	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
-	uint64_t count = 0;
 
-	if (!index->serving)
-		return collection->n_live;
-	for (uint64_t at = index->serving->covered_rows; at < collection->n_rows;) {
-		uint64_t n = collection->n_rows - at;
+	generation_ref(generation);
+	generation_unref(index->serving);
+	index->serving = generation;
+	generation->covered_rows = covered_rows;
+	/* Only what came since the flight began. */
+	index->n_pending =
+	        record_table_count(&collection->table, &view, covered_rows, collection->n_rows);
+}
 
-		if (n > RECORD_TABLE_CHUNK_ROWS)
-			n = RECORD_TABLE_CHUNK_ROWS;
-		count += record_table_visible(&collection->table, &view, at, (uint32_t)n, mask);
-		at += n;
+void indexes_note_new(struct collection *collection, uint64_t n_new)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next)
+		LIST_ELEMENT(link, struct index, link)->n_pending += n_new;
+}
+
+void indexes_note_retired(struct collection *collection, uint64_t row)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		if (index->serving && row >= index->serving->covered_rows)
+			index->n_pending--;
 	}
-	return count;
+}
+
+uint64_t index_n_pending(const struct index *index)
+{
+	return index->serving ? index->n_pending : index->collection->n_live;
 }
 
 double index_coverage(const struct index *index)
@@ -425,7 +442,7 @@ static void look_flying(struct flight *flight)
 	struct collection *collection = flight->collection;
 	int error = upkeep_vectors_error(collection);
 
-	if (flight->kind != FLIGHT_BUILD || strcmp(flight->phase, "vectors") != 0)
+	if (flight->kind != FLIGHT_BUILD || flight->phase != PHASE_VECTORS)
 		flight_tell(flight);
 	else if (collection_has_vectors(collection))
 		flight_build_vectors(flight);

@@ -99,6 +99,7 @@ struct index {
 	struct list waiting;    /* requests that ask again when the flight has ended */
 	struct list optimizing; /* requests that wait until nothing is pending or unsaved */
 	uint64_t generations;   /* numbers given out */
+	uint64_t n_pending;     /* live rows that the serving generation does not cover */
 	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
 	uint64_t retry_ns, retry_pause_ms;
@@ -136,6 +137,12 @@ void index_begin_build(struct index *index, const struct index_params *params,
 bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 
+/* The generation serves from now on and covers so many rows; it may do so already, and cover fewer.
+ */
+void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows);
+/* Of all indexes of the collection: n_new rows were published; and a row is retired. */
+void indexes_note_new(struct collection *collection, uint64_t n_new);
+void indexes_note_retired(struct collection *collection, uint64_t row);
 /* Rows that are pending and that anyone can see. */
 uint64_t index_n_pending(const struct index *index);
 double index_coverage(const struct index *index);

@@ -456,7 +456,7 @@ void handle_jobs(struct request *request)
 		        .job = flight->number,
 		        .collection = str(flight->collection->entry.name),
 		        .index = str(flight->index->name),
-		        .phase = str(flight->phase),
+		        .phase = str(flight_phase_name(flight)),
 		        .done = flight_done(flight),
 		        .total = flight->total,
 		        .eta_s = flight_eta_s(flight),

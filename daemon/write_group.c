@@ -23,6 +23,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 #include "index/vector.h"
 
@@ -34,7 +35,8 @@ struct change {
 	struct record_change record;
 	uint64_t seq;
 	struct record_id id;
-	const void *vector; /* inserted, replaced: in a frame or the group's arena */
+	const void *vector;   /* inserted, replaced: in a frame or the group's arena */
+	uint64_t retired_row; /* replaced, deleted: of the record table */
 };
 
 /* A request of the group and its counts. */
@@ -299,6 +301,11 @@ static bool has_new_slot(const struct change *change)
 	return change->record.effect == RECORD_INSERTED || change->record.effect == RECORD_REPLACED;
 }
 
+static bool retires(const struct change *change)
+{
+	return change->record.effect == RECORD_REPLACED || change->record.effect == RECORD_DELETED;
+}
+
 /* Memory was granted and the slots are there: anything else would leave memory and truth apart,
  * and a restart, which loads the truth, is the better end. */
 static void must(int r)
@@ -307,7 +314,7 @@ static void must(int r)
 		abort();
 }
 
-static void follow_change(struct group *group, const struct change *change)
+static void follow_change(struct group *group, struct change *change)
 {
 	struct record_table *table = &group->collection->table;
 	const struct record_change *record = &change->record;
@@ -322,9 +329,10 @@ static void follow_change(struct group *group, const struct change *change)
 
 	if (has_new_slot(change))
 		must(record_table_append(table, &row));
-	if (record->effect == RECORD_REPLACED || record->effect == RECORD_DELETED) {
-		must(record_table_find(table, table->n_rows, record->retired_slot, &at));
-		record_table_retire(table, at, change->seq);
+	if (retires(change)) {
+		must(record_table_find(table, table->n_rows, record->retired_slot,
+		                       &change->retired_row));
+		record_table_retire(table, change->retired_row, change->seq);
 		group->n_retired++;
 	}
 	if (record->effect == RECORD_TOUCHED) {
@@ -435,6 +443,11 @@ static void publish(struct group *group)
 		                   group->namespaces[i].name.n, group->namespaces[i].ns) < 0)
 			log_error("collection '%s': out of memory for a namespace's name",
 			          collection->entry.name);
+	}
+	indexes_note_new(collection, collection->table.n_rows - collection->n_rows);
+	for (uint32_t i = 0; i < group->n_changes; i++) {
+		if (retires(&group->changes[i]))
+			indexes_note_retired(collection, group->changes[i].retired_row);
 	}
 	collection->seq = group->seq;
 	if (group->has_epoch)

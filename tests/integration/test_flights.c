@@ -515,6 +515,66 @@ static void pending_records_are_folded_in_by_count_and_by_age(void **state)
 	end(daemon, conn);
 }
 
+static void expect_pending(struct kith_conn *conn, uint64_t n)
+{
+	struct kith_search_result *found = search_near(conn, "notes", 7, 1, 5, false);
+	struct index_view index = index_of(conn, "notes", NULL);
+	double n_live = (double)usage_of(conn, "notes").records;
+
+	assert_int_equal(index.at.pending, n);
+	assert_true(index.at.coverage == 1.0 - (double)n / n_live);
+	/* What the search found for itself. */
+	assert_int_equal(found->scanned, n);
+	assert_true(found->coverage == index.at.coverage);
+	kith_free(found);
+}
+
+static void pending_records_are_counted_whatever_happens_to_them(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	struct gate *gate;
+
+	(void)state;
+	fake_clock_init(&clock, INT64_C(1700000000000));
+	daemon = daemon_thread_new_with(store_io_posix(), &clock.clock, 32);
+	conn = connect_to(daemon);
+	fill(conn, "notes");
+	ensure(conn, usual);
+	await_settled(conn, "notes", NULL);
+	put_records(conn, "notes", RECORDS, 10, 1);
+	expect_pending(conn, 10);
+	put_records(conn, "notes", RECORDS, 3, 2); /* pending ones replaced */
+	expect_pending(conn, 10);
+	delete_records(conn, "notes", RECORDS, 2); /* pending ones gone */
+	expect_pending(conn, 8);
+	put_records(conn, "notes", 20, 4, 2); /* held ones replaced */
+	expect_pending(conn, 12);
+	delete_records(conn, "notes", 30, 5); /* held ones gone */
+	expect_pending(conn, 12);
+	optimize(conn, "notes", NULL);
+	expect_pending(conn, 0);
+	gate = daemon_thread_gate(daemon, "insert", "start");
+	put_records(conn, "notes", 1000, 256, 1);
+	gate_await(gate);
+	expect_pending(conn, 256);
+	put_records(conn, "notes", 2000, 3, 1);
+	put_records(conn, "notes", 1000, 1, 2);
+	delete_records(conn, "notes", 1001, 1);
+	expect_pending(conn, 258);
+	gate_open(gate);
+	await_no_jobs(conn);
+	expect_pending(conn, 4);
+	kith_close(conn);
+	daemon_thread_restart(daemon);
+	conn = connect_to(daemon);
+	await_state(conn, "notes", NULL, KITH_INDEX_STATE_SERVING);
+	await_no_jobs(conn);
+	expect_pending(conn, 4);
+	end(daemon, conn);
+}
+
 static void a_failed_save_is_told_and_tried_again(void **state)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
@@ -700,6 +760,7 @@ int main(void)
 	        cmocka_unit_test(an_ensure_right_after_a_start_builds_nothing),
 	        cmocka_unit_test(a_cancelled_load_is_loaded_again),
 	        cmocka_unit_test(pending_records_are_folded_in_by_count_and_by_age),
+	        cmocka_unit_test(pending_records_are_counted_whatever_happens_to_them),
 	        cmocka_unit_test(a_failed_save_is_told_and_tried_again),
 	        cmocka_unit_test(flights_without_memory_are_tried_again),
 	        cmocka_unit_test(who_optimizes_is_told_when_the_build_is_cancelled),
