@@ -115,6 +115,8 @@ int index_new(struct collection *collection, const char *name, const struct inde
               bool declared, struct index **ret);
 /* Takes it out: waiters are refused with code, the flight is cancelled. Freed when that ended. */
 void index_drop(struct index *index, enum wire_error_code code, const char *message);
+/* One that was dropped, when no flight is left. */
+void index_free(struct index *index);
 /* All of a collection: it was dropped, or is closed. */
 void indexes_drop(struct collection *collection, enum wire_error_code code, const char *message);
 /* The daemon stops: waiters are refused, flights cancelled; what serves stays until the close. */
@@ -122,6 +124,8 @@ void indexes_stop(struct collection *collection);
 struct index *index_find(struct collection *collection, struct wire_str name);
 uint32_t index_count(const struct collection *collection);
 
+/* Ends those that wait in the list (struct request.wait_link) with that error. */
+void index_refuse(struct list *list, enum wire_error_code code, const char *message);
 /* Moves to a state that the drawing allows. */
 void index_move(struct index *index, enum wire_index_state state);
 /* Begins the flight that there is reason for, when none is under way. */
