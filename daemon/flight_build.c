@@ -73,7 +73,7 @@ static void graph_begin(struct flight *flight)
 	struct collection *collection = flight->collection;
 	struct hnsw *hnsw = flight->generation->hnsw;
 
-	row_source_init(&flight->source, collection, hnsw, flight->pin.resident_rows);
+	row_source_init(&flight->source, collection, flight->pin.resident_rows);
 	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
 	flight_enter(flight, flight->kind == FLIGHT_BUILD ? PHASE_GRAPH : PHASE_INSERT,
 	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));

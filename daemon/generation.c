@@ -68,12 +68,12 @@ static const float *row_of(void *ctx, uint32_t row)
 }
 
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows)
+                     uint64_t resident_rows)
 {
 	source->collection = collection;
 	source->resident_rows = resident_rows;
 	atomic_init(&source->bad_extent, UINT64_MAX);
-	hnsw_space_f32_init(&source->space, hnsw, (enum metric)collection->entry.spec.metric,
+	hnsw_space_f32_init(&source->space, (enum metric)collection->entry.spec.metric,
 	                    collection->entry.spec.dim, row_of, source);
 }
 

@@ -57,6 +57,6 @@ struct row_source {
 
 /* resident_rows, mapped_rows: the pin's; every row of the graph is below one of them. */
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows);
+                     uint64_t resident_rows);
 /* UINT64_MAX: all that was asked for was sound. */
 uint64_t row_source_bad_extent(const struct row_source *source);

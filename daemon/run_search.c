@@ -234,7 +234,7 @@ static int search_graph(struct search *search)
 	};
 	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
 
-	row_source_init(&source, search->collection, hnsw, reading->pin.resident_rows);
+	row_source_init(&source, search->collection, reading->pin.resident_rows);
 	if (r == 0)
 		r = graph_hits(search, &one, scratch, hits);
 	free(hits);

@@ -64,17 +64,28 @@ struct hnsw;
 
 /*
  * Where distances come from: the one thing the graph knows about vectors. A query is in a form
- * that only its space understands (for struct hnsw_space_f32 a row from vector_prepare()). All
- * distances are finite or +infinity, never NaN. Const and without memory of its own: [any].
+ * that only its space understands (for struct hnsw_space_f32 a row from vector_prepare()). Rows
+ * are what hnsw_append() was given; HNSW_NO_ROW is infinitely far from everything. All distances
+ * are finite or +infinity, never NaN. Const and without memory of its own: [any].
  */
 struct hnsw_space {
-	/* Distances of n (at most HNSW_BATCH) nodes from the query. */
-	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *nodes,
-	                  uint32_t n, float *ret);
-	/* The query form of a node itself: either made in buf (query_bytes, 64-byte aligned) or
-	 * where the space has it already. Valid until buf is used again. */
-	const void *(*query_of)(const struct hnsw_space *space, uint32_t node, void *buf);
+	/* Distances of n (at most HNSW_BATCH) rows from the query. One that is beyond `bound` may
+	 * be told roughly, as anything beyond it: nobody will need it. */
+	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+	                  uint32_t n, float bound, float *ret);
+	/* Asks for what distances() will read of the rows; NULL where nothing is gained by it. */
+	void (*prefetch)(const struct hnsw_space *space, const uint32_t *rows, uint32_t n);
+	/* The query form of a row: either made in buf (query_bytes, 64-byte aligned) or where the
+	 * space has it already. Valid until buf is used again. */
+	const void *(*query_of)(const struct hnsw_space *space, uint32_t row, void *buf);
 	size_t query_bytes;
+	/* Where distances() estimates: the distances themselves, for queries that were not made by
+	 * query_of(). NULL where it does not. */
+	void (*refine)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+	               uint32_t n, float *ret);
+	/* How far a row's estimate, `distance`, is from the distance itself, nearly always. */
+	float (*spread)(const struct hnsw_space *space, const void *query, uint32_t row,
+	                float distance);
 };
 
 /* Life and growth */
@@ -189,6 +200,7 @@ struct hnsw_search {
 struct hnsw_search_stats {
 	uint64_t comparisons; /* distances taken; 0 only from an empty graph */
 	uint64_t hops;        /* nodes whose links were followed */
+	uint64_t refined;     /* estimates that were replaced by the distance itself */
 	bool is_cut; /* max_comparisons was reached: an exact scan may be the better answer */
 };
 

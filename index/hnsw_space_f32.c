@@ -33,9 +33,8 @@ static const struct hnsw_space_f32 *f32_of(const struct hnsw_space *space)
 	return (const struct hnsw_space_f32 *)space;
 }
 
-static const float *node_row(const struct hnsw_space_f32 *f32, uint32_t node)
+static const float *find_row(const struct hnsw_space_f32 *f32, uint32_t row)
 {
-	uint32_t row = hnsw_row(f32->hnsw, node);
 	return row == HNSW_NO_ROW ? NULL : f32->row_of(f32->ctx, row);
 }
 
@@ -62,17 +61,18 @@ static void take_kernel(const struct hnsw_space_f32 *f32, const float *query,
 		ret[i] = (is_l2 ? kernels->l2 : kernels->dot)(query, rows[i], f32->n_floats);
 }
 
-static void distances(const struct hnsw_space *space, const void *query, const uint32_t *nodes,
-                      uint32_t n, float *ret)
+static void distances(const struct hnsw_space *space, const void *query, const uint32_t *rows_of,
+                      uint32_t n, float bound, float *ret)
 {
+	(void)bound;
 	const struct hnsw_space_f32 *f32 = f32_of(space);
 	const float *rows[HNSW_BATCH];
 	float found[HNSW_BATCH];
-	uint32_t at[HNSW_BATCH]; /* which of the nodes each row is */
+	uint32_t at[HNSW_BATCH]; /* which of rows_of each is */
 	uint32_t n_rows = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const float *row = query ? node_row(f32, nodes[i]) : NULL;
+		const float *row = query ? find_row(f32, rows_of[i]) : NULL;
 		ret[i] = INFINITY;
 		if (!row)
 			continue;
@@ -86,19 +86,18 @@ static void distances(const struct hnsw_space *space, const void *query, const u
 		ret[at[i]] = distance_from(f32->metric, found[i]);
 }
 
-/* NULL for a node without a row: infinitely far from everything. */
-static const void *query_of(const struct hnsw_space *space, uint32_t node, void *buf)
+/* NULL for no row: infinitely far from everything. */
+static const void *query_of(const struct hnsw_space *space, uint32_t row, void *buf)
 {
 	(void)buf;
-	return node_row(f32_of(space), node);
+	return find_row(f32_of(space), row);
 }
 
-void hnsw_space_f32_init(struct hnsw_space_f32 *space, const struct hnsw *hnsw, enum metric metric,
-                         uint32_t dim, hnsw_row_of *row_of, void *ctx)
+void hnsw_space_f32_init(struct hnsw_space_f32 *space, enum metric metric, uint32_t dim,
+                         hnsw_row_of *row_of, void *ctx)
 {
 	*space = (struct hnsw_space_f32){
 	        .space = {.distances = distances, .query_of = query_of},
-	        .hnsw = hnsw,
 	        .kernels = kernels_best(),
 	        .metric = metric,
 	        .n_floats = vector_stride_bytes(dim) / (uint32_t)sizeof(float),

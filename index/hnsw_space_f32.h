@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Distances of a graph's nodes over rows of padded f32, as the exact scan takes them: the same
- * kernels, the same bits. A node that has no row is infinitely far from everything. [any]
+ * Distances over rows of padded f32, as the exact scan takes them: the same kernels, the same
+ * bits. [any]
  */
 
 #include <stdint.h>
@@ -18,7 +18,6 @@ typedef const float *hnsw_row_of(void *ctx, uint32_t row);
 
 struct hnsw_space_f32 {
 	struct hnsw_space space; /* give its address to the graph */
-	const struct hnsw *hnsw;
 	const struct kernels *kernels;
 	enum metric metric;
 	uint32_t n_floats; /* of a row, padding included */
@@ -27,5 +26,5 @@ struct hnsw_space_f32 {
 };
 
 /* Borrows everything. A query is a row from vector_prepare(). */
-void hnsw_space_f32_init(struct hnsw_space_f32 *space, const struct hnsw *hnsw, enum metric metric,
-                         uint32_t dim, hnsw_row_of *row_of, void *ctx);
+void hnsw_space_f32_init(struct hnsw_space_f32 *space, enum metric metric, uint32_t dim,
+                         hnsw_row_of *row_of, void *ctx);

@@ -10,7 +10,7 @@
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
 /* Of the budget, for the record table, and for a graph over the rows. */
-#define MORE_SLABS 32
+#define MORE_SLABS 64
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
