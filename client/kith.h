@@ -460,6 +460,24 @@ struct kith_usages {
 	uint32_t n;
 };
 
+/* Searches of one collection that were answered alike. */
+struct kith_tally {
+	struct kith_str collection;
+	struct kith_str index; /* that was to answer; empty: none was asked */
+	uint32_t mode;         /* enum kith_mode */
+	bool fell_back;        /* the index was of no use: all records were compared */
+	uint32_t served_from;  /* enum kith_source: the slowest place that vectors came from */
+	bool pending;          /* records that the index did not hold were compared too */
+	uint64_t searches;     /* query vectors */
+	uint64_t comparisons;  /* by the index */
+	uint64_t scanned;      /* records compared one by one */
+};
+
+struct kith_tallies {
+	const struct kith_tally *v;
+	uint32_t n;
+};
+
 struct kith_stats_result {
 	struct kith_str version;
 	uint64_t pid;
@@ -471,6 +489,7 @@ struct kith_stats_result {
 	struct kith_memory memory;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
+	struct kith_tallies searches;
 };
 KITH_PUBLIC int kith_stats(struct kith_conn *conn, struct kith_stats_result **ret);
 
@@ -734,9 +753,10 @@ struct kith_index {
 	double coverage;  /* of the records, the part that it holds: 0 to 1 */
 	uint64_t size_bytes;
 	uint64_t saved_nodes; /* in the snapshot on disk */
-	uint64_t searches;    /* these three since the daemon started */
+	uint64_t searches;    /* these four since the daemon started */
 	uint64_t comparisons;
 	uint64_t builds;
+	uint64_t rebuilds;     /* of them, those that only left dead nodes behind */
 	struct kith_str error; /* of the last build or load; empty: it went well */
 };
 

@@ -11,7 +11,7 @@
 /* Levels are drawn by this and the node's number, so that equal data gives equal graphs. */
 #define LEVEL_SEED 0x4b697468u
 
-int generation_new(struct budget *budget, const struct index_params *params,
+int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
                    struct generation **ret)
 {
 	struct hnsw_params graph = {
@@ -25,6 +25,7 @@ int generation_new(struct budget *budget, const struct index_params *params,
 	}
 	generation->n_refs = 1;
 	generation->params = *params;
+	generation->tally = tally_ref(tally);
 	*ret = generation;
 	return 0;
 }
@@ -39,6 +40,7 @@ struct generation *generation_unref(struct generation *generation)
 {
 	if (generation && --generation->n_refs == 0) {
 		hnsw_free(generation->hnsw);
+		tally_unref(generation->tally);
 		free(generation);
 	}
 	return NULL;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "daemon/lanes.h"
+#include "daemon/tally.h"
 #include "index/hnsw.h"
 #include "index/hnsw_space_rows.h"
 #include "index/record_table.h"
@@ -36,11 +37,11 @@ struct generation {
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
-	uint64_t n_searches, n_comparisons;
+	struct tally *tally;  /* its index's: a reference */
 };
 
 /* An empty one, with one reference. -errno. */
-int generation_new(struct budget *budget, const struct index_params *params,
+int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
                    struct generation **ret);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */

@@ -80,6 +80,7 @@ void run_get(struct reading *reading, uint32_t worker)
 	if (r == 0) {
 		job_phase(&reading->job, "fetch");
 		r = get_all(reading, reader, &columns, &result.positions);
+		job_phase(&reading->job, "fetched");
 		record_reader_end(reader);
 	}
 	if (r) {

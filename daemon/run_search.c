@@ -283,20 +283,12 @@ static double coverage(const struct search *search)
 {
 	const struct reading *reading = search->reading;
 	struct record_view view = {.seq = reading->pin.seq, .ns = RECORD_TABLE_ANY_NS};
-	uint64_t mask[MASK_WORDS];
-	uint64_t pending = 0;
+	uint64_t pending;
 
 	if (reading->pin.n_live == 0)
 		return 1.0;
-	for (uint64_t at = reading->covered_rows; at < reading->pin.n_rows;) {
-		uint64_t n = reading->pin.n_rows - at;
-
-		if (n > RECORD_TABLE_CHUNK_ROWS)
-			n = RECORD_TABLE_CHUNK_ROWS;
-		pending += record_table_visible(&search->collection->table, &view, at, (uint32_t)n,
-		                                mask);
-		at += n;
-	}
+	pending = record_table_count(&search->collection->table, &view, reading->covered_rows,
+	                             reading->pin.n_rows);
 	return 1.0 - (double)pending / (double)reading->pin.n_live;
 }
 
@@ -381,6 +373,9 @@ static void answer(struct search *search)
 	struct columns columns;
 	int r = gather(search, &result, &columns);
 
+	reading->used_graph = search->used_graph;
+	reading->has_pending = result.coverage < 1.0;
+	reading->source = search->source;
 	if (r == 0)
 		r = fetch(search, &result, &columns);
 	close_reader(search);

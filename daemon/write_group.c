@@ -23,6 +23,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 #include "index/vector.h"
 
@@ -34,7 +35,8 @@ struct change {
 	struct record_change record;
 	uint64_t seq;
 	struct record_id id;
-	const void *vector; /* inserted, replaced: in a frame or the group's arena */
+	const void *vector;   /* inserted, replaced: in a frame or the group's arena */
+	uint64_t retired_row; /* replaced, deleted: of the record table */
 };
 
 /* A request of the group and its counts. */
@@ -60,6 +62,8 @@ struct group {
 	} * namespaces; /* new ones, of kept requests */
 	uint32_t n_namespaces;
 	uint64_t seq; /* of the last kept request; the published one when none changed anything */
+	struct record_epoch epoch; /* of that seq, when the writer has begun one */
+	bool has_epoch;
 	int64_t live_delta;
 	uint32_t n_retired;
 	bool vectors_follow; /* in: the file has all rows; out: it has the new ones too */
@@ -327,6 +331,11 @@ static bool has_new_slot(const struct change *change)
 	return change->record.effect == RECORD_INSERTED || change->record.effect == RECORD_REPLACED;
 }
 
+static bool retires(const struct change *change)
+{
+	return change->record.effect == RECORD_REPLACED || change->record.effect == RECORD_DELETED;
+}
+
 /* Memory was granted and the slots are there: anything else would leave memory and truth apart,
  * and a restart, which loads the truth, is the better end. */
 static void must(int r)
@@ -335,7 +344,7 @@ static void must(int r)
 		abort();
 }
 
-static void follow_change(struct group *group, const struct change *change)
+static void follow_change(struct group *group, struct change *change)
 {
 	struct record_table *table = &group->collection->table;
 	const struct record_change *record = &change->record;
@@ -350,9 +359,10 @@ static void follow_change(struct group *group, const struct change *change)
 
 	if (has_new_slot(change))
 		must(record_table_append(table, &row));
-	if (record->effect == RECORD_REPLACED || record->effect == RECORD_DELETED) {
-		must(record_table_find(table, table->n_rows, record->retired_slot, &at));
-		record_table_retire(table, at, change->seq);
+	if (retires(change)) {
+		must(record_table_find(table, table->n_rows, record->retired_slot,
+		                       &change->retired_row));
+		record_table_retire(table, change->retired_row, change->seq);
 		group->n_retired++;
 	}
 	if (record->effect == RECORD_TOUCHED) {
@@ -439,6 +449,7 @@ static void group_work(struct job *job, uint32_t worker)
 		return;
 	}
 	job_phase(job, "committed");
+	group->has_epoch = record_writer_epoch(collection->writer, &group->epoch);
 	for (uint32_t i = 0; i < group->n_changes; i++)
 		follow_change(group, &group->changes[i]);
 	if (group->vectors_follow) {
@@ -463,7 +474,14 @@ static void publish(struct group *group)
 			log_error("collection '%s': out of memory for a namespace's name",
 			          collection->entry.name);
 	}
+	indexes_note_new(collection, collection->table.n_rows - collection->n_rows);
+	for (uint32_t i = 0; i < group->n_changes; i++) {
+		if (retires(&group->changes[i]))
+			indexes_note_retired(collection, group->changes[i].retired_row);
+	}
 	collection->seq = group->seq;
+	if (group->has_epoch)
+		record_epochs_add(collection->epochs, &group->epoch);
 	collection->n_rows = collection->table.n_rows;
 	collection->n_live = (uint64_t)((int64_t)collection->n_live + group->live_delta);
 	if (group->vectors_follow && collection->upkeep.lost_row == UINT64_MAX)

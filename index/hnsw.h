@@ -169,6 +169,10 @@ void hnsw_build_init(struct hnsw_build *build, struct hnsw *hnsw, const struct h
  * takes a millisecond or so. Any number of workers at once, each with a scratch of its own. A
  * worker that has no memory for its scratch leaves its share to the others: -ENOMEM. [worker] */
 int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch);
+/* The same for max_nodes at most, for workers that are lent in turns: HNSW_BUILD_MORE when they
+ * were inserted, and there may be more. [worker] */
+int hnsw_build_some(struct hnsw_build *build, struct hnsw_scratch *scratch, uint32_t max_nodes);
+#define HNSW_BUILD_MORE 1
 void hnsw_build_cancel(struct hnsw_build *build); /* [any] */
 /* Nodes inserted so far, and all of this build's. [any] */
 void hnsw_build_progress(const struct hnsw_build *build, uint32_t *ret_done, uint32_t *ret_total);

@@ -358,7 +358,7 @@ static uint32_t take_node(struct hnsw_build *build)
 	return node;
 }
 
-int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
+int hnsw_build_some(struct hnsw_build *build, struct hnsw_scratch *scratch, uint32_t max_nodes)
 {
 	const struct insertion insertion = {build->hnsw, build->space, scratch};
 	const struct hnsw_params *params = &build->hnsw->params;
@@ -367,11 +367,21 @@ int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
 	int r = hnsw_scratch_size(scratch, build->end, ef, build->space->query_bytes);
 	if (r < 0)
 		return r;
-	for (uint32_t node; (node = take_node(build)) < build->end;) {
+	for (uint32_t i = 0; i < max_nodes; i++) {
+		uint32_t node = take_node(build);
+
+		if (node == build->end)
+			return 0;
 		insert_node(&insertion, node);
 		atomic_fetch_add_explicit(&build->n_done, 1, memory_order_relaxed);
 	}
-	return 0;
+	return HNSW_BUILD_MORE;
+}
+
+int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
+{
+	/* There are never so many nodes. */
+	return hnsw_build_some(build, scratch, UINT32_MAX);
 }
 
 void hnsw_build_cancel(struct hnsw_build *build)

@@ -81,13 +81,14 @@
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
+	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
 	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(error)
+	R(collection) R(budget) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -136,6 +137,18 @@
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
 
+/* Searches that were answered alike. */
+#define ROW_tally(F, X)                              \
+	F(X, str, collection, REQUIRED, 0, 0, 0)     \
+	F(X, str, index, REQUIRED, 0, 0, 0)          \
+	F(X, mode, mode, REQUIRED, 0, 0, 0)          \
+	F(X, bool, fell_back, REQUIRED, 0, 0, 0)     \
+	F(X, source, served_from, REQUIRED, 0, 0, 0) \
+	F(X, bool, pending, REQUIRED, 0, 0, 0)       \
+	F(X, u64, searches, REQUIRED, 0, 0, 0)       \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)    \
+	F(X, u64, scanned, REQUIRED, 0, 0, 0)
+
 /* What is declared of an index, and how it is served. */
 #define ROW_index(F, X)                               \
 	F(X, str, name, REQUIRED, 0, 0, 0)            \
@@ -154,6 +167,7 @@
 	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
 	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
+	F(X, u64, rebuilds, REQUIRED, 0, 0, 0)        \
 	F(X, str, error, REQUIRED, 0, 0, 0)
 
 /* A job on an index. */
@@ -401,17 +415,18 @@
 #define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
 #define PARAMS_stats(F, X)
-#define RESULT_stats(F, X)                        \
-	F(X, str, version, REQUIRED, 0, 0, 0)     \
-	F(X, u64, pid, REQUIRED, 0, 0, 0)         \
-	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)   \
-	F(X, u32, connections, REQUIRED, 0, 0, 0) \
-	F(X, u64, requests, REQUIRED, 0, 0, 0)    \
-	F(X, u64, errors, REQUIRED, 0, 0, 0)      \
-	F(X, budget, budget, REQUIRED, 0, 0, 0)   \
-	F(X, memory, memory, REQUIRED, 0, 0, 0)   \
-	F(X, lanes, lanes, REQUIRED, 0, 0, 0)     \
-	F(X, usages, collections, REQUIRED, 0, 0, 0)
+#define RESULT_stats(F, X)                           \
+	F(X, str, version, REQUIRED, 0, 0, 0)        \
+	F(X, u64, pid, REQUIRED, 0, 0, 0)            \
+	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)      \
+	F(X, u32, connections, REQUIRED, 0, 0, 0)    \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
+	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
+	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
+	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
+	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
+	F(X, usages, collections, REQUIRED, 0, 0, 0) \
+	F(X, tallies, searches, REQUIRED, 0, 0, 0)
 
 /* Events. ------------------------------------------------------------------------------------- */
 

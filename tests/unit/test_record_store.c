@@ -89,9 +89,9 @@ static void no_store_is_told_from_a_broken_one(void **state)
 static void a_newer_schema_is_refused_and_left_alone(void **state)
 {
 	(void)state;
-	fixture_exec(&fixture, "PRAGMA user_version = 2");
+	fixture_exec(&fixture, "PRAGMA user_version = 3");
 	assert_int_equal(open_again(fixture.scratch.path), RECORD_STORE_NEWER);
-	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 2);
+	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 3);
 }
 
 static void the_dtype_says_how_long_a_vector_is(void **state)
