@@ -61,8 +61,7 @@ static void plan_index(struct reading *reading)
 		/* It must have nodes, and its rows be where they can be read: not those that are
 		 * being restored. */
 		if (!serving || hnsw_covered(serving->hnsw) == 0 ||
-		    (serving->covered_rows > collection->mapped_rows &&
-		     serving->covered_rows > collection->resident.n_rows))
+		    serving->covered_rows > collection->mapped_rows)
 			continue;
 		reading->generation = generation_ref(serving);
 		reading->covered_rows = serving->covered_rows;
