@@ -3,10 +3,8 @@
 /*
  * Rows are taken in tiles of one mask word. For each tile the codes come first, and those rows that
  * they do not exclude are asked for; then these are measured, unless what was measured meanwhile
- * excludes them after all.
- *
- * The codes of a tile lie side by side, but half of each is jumped over, which the hardware does
- * not foresee: so they are asked for ahead.
+ * excludes them after all. The coarse parts of a tile's codes lie side by side, which the hardware
+ * foresees by itself.
  */
 
 #include "index/exact_codes.h"
@@ -16,7 +14,6 @@
 #include <math.h>
 
 #define TILE 64u
-#define AHEAD 8u          /* codes */
 #define AHEAD_BYTES 4096u /* of a row */
 
 struct query {
@@ -87,16 +84,15 @@ static void prefetch(const void *from, uint32_t bytes)
 }
 
 /* Notes the row unless one of its planes excludes it. */
-static void consider(const struct sq8 *sq8, const struct query *query, const void *code, uint32_t i,
-                     int32_t coarse_dot, struct open_rows *open)
+static void consider(const struct sq8 *sq8, const struct query *query, struct sq8_code code,
+                     uint32_t i, int32_t coarse_dot, struct open_rows *open)
 {
 	const struct sq8_constants *constants = sq8_constants(sq8, code);
 
 	if (sq8_bound_excludes_coarse(&query->bound, constants,
 	                              sq8_coarse_halves(&query->code, coarse_dot)))
 		return;
-	int32_t fine_dot =
-	        sq8->kernels->dot(query->code.integers, sq8_fine_plane(sq8, code), sq8->n_integers);
+	int32_t fine_dot = sq8->kernels->dot(query->code.integers, code.fine, sq8->n_integers);
 	int32_t product = sq8_product(&query->code, coarse_dot, fine_dot);
 	if (sq8_bound_excludes(&query->bound, constants, product))
 		return;
@@ -109,7 +105,6 @@ static void take_codes(const struct tile *tile, uint32_t idx, uint32_t n, struct
 {
 	const struct codes *codes = tile->by_codes->codes;
 	const struct sq8 *sq8 = &codes->sq8;
-	uint32_t coarse_bytes = sq8_coarse_bytes(sq8);
 	const struct query *queries[4];
 	const int8_t *integers[4];
 
@@ -120,16 +115,13 @@ static void take_codes(const struct tile *tile, uint32_t idx, uint32_t n, struct
 	}
 	for (uint64_t left = tile->mask; left != 0; left &= left - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(left);
-		const void *code = codes_at(codes, tile->first + i);
+		struct sq8_code code = codes_at(codes, tile->first + i);
 		int32_t dots[4];
 
-		prefetch((const uint8_t *)code + (size_t)AHEAD * sq8->code_bytes, coarse_bytes);
 		if (n == 4)
-			sq8->kernels->dot_x4(integers, sq8_coarse_plane(code), sq8->n_integers,
-			                     dots);
+			sq8->kernels->dot_x4(integers, code.coarse, sq8->n_integers, dots);
 		else
-			dots[0] = sq8->kernels->dot(integers[0], sq8_coarse_plane(code),
-			                            sq8->n_integers);
+			dots[0] = sq8->kernels->dot(integers[0], code.coarse, sq8->n_integers);
 		for (uint32_t q = 0; q < n; q++)
 			consider(sq8, queries[q], code, i, dots[q], &open[q]);
 	}
@@ -156,7 +148,7 @@ static int take_rows(const struct tile *tile, uint32_t idx, const struct open_ro
 	}
 	for (uint32_t i = 0; i < open->n; i++) {
 		uint64_t row = tile->first + open->rows[i];
-		const void *code = codes_at(by_codes->codes, row);
+		struct sq8_code code = codes_at(by_codes->codes, row);
 		float distance;
 
 		if (sq8_bound_excludes(bound, sq8_constants(&by_codes->codes->sq8, code),

@@ -172,8 +172,6 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 		batch->rows[batch->n] = hnsw_node_row(walk->hnsw, links[i]);
 		batch->nodes[batch->n++] = links[i];
 	}
-	if (0)
-		walk->space->prefetch(walk->space, batch->rows, batch->n);
 }
 
 /* Takes the nearest candidate out; false when none is left that may lead nearer. */
@@ -212,19 +210,17 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	                      .rows = {hnsw_node_row(walk->hnsw, hnsw_key_node(from))},
 	                      .distances = {hnsw_key_distance(from)}};
 
-	struct batch batches[2];
-	struct batch *coming = &batches[0];
+	struct batch batch;
 	uint32_t node;
 
-	batches[0].n = 0;
-	batches[1].n = 0;
+	batch.n = 0;
 	assert(ef <= walk->scratch->n_found);
 	hnsw_marks_clear(walk->scratch);
 	hnsw_mark(walk->scratch, hnsw_key_node(from));
 	offer(&beam, &first);
 	while (!is_spent(walk) && next_candidate(&beam, &node)) {
-		follow(&beam, node, coming);
-		measure(&beam, coming);
+		follow(&beam, node, &batch);
+		measure(&beam, &batch);
 	}
 	return beam.n_found;
 }

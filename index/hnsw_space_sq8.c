@@ -43,7 +43,7 @@ struct batch {
 	const struct sq8 *sq8;
 	const struct sq8_query *query;
 	uint32_t n;
-	const void *codes[HNSW_BATCH];
+	struct sq8_code codes[HNSW_BATCH];
 	float distances[HNSW_BATCH];
 	/* Those that need the second plane, by number, with what the first came to. */
 	uint32_t n_open;
@@ -51,30 +51,23 @@ struct batch {
 	int32_t coarse_dots[HNSW_BATCH];
 };
 
-static void prefetch_fine(const struct sq8 *sq8, const void *code)
-{
-	prefetch(sq8_fine_plane(sq8, code), sq8->n_integers / 2);
-}
-
 static void take_coarse(struct batch *batch, float bound)
 {
 	const struct sq8 *sq8 = batch->sq8;
 	const struct sq8_query *query = batch->query;
-	uint32_t coarse_bytes = sq8_coarse_bytes(sq8);
 
 	for (uint32_t i = 0; i < AHEAD && i < batch->n; i++)
-		prefetch(batch->codes[i], coarse_bytes);
+		prefetch(batch->codes[i].coarse, sq8->coarse_bytes);
 	for (uint32_t i = 0; i < batch->n; i++) {
-		const void *code = batch->codes[i];
+		struct sq8_code code = batch->codes[i];
 
 		if (i + AHEAD < batch->n)
-			prefetch(batch->codes[i + AHEAD], coarse_bytes);
-		int32_t dot =
-		        sq8->kernels->dot(query->integers, sq8_coarse_plane(code), sq8->n_integers);
+			prefetch(batch->codes[i + AHEAD].coarse, sq8->coarse_bytes);
+		int32_t dot = sq8->kernels->dot(query->integers, code.coarse, sq8->n_integers);
 		const struct sq8_constants *constants = sq8_constants(sq8, code);
 		if (sq8_coarse_is_beyond(sq8, query, constants, dot, bound, &batch->distances[i]))
 			continue;
-		prefetch_fine(sq8, code);
+		prefetch(code.fine, sq8->fine_bytes);
 		batch->coarse_dots[batch->n_open] = dot;
 		batch->open[batch->n_open++] = i;
 	}
@@ -86,9 +79,8 @@ static void take_fine(struct batch *batch)
 	const struct sq8_query *query = batch->query;
 
 	for (uint32_t i = 0; i < batch->n_open; i++) {
-		const void *code = batch->codes[batch->open[i]];
-		int32_t dot = sq8->kernels->dot(query->integers, sq8_fine_plane(sq8, code),
-		                                sq8->n_integers);
+		struct sq8_code code = batch->codes[batch->open[i]];
+		int32_t dot = sq8->kernels->dot(query->integers, code.fine, sq8->n_integers);
 		const struct sq8_constants *constants = sq8_constants(sq8, code);
 		int32_t product = sq8_product(query, batch->coarse_dots[i], dot);
 		batch->distances[batch->open[i]] =
@@ -129,17 +121,6 @@ static void distances(const struct hnsw_space *space_of, const void *query_of, c
 	take_fine(&batch);
 	for (uint32_t i = 0; i < batch.n; i++)
 		ret[at[i]] = batch.distances[i];
-}
-
-static void prefetch_rows(const struct hnsw_space *space_of, const uint32_t *rows, uint32_t n)
-{
-	const struct hnsw_space_sq8 *space = self_of(space_of);
-	uint32_t bytes = sq8_coarse_bytes(&space->codes->sq8);
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (has_code(space, rows[i]))
-			prefetch(codes_at(space->codes, rows[i]), bytes);
-	}
 }
 
 static const void *query(const struct hnsw_space *space_of, const float *vector, void *buf)
@@ -197,7 +178,6 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 {
 	*space = (struct hnsw_space_sq8){
 	        .space = {.distances = distances,
-	                  .prefetch = prefetch_rows,
 	                  .query = query,
 	                  .query_of = query_of,
 	                  .refine = refine,

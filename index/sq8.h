@@ -17,7 +17,10 @@
  * which the first alone gives a coarse distance, with l as 7.5. Mostly that is enough to see that a
  * vector is too far to be of interest, and half the code is never read.
  *
- *      plane of h (dim rounded up to 64, halved) | constants | zeros | plane of l
+ * The two parts of a code lie apart, so that who goes over many codes reads the first parts only:
+ *
+ *      coarse part   plane of h (dim rounded up to 64, halved) | constants | zeros up to 64 bytes
+ *      fine part     plane of l
  *
  * A code knows how far it is from its vector, fine and coarse, so that distances between codes
  * bound the distance between the vectors (struct sq8_bound). Rows are from vector_prepare(). All
@@ -35,6 +38,8 @@
 #define SQ8_MAX 127
 /* Twice the integer that h stands for is 32 h less this. */
 #define SQ8_COARSE_OFFSET 241
+/* Half a unit in the last place of an f32, relative. */
+#define SQ8_ULP 0x1p-24
 /* How many standard deviations "nearly all" are within. */
 #define SQ8_DEVIATIONS 3
 
@@ -42,12 +47,12 @@ struct sq8 {
 	const struct code_kernels *kernels;
 	enum metric metric;
 	uint32_t dim;
-	uint32_t n_integers; /* dim rounded up to 64 */
-	uint32_t code_bytes; /* a multiple of 64 */
-	float per_dim;       /* 1 / dim */
-	const float *mean;   /* borrowed; as long as a row, padded with zeros */
-	float mean_squared;  /* |mean|^2 */
-	double unit_error;   /* cosine: by how much |x|^2 may differ from 1 */
+	uint32_t n_integers;               /* dim rounded up to 64 */
+	uint32_t coarse_bytes, fine_bytes; /* of the parts */
+	float per_dim;                     /* 1 / dim */
+	const float *mean;                 /* borrowed; as long as a row, padded with zeros */
+	float mean_squared;                /* |mean|^2 */
+	double unit_error;                 /* cosine: by how much |x|^2 may differ from 1 */
 };
 
 struct sq8_constants {
@@ -60,6 +65,11 @@ struct sq8_constants {
 	int32_t sum;        /* of the integers */
 };
 
+/* Where a code is: 64-byte and 32-byte aligned. */
+struct sq8_code {
+	const uint8_t *coarse, *fine;
+};
+
 /* Made by sq8_query() or sq8_query_of(). */
 struct sq8_query {
 	struct sq8_constants constants;
@@ -67,8 +77,9 @@ struct sq8_query {
 	int8_t integers[] __attribute__((aligned(64)));
 };
 
-/* Bytes of a code of that dimension. */
-uint32_t sq8_code_bytes(uint32_t dim);
+/* Bytes of the parts of a code of that dimension. */
+uint32_t sq8_coarse_bytes(uint32_t dim); /* a multiple of 64 */
+uint32_t sq8_fine_bytes(uint32_t dim);   /* a multiple of 32 */
 /* With the best kernels that there are. */
 /* dtype: of the rows that codes are made of. */
 void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
@@ -76,28 +87,14 @@ void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtyp
 size_t sq8_query_bytes(const struct sq8 *sq8);
 
 /* Writes the code of one row (64-byte aligned). */
-void sq8_encode(const struct sq8 *sq8, const float *row, void *ret_code);
+void sq8_encode(const struct sq8 *sq8, const float *row, uint8_t *ret_coarse, uint8_t *ret_fine);
 /* The query form of a row, and of a code, in sq8_query_bytes(), 64-byte aligned. */
 void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret);
-void sq8_query_of(const struct sq8 *sq8, const void *code, struct sq8_query *ret);
+void sq8_query_of(const struct sq8 *sq8, struct sq8_code code, struct sq8_query *ret);
 
-/* Where the parts of a code are. */
-static inline const uint8_t *sq8_coarse_plane(const void *code)
+static inline const struct sq8_constants *sq8_constants(const struct sq8 *sq8, struct sq8_code code)
 {
-	return code;
-}
-static inline const uint8_t *sq8_fine_plane(const struct sq8 *sq8, const void *code)
-{
-	return (const uint8_t *)code + sq8->code_bytes - sq8->n_integers / 2;
-}
-static inline const struct sq8_constants *sq8_constants(const struct sq8 *sq8, const void *code)
-{
-	return (const void *)((const uint8_t *)code + sq8->n_integers / 2);
-}
-/* Bytes from the beginning of a code that the coarse distance reads. */
-static inline uint32_t sq8_coarse_bytes(const struct sq8 *sq8)
-{
-	return sq8->n_integers / 2 + (uint32_t)sizeof(struct sq8_constants);
+	return (const void *)(code.coarse + sq8->n_integers / 2);
 }
 
 /* Products of the integers, from those of the planes; the coarse one in halves. */
@@ -172,9 +169,35 @@ struct sq8_bound {
 void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct sq8_query *query);
 /* +infinity excludes nothing. */
 void sq8_bound_limit(struct sq8_bound *bound, float limit);
+/* Part of the two below. */
+bool sq8_bound_excludes_ip(const struct sq8_bound *bound, const struct sq8_constants *other,
+                           double inner_codes, double error);
+
+static inline bool sq8_bound_excludes_at(const struct sq8_bound *bound,
+                                         const struct sq8_constants *other, double inner_codes,
+                                         float self, float error)
+{
+	if (bound->metric == METRIC_IP)
+		return sq8_bound_excludes_ip(bound, other, inner_codes, (double)error);
+	double selves = (double)bound->query.self + (double)self;
+	double reach = bound->limit + (double)error;
+	return selves * (1 - 4 * SQ8_ULP) - 2 * inner_codes > reach * reach * (1 + 4 * SQ8_ULP);
+}
+
 /* Whether a code is of a vector farther than the limit, for certain: by the coarse product (in
  * halves) or the fine one. */
-bool sq8_bound_excludes_coarse(const struct sq8_bound *bound, const struct sq8_constants *other,
-                               int32_t halves);
-bool sq8_bound_excludes(const struct sq8_bound *bound, const struct sq8_constants *other,
-                        int32_t product);
+static inline bool sq8_bound_excludes_coarse(const struct sq8_bound *bound,
+                                             const struct sq8_constants *other, int32_t halves)
+{
+	double inner_codes = (double)bound->query.step * (double)other->step * 0.5 * halves;
+
+	return sq8_bound_excludes_at(bound, other, inner_codes, other->coarse_self,
+	                             other->coarse_error);
+}
+static inline bool sq8_bound_excludes(const struct sq8_bound *bound,
+                                      const struct sq8_constants *other, int32_t product)
+{
+	double inner_codes = (double)bound->query.step * (double)other->step * product;
+
+	return sq8_bound_excludes_at(bound, other, inner_codes, other->self, other->error);
+}
