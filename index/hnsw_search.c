@@ -30,6 +30,12 @@ struct batch {
 	float distances[HNSW_BATCH];
 };
 
+static void batch_add(const struct hnsw_walk *walk, struct batch *batch, uint32_t node)
+{
+	batch->rows[batch->n] = hnsw_node_row(walk->hnsw, node);
+	batch->nodes[batch->n++] = node;
+}
+
 static void take_distances(struct hnsw_walk *walk, struct batch *batch, float bound)
 {
 	walk->space->distances(walk->space, walk->query, batch->rows, batch->n, bound,
@@ -51,13 +57,18 @@ uint64_t hnsw_walk_greedy(struct hnsw_walk *walk, uint64_t from, uint32_t level)
 	uint64_t nearest = from, before;
 
 	static_assert(HNSW_M_MAX <= HNSW_BATCH, "an upper list is one batch");
+	hnsw_marks_clear(walk->scratch);
 	do {
+		uint32_t links[HNSW_M_MAX];
+		uint32_t n = hnsw_links(hnsw_list(walk->hnsw, hnsw_key_node(nearest), level),
+		                        capacity, links);
 		struct batch batch;
 		before = nearest;
-		batch.n = hnsw_links(hnsw_list(walk->hnsw, hnsw_key_node(nearest), level), capacity,
-		                     batch.nodes);
-		for (uint32_t i = 0; i < batch.n; i++)
-			batch.rows[i] = hnsw_node_row(walk->hnsw, batch.nodes[i]);
+		batch.n = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			if (hnsw_mark(walk->scratch, links[i]))
+				batch_add(walk, &batch, links[i]);
+		}
 		take_distances(walk, &batch, hnsw_key_distance(nearest));
 		walk->stats.hops++;
 		for (uint32_t i = 0; i < batch.n; i++) {
@@ -169,8 +180,7 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 			continue;
 		if (batch->n == HNSW_BATCH)
 			measure(beam, batch);
-		batch->rows[batch->n] = hnsw_node_row(walk->hnsw, links[i]);
-		batch->nodes[batch->n++] = links[i];
+		batch_add(walk, batch, links[i]);
 	}
 }
 
@@ -209,7 +219,6 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	                      .nodes = {hnsw_key_node(from)},
 	                      .rows = {hnsw_node_row(walk->hnsw, hnsw_key_node(from))},
 	                      .distances = {hnsw_key_distance(from)}};
-
 	struct batch batch;
 	uint32_t node;
 

@@ -13,8 +13,10 @@
 
 #include <math.h>
 
-/* Codes that are on their way while one is multiplied. */
-#define AHEAD 4u
+/* Of codes that are on their way while one is multiplied. */
+#define AHEAD_BYTES 2048u
+
+#define INLINE inline __attribute__((always_inline))
 
 struct query {
 	const float *row; /* NULL: a node's whose row nobody will need */
@@ -38,53 +40,73 @@ static void prefetch(const uint8_t *from, uint32_t bytes)
 		__builtin_prefetch(from + at);
 }
 
-/* Codes of one call. */
-struct batch {
-	const struct sq8 *sq8;
-	const struct sq8_query *query;
+/* Codes of one call that the first plane did not settle, by number, with what it came to. */
+struct open_codes {
 	uint32_t n;
-	struct sq8_code codes[HNSW_BATCH];
-	float distances[HNSW_BATCH];
-	/* Those that need the second plane, by number, with what the first came to. */
-	uint32_t n_open;
-	uint32_t open[HNSW_BATCH];
+	uint32_t codes[HNSW_BATCH];
 	int32_t coarse_dots[HNSW_BATCH];
 };
 
-static void take_coarse(struct batch *batch, float bound)
+static INLINE void take_coarse(const struct sq8 *sq8, enum metric metric,
+                               const struct sq8_query *query, const struct sq8_code *codes,
+                               uint32_t n, float bound, struct open_codes *open, float *ret)
 {
-	const struct sq8 *sq8 = batch->sq8;
-	const struct sq8_query *query = batch->query;
+	uint32_t ahead = sq8->coarse_bytes < AHEAD_BYTES ? AHEAD_BYTES / sq8->coarse_bytes : 1;
 
-	for (uint32_t i = 0; i < AHEAD && i < batch->n; i++)
-		prefetch(batch->codes[i].coarse, sq8->coarse_bytes);
-	for (uint32_t i = 0; i < batch->n; i++) {
-		struct sq8_code code = batch->codes[i];
-
-		if (i + AHEAD < batch->n)
-			prefetch(batch->codes[i + AHEAD].coarse, sq8->coarse_bytes);
-		int32_t dot = sq8->kernels->dot(query->integers, code.coarse, sq8->n_integers);
-		const struct sq8_constants *constants = sq8_constants(sq8, code);
-		if (sq8_coarse_is_beyond(sq8, query, constants, dot, bound, &batch->distances[i]))
+	for (uint32_t i = 0; i < ahead && i < n; i++)
+		prefetch(codes[i].coarse, sq8->coarse_bytes);
+	open->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (i + ahead < n)
+			prefetch(codes[i + ahead].coarse, sq8->coarse_bytes);
+		int32_t dot = sq8->kernels->dot(query->integers, codes[i].coarse, sq8->n_integers);
+		if (sq8_coarse_is_beyond(sq8, metric, query, sq8_constants(sq8, codes[i]), dot,
+		                         bound, &ret[i]))
 			continue;
-		prefetch(code.fine, sq8->fine_bytes);
-		batch->coarse_dots[batch->n_open] = dot;
-		batch->open[batch->n_open++] = i;
+		prefetch(codes[i].fine, sq8->fine_bytes);
+		open->coarse_dots[open->n] = dot;
+		open->codes[open->n++] = i;
 	}
 }
 
-static void take_fine(struct batch *batch)
+static INLINE void take_fine(const struct sq8 *sq8, enum metric metric,
+                             const struct sq8_query *query, const struct sq8_code *codes,
+                             const struct open_codes *open, float *ret)
 {
-	const struct sq8 *sq8 = batch->sq8;
-	const struct sq8_query *query = batch->query;
-
-	for (uint32_t i = 0; i < batch->n_open; i++) {
-		struct sq8_code code = batch->codes[batch->open[i]];
+	for (uint32_t i = 0; i < open->n; i++) {
+		struct sq8_code code = codes[open->codes[i]];
 		int32_t dot = sq8->kernels->dot(query->integers, code.fine, sq8->n_integers);
-		const struct sq8_constants *constants = sq8_constants(sq8, code);
-		int32_t product = sq8_product(query, batch->coarse_dots[i], dot);
-		batch->distances[batch->open[i]] =
-		        sq8_distance(sq8, &query->constants, constants, product);
+		ret[open->codes[i]] =
+		        sq8_distance(sq8, metric, &query->constants, sq8_constants(sq8, code),
+		                     sq8_product(query, open->coarse_dots[i], dot));
+	}
+}
+
+static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
+                               const struct sq8_query *query, const struct sq8_code *codes,
+                               uint32_t n, float bound, float *ret)
+{
+	struct open_codes open;
+
+	take_coarse(sq8, metric, query, codes, n, bound, &open, ret);
+	take_fine(sq8, metric, query, codes, &open, ret);
+}
+
+/* Distances of n codes: the loops above, once for each metric. */
+static void estimate(const struct sq8 *sq8, const struct sq8_query *query,
+                     const struct sq8_code *codes, uint32_t n, float bound, float *ret)
+{
+	switch (sq8->metric) {
+	case METRIC_IP:
+		estimate_by(sq8, METRIC_IP, query, codes, n, bound, ret);
+		break;
+	case METRIC_COSINE:
+		estimate_by(sq8, METRIC_COSINE, query, codes, n, bound, ret);
+		break;
+	case METRIC_L2:
+	default:
+		estimate_by(sq8, METRIC_L2, query, codes, n, bound, ret);
+		break;
 	}
 }
 
@@ -97,30 +119,37 @@ static void refine(const struct hnsw_space *space, const void *query_of, const u
 	exact->distances(exact, query->row, rows, n, INFINITY, ret);
 }
 
+/* Some of the rows have no code: one by one. */
+static void measure_mixed(const struct hnsw_space_sq8 *space, const struct query *query,
+                          const uint32_t *rows, uint32_t n, float bound, float *ret)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!has_code(space, rows[i]) || query->is_nowhere) {
+			refine(&space->space, query, &rows[i], 1, &ret[i]);
+			continue;
+		}
+		struct sq8_code code = codes_at(space->codes, rows[i]);
+		estimate(&space->codes->sq8, &query->code, &code, 1, bound, &ret[i]);
+	}
+}
+
 static void distances(const struct hnsw_space *space_of, const void *query_of, const uint32_t *rows,
                       uint32_t n, float bound, float *ret)
 {
 	const struct hnsw_space_sq8 *space = self_of(space_of);
 	const struct query *query = query_of;
-	uint32_t at[HNSW_BATCH]; /* which of the rows each code is of */
-	struct batch batch;
+	struct sq8_code codes[HNSW_BATCH];
+	bool all_coded = !query->is_nowhere;
 
-	batch.sq8 = &space->codes->sq8;
-	batch.query = &query->code;
-	batch.n = 0;
-	batch.n_open = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (has_code(space, rows[i]) && !query->is_nowhere) {
-			at[batch.n] = i;
-			batch.codes[batch.n++] = codes_at(space->codes, rows[i]);
-		} else {
-			refine(space_of, query, &rows[i], 1, &ret[i]);
-		}
+	for (uint32_t i = 0; i < n && all_coded; i++) {
+		all_coded = has_code(space, rows[i]);
+		if (all_coded)
+			codes[i] = codes_at(space->codes, rows[i]);
 	}
-	take_coarse(&batch, bound);
-	take_fine(&batch);
-	for (uint32_t i = 0; i < batch.n; i++)
-		ret[at[i]] = batch.distances[i];
+	if (all_coded)
+		estimate(&space->codes->sq8, &query->code, codes, n, bound, ret);
+	else
+		measure_mixed(space, query, rows, n, bound, ret);
 }
 
 static const void *query(const struct hnsw_space *space_of, const float *vector, void *buf)

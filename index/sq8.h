@@ -108,24 +108,28 @@ static inline int32_t sq8_coarse_halves(const struct sq8_query *query, int32_t c
 	return 32 * coarse_dot - SQ8_COARSE_OFFSET * query->constants.sum;
 }
 
+/* metric: sq8->metric, which a caller with a loop of its own for each makes a constant. */
+
 /* The distance that a product means: finite or +infinity, never NaN. */
-static inline float sq8_distance(const struct sq8 *sq8, const struct sq8_constants *a,
-                                 const struct sq8_constants *b, int32_t product)
+static inline float sq8_distance(const struct sq8 *sq8, enum metric metric,
+                                 const struct sq8_constants *a, const struct sq8_constants *b,
+                                 int32_t product)
 {
 	float inner = a->step * b->step * (float)product;
 
-	if (sq8->metric == METRIC_IP)
+	if (metric == METRIC_IP)
 		return 1 - (inner + a->self + (b->self - sq8->mean_squared));
 	float squared = (a->self - inner) + (b->self - inner);
 	if (!(squared > 0))
 		return 0;
-	return sq8->metric == METRIC_COSINE ? squared / 2 : squared;
+	return metric == METRIC_COSINE ? squared / 2 : squared;
 }
 
 /* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
  * is z, and y - z stands at random to all else: so the square of its length is what the squared
  * distance to z has too much, and a share of it for each dimension is what the rest errs by. */
-static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_query *query,
+static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metric,
+                                        const struct sq8_query *query,
                                         const struct sq8_constants *other, int32_t coarse_dot,
                                         float bound, float *ret_distance)
 {
@@ -134,13 +138,13 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_
 	float lost = other->coarse_error * other->coarse_error;
 	float distance, scale;
 
-	if (sq8->metric == METRIC_IP) {
+	if (metric == METRIC_IP) {
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
 	} else {
 		float squared = (own->self - inner) + ((other->coarse_self - inner) - lost);
-		distance = sq8->metric == METRIC_COSINE ? squared / 2 : squared;
-		scale = sq8->metric == METRIC_COSINE ? squared : 4 * squared;
+		distance = metric == METRIC_COSINE ? squared / 2 : squared;
+		scale = metric == METRIC_COSINE ? squared : 4 * squared;
 	}
 	float beyond = distance - bound;
 	*ret_distance = distance;
