@@ -94,6 +94,7 @@ SAME_CHOICE(KITH_CHANGE_WRITTEN + 1, WIRE_N_change);
 SAME_CHOICE(KITH_INDEX_KIND_HNSW, WIRE_index_kind_hnsw);
 SAME_CHOICE(KITH_INDEX_KIND_HNSW + 1, WIRE_N_index_kind);
 SAME_CHOICE(KITH_INDEX_STATE_DECLARED, WIRE_index_state_declared);
+SAME_CHOICE(KITH_INDEX_STATE_EVICTED, WIRE_index_state_evicted);
 SAME_CHOICE(KITH_INDEX_STATE_LOADING, WIRE_index_state_loading);
 SAME_CHOICE(KITH_INDEX_STATE_BUILDING, WIRE_index_state_building);
 SAME_CHOICE(KITH_INDEX_STATE_SERVING, WIRE_index_state_serving);
@@ -121,6 +122,7 @@ WIRE_ERRORS(SAME_ERROR)
 #define SAME_ROW(row) ROW_##row(ROW_FIELD, row) SAME_SIZE(kith_##row, row##_row);
 #define MIRROR_ROW_collection(row) SAME_ROW(row)
 #define MIRROR_ROW_budget(row) SAME_ROW(row)
+#define MIRROR_ROW_cache(row) SAME_ROW(row)
 #define MIRROR_ROW_memory(row) SAME_ROW(row)
 #define MIRROR_ROW_lane(row) SAME_ROW(row)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
@@ -162,6 +164,8 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_optimize(method) SAME_METHOD(method)
 #define MIRROR_jobs(method) SAME_RESULT(method)
 #define MIRROR_cancel_job(method) SAME_METHOD(method)
+#define MIRROR_warm(method) SAME_METHOD(method)
+#define MIRROR_evict(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)

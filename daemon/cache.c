@@ -275,10 +275,11 @@ int cache_get_or_load(struct cache *cache, const struct cache_key *key, struct c
 	return beginning.result;
 }
 
-void cache_load_end(struct cache_load *load, int result, struct cache_entry *entry)
+int cache_load_end(struct cache_load *load, int result, struct cache_entry *entry)
 {
 	struct cache *cache = load->cache;
 	struct list *link;
+	int r = CACHE_MISS;
 
 	assert((result == 0) == (entry != NULL));
 	list_remove(&load->link);
@@ -287,13 +288,14 @@ void cache_load_end(struct cache_load *load, int result, struct cache_entry *ent
 		cache->figures.failures++;
 	else if (!load->is_stale)
 		/* Without memory to keep it, those who waited have it all the same. */
-		(void)cache_insert(cache, entry);
+		r = cache_insert(cache, entry);
 	while ((link = list_pop(&load->waiters))) {
 		struct cache_wait *wait = LIST_ELEMENT(link, struct cache_wait, link);
 
 		wait->done(wait, result, entry ? cache_entry_ref(entry) : NULL);
 	}
 	free(load);
+	return r;
 }
 
 /* Figures -------------------------------------------------------------------------------------- */

@@ -140,9 +140,10 @@ struct cache_loader {
  * the wait is told, perhaps it was already. -ENOMEM: nothing began. */
 int cache_get_or_load(struct cache *cache, const struct cache_key *key, struct cache_loader *loader,
                       struct cache_wait *wait, struct cache_entry **ret);
-/* The load has ended; the cache keeps the entry unless it was invalidated meanwhile, the caller's
- * reference stays the caller's. With an error entry is NULL. */
-void cache_load_end(struct cache_load *load, int result, struct cache_entry *entry);
+/* The load has ended; the caller's reference stays the caller's. With an error entry is NULL. 0:
+ * the cache keeps the entry. CACHE_MISS: it does not, for it was invalidated meanwhile, or there is
+ * none; -ENOMEM. */
+int cache_load_end(struct cache_load *load, int result, struct cache_entry *entry);
 /* Whether a load of that key is under way. */
 bool cache_is_loading(const struct cache *cache, const struct cache_key *key);
 

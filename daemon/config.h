@@ -42,6 +42,8 @@ enum config_log_level {
 	  "least important lines to log")                                                      \
 	K(number, index_cache_mb, "256", 0, 1u << 20, "MiB",                                   \
 	  "memory for indexes and resident vectors")                                           \
+	K(number, idle_unload_s, "300", 0, 1u << 20, "s",                                      \
+	  "unload what was not used for so long; 0: never")                                    \
 	K(number, metadata_cache_mb, "64", 4, 1u << 16, "MiB", "memory for SQLite's caches")   \
 	K(number, inflight_mb, "64", 32, 1u << 14, "MiB", "requests and answers under way")    \
 	K(number, interactive_threads, "0", 0, 64, "",                                         \

@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "daemon/cache.h"
 #include "daemon/config.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
@@ -31,7 +32,8 @@ struct spill_file;
 struct daemon_world {
 	struct store_io *io;
 	struct clock *clock;
-	struct lanes_observer *observer; /* may be NULL */
+	struct lanes_observer *observer;                  /* may be NULL */
+	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
 };
 
 struct daemon {
@@ -44,6 +46,8 @@ struct daemon {
 	struct lanes *lanes;
 	struct spill_file *spill;
 	struct budget *budget;
+	struct cache *cache;
+	struct reclaim reclaim; /* what the cache gives back to the budget */
 	struct inflight inflight;
 	struct read_turns read_turns;
 	struct collections *collections;

@@ -16,6 +16,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 /* Who would be found again under a later pin: everyone who is not retired at the pin. */
@@ -75,19 +76,20 @@ static void graph_begin(struct flight *flight)
 static void swap(struct flight *flight)
 {
 	struct index *index = flight->index;
+	int r = 0;
 
 	flight->generation->covered_rows = flight->pin.n_rows;
 	if (!index->dropped) {
 		flight->generation->number = ++index->generations;
 		if (index->serving && index->serving->params.identity != flight->params.identity)
 			index_forget_file(flight->collection, &index->serving->params);
-		generation_unref(index->serving);
-		index->serving = generation_ref(flight->generation);
+		index_keep_snapshot(index, NULL, NULL);
 		index->params = flight->params;
 		index->wants_build = false;
 		index->n_builds++;
+		r = index_serve(index, flight->generation);
 	}
-	flight_end(flight, 0, NULL);
+	flight_end(flight, r, "the cache has no place for it");
 }
 
 static void cover(struct flight *flight)
@@ -183,7 +185,8 @@ static void declare(struct flight *flight)
  * has put some into the graph that serves. The snapshot has it as it was before. */
 static void give_up_serving(struct index *index)
 {
-	index->serving = generation_unref(index->serving);
+	index_unserve(index);
+	index_keep_snapshot(index, NULL, NULL);
 	index->may_have_snapshot = true;
 }
 
@@ -336,8 +339,7 @@ void flight_build_vectors(struct flight *flight)
 	flight_phase(flight, "vectors", 0);
 	if (!collection_has_vectors(flight->collection))
 		return; /* index_look() comes back */
-	r = generation_new(flight->collection->daemon->budget, &flight->params,
-	                   &flight->generation);
+	r = generation_new(flight->collection, &flight->params, &flight->generation);
 	if (r)
 		flight_end(flight, r, "no memory for the graph");
 	else

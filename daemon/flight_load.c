@@ -7,6 +7,10 @@
  * retired, is a dead node. What is live and at or below the snapshot's last slot must have a node,
  * else the snapshot is of no use: then, as after any other damage, the index is built from the
  * truth in the background while exact search answers. Later slots are pending.
+ *
+ * An index that was evicted is reopened: its snapshot is still open, with its table and head in
+ * memory, and its structure was checked or made by us. So it is only read, and every chunk compared
+ * with its checksum, since these bytes come from the disk anew.
  */
 
 #include <errno.h>
@@ -16,6 +20,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 /* A step found the snapshot missing or of no use; flight->why says so when it is worth a word. */
@@ -72,18 +77,35 @@ static void check_fingerprint(struct flight *flight)
 		flight->result = r;
 }
 
+static int open_file(struct flight *flight, const char **ret_why)
+{
+	struct collection *collection = flight->collection;
+	char name[INDEX_FILE_SIZE], path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
+
+	index_file(&flight->params, name);
+	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
+	return snapshot_open(collection->daemon->io, path, &flight->snapshot, ret_why);
+}
+
+void flight_open_saved(struct flight *flight)
+{
+	struct chunk_source source;
+	const char *why;
+
+	if (open_file(flight, &why) != 0)
+		return;
+	source = source_of(flight);
+	if (hnsw_load_head(&source.source, &flight->head) != 0)
+		flight->snapshot = snapshot_close(flight->snapshot);
+}
+
 static void open_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
-	struct collection *collection = flight->collection;
-	char name[INDEX_FILE_SIZE], path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
 	const char *why = NULL;
-	int r;
+	int r = open_file(flight, &why);
 
 	(void)worker;
-	index_file(&flight->params, name);
-	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
-	r = snapshot_open(collection->daemon->io, path, &flight->snapshot, &why);
 	if (r == SNAPSHOT_MISSING)
 		flight->result = LOAD_MISSING;
 	else if (r > 0)
@@ -189,33 +211,74 @@ static void check_work(struct job *job, uint32_t worker)
 
 /* On the loop ---------------------------------------------------------------------------------- */
 
+/* The flight's own snapshot is given up. */
+static void close_snapshot(struct flight *flight)
+{
+	if (!flight->reopens)
+		snapshot_close(flight->snapshot);
+	flight->snapshot = NULL;
+}
+
+static void loaded(struct flight *flight)
+{
+	struct index *index = flight->index;
+	struct generation *generation = flight->generation;
+	uint64_t now_ns = clock_monotonic_ns(flight->collection->daemon->clock);
+	char title[256];
+	int r;
+
+	generation->covered_rows = generation->saved_rows = flight->covered_rows;
+	generation->saved_nodes = hnsw_covered(generation->hnsw);
+	generation->entry.load_us = (now_ns - flight->started_ns) / 1000;
+	if (flight->reopens) {
+		generation->number = index->left.number;
+		generation->n_searches = index->left.n_searches;
+		generation->n_comparisons = index->left.n_comparisons;
+	} else {
+		generation->number = ++index->generations;
+		index_keep_snapshot(index, flight->snapshot, &flight->head);
+	}
+	flight->snapshot = NULL;
+	index->n_loads++;
+	index->wants_build = false;
+	r = index_serve(index, generation);
+	if (r == 0)
+		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
+		         index_title(index, title), flight->params.m, generation->saved_nodes,
+		         (unsigned long long)flight->collection->n_live,
+		         (unsigned long long)index_n_pending(index));
+	flight_end(flight, r, "the cache has no place for it");
+}
+
 static void load_ended(struct flight *flight)
 {
 	struct index *index = flight->index;
 	int result = flight->result;
 	char title[256];
 
-	flight->snapshot = flight->snapshot ? snapshot_close(flight->snapshot) : NULL;
 	if (flight->cancelled || index->dropped) {
+		close_snapshot(flight);
+		index_load_failed(index, -ECANCELED);
 		flight_end(flight, -ECANCELED, "cancelled");
 		return;
 	}
 	index->may_have_snapshot = false;
 	if (result == 0) {
-		struct generation *generation = flight->generation;
-
-		generation->covered_rows = generation->saved_rows = flight->covered_rows;
-		generation->saved_nodes = hnsw_covered(generation->hnsw);
-		generation->number = ++index->generations;
-		index->serving = generation_ref(generation);
-		index->wants_build = false;
-		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
-		         index_title(index, title), flight->params.m, generation->saved_nodes,
-		         (unsigned long long)flight->collection->n_live,
-		         (unsigned long long)index_n_pending(index));
-		flight_end(flight, 0, NULL);
+		loaded(flight);
 		return;
 	}
+	close_snapshot(flight);
+	if (flight->reopens && result < 0 && result != -EBADMSG) {
+		/* Not the file's fault: it stays evicted. */
+		log_error("index '%s': cannot be loaded: %s", index_title(index, title),
+		          strerror(-result));
+		index_load_failed(index, result);
+		flight_end(flight, result, "cannot be loaded");
+		return;
+	}
+	if (flight->reopens)
+		index_keep_snapshot(index, NULL, NULL);
+	flight->reopens = false;
 	index->wants_build = true;
 	if (result == LOAD_MISSING)
 		log_info("index '%s' (hnsw, M=%u): no snapshot; it is built",
@@ -226,6 +289,7 @@ static void load_ended(struct flight *flight)
 	else
 		log_error("index '%s': cannot read the snapshot: %s; it is built again",
 		          index_title(index, title), strerror(-result));
+	index_load_failed(index, result < 0 ? result : -EBADMSG);
 	flight_end(flight, result < 0 ? result : -EBADMSG, "the snapshot is of no use");
 }
 
@@ -249,23 +313,19 @@ static void read_done(struct job *job)
 		return;
 	}
 	hnsw_load_end(flight->generation->hnsw);
+	if (flight->reopens) {
+		load_ended(flight);
+		return;
+	}
 	flight_phase(flight, "check", 0);
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
-static void open_done(struct job *job)
+static void read_begin(struct flight *flight)
 {
-	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 	struct collection *collection = flight->collection;
 
-	if (!job->ran)
-		flight->result = -ECANCELED;
-	if (flight->result || flight->cancelled || flight->index->dropped) {
-		load_ended(flight);
-		return;
-	}
-	flight->result =
-	        generation_new(collection->daemon->budget, &flight->params, &flight->generation);
+	flight->result = generation_new(collection, &flight->params, &flight->generation);
 	if (flight->result == 0)
 		flight->result = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, true);
 	if (flight->result) {
@@ -279,8 +339,29 @@ static void open_done(struct job *job)
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);
 }
 
+static void open_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+
+	if (!job->ran)
+		flight->result = -ECANCELED;
+	if (flight->result || flight->cancelled || flight->index->dropped)
+		load_ended(flight);
+	else
+		read_begin(flight);
+}
+
 void flight_load_start(struct flight *flight)
 {
+	struct index *index = flight->index;
+
+	if (index->snapshot) {
+		flight->reopens = true;
+		flight->snapshot = index->snapshot;
+		flight->head = index->head;
+		read_begin(flight);
+		return;
+	}
 	flight_phase(flight, "open", 0);
 	/* Searches are slower until it is there: somebody waits. */
 	flight_submit(flight, LANE_INTERACTIVE, "open-index", open_work, open_done);

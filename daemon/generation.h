@@ -7,11 +7,15 @@
  * stand in the order of rows. Who is visible the record table alone decides, at each search's own
  * seq, so a generation needs no news of replaced or deleted records to answer right.
  *
+ * It is an entry of the cache (cache.h), which keeps the one that serves; flights and searches
+ * refer to it as long as they need it.
+ *
  * Threads: counted and published on the loop; searched by anyone who took a reference there.
  */
 
 #include <stdint.h>
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "index/hnsw.h"
 #include "index/hnsw_space_f32.h"
@@ -19,6 +23,7 @@
 #include "storage/vector_file.h"
 
 struct collection;
+struct index;
 
 /* What an index is declared with. */
 struct index_params {
@@ -29,8 +34,9 @@ struct index_params {
 };
 
 struct generation {
-	uint32_t n_refs;
-	uint64_t number; /* within its index, counted from 1 */
+	struct cache_entry entry; /* first: what the cache sees */
+	struct index *index;      /* that it serves, while the cache keeps it */
+	uint64_t number;          /* within its index, counted from 1 */
 	struct index_params params;
 	struct hnsw *hnsw;
 	uint64_t covered_rows;
@@ -39,8 +45,13 @@ struct generation {
 	uint64_t n_searches, n_comparisons;
 };
 
+extern const struct cache_type generation_type;
+
+/* The key of the generation that serves an index of these parameters. */
+struct cache_key generation_key(const struct collection *collection,
+                                const struct index_params *params);
 /* An empty one, with one reference. -errno. */
-int generation_new(struct budget *budget, const struct index_params *params,
+int generation_new(const struct collection *collection, const struct index_params *params,
                    struct generation **ret);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */

@@ -11,6 +11,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -20,9 +21,10 @@
 /* The drawing in index.h: where each state may go. */
 static const uint32_t moves[WIRE_N_index_state] = {
         [WIRE_index_state_declared] = BIT(loading) | BIT(building),
-        [WIRE_index_state_loading] = BIT(declared) | BIT(serving),
+        [WIRE_index_state_evicted] = BIT(loading),
+        [WIRE_index_state_loading] = BIT(declared) | BIT(evicted) | BIT(serving),
         [WIRE_index_state_building] = BIT(declared) | BIT(serving),
-        [WIRE_index_state_serving] = BIT(inserting) | BIT(saving) | BIT(replacing),
+        [WIRE_index_state_serving] = BIT(evicted) | BIT(inserting) | BIT(saving) | BIT(replacing),
         [WIRE_index_state_inserting] = BIT(serving) | BIT(declared),
         [WIRE_index_state_saving] = BIT(serving),
         [WIRE_index_state_replacing] = BIT(serving),
@@ -52,6 +54,7 @@ int index_new(struct collection *collection, const char *name, const struct inde
 	list_init(&index->successor_waiters);
 	list_init(&index->waiting);
 	list_init(&index->optimizing);
+	list_init(&index->evicting);
 	list_append(&collection->indexes, &index->link);
 	*ret = index;
 	return 0;
@@ -59,7 +62,8 @@ int index_new(struct collection *collection, const char *name, const struct inde
 
 static void index_free(struct index *index)
 {
-	generation_unref(index->serving);
+	index_unserve(index);
+	snapshot_close(index->snapshot);
 	free(index);
 }
 
@@ -79,6 +83,8 @@ void index_drop(struct index *index, enum wire_error_code code, const char *mess
 	refuse(&index->successor_waiters, code, message);
 	refuse(&index->waiting, code, message);
 	refuse(&index->optimizing, code, message);
+	refuse(&index->evicting, code, message);
+	index_unserve(index);
 	if (!index->flight) {
 		index_free(index);
 		return;
@@ -115,6 +121,7 @@ void indexes_stop(struct collection *collection)
 		refuse(&index->successor_waiters, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		refuse(&index->waiting, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		refuse(&index->optimizing, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		refuse(&index->evicting, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		index->has_successor = false;
 		if (index->flight) {
 			refuse(&index->flight->waiters, WIRE_ERROR_STOPPING,
@@ -150,9 +157,10 @@ uint64_t index_n_pending(const struct index *index)
 	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
 	uint64_t count = 0;
 
-	if (!index->serving)
+	if (!index_generation(index))
 		return collection->n_live;
-	for (uint64_t at = index->serving->covered_rows; at < collection->n_rows;) {
+	for (uint64_t at = index->serving ? index->serving->covered_rows : index->left.covered_rows;
+	     at < collection->n_rows;) {
 		uint64_t n = collection->n_rows - at;
 
 		if (n > RECORD_TABLE_CHUNK_ROWS)
@@ -168,7 +176,7 @@ double index_coverage(const struct index *index)
 	uint64_t n_live = index->collection->n_live;
 
 	if (n_live == 0)
-		return index->serving ? 1.0 : 0.0;
+		return index_generation(index) ? 1.0 : 0.0;
 	return 1.0 - (double)index_n_pending(index) / (double)n_live;
 }
 
@@ -184,12 +192,22 @@ const char *index_title(const struct index *index, char title[static 256])
 	return title;
 }
 
+uint64_t index_generation(const struct index *index)
+{
+	if (index->serving)
+		return index->serving->number;
+	return index->state == WIRE_index_state_evicted || (index->flight && index->flight->reopens)
+	               ? index->left.number
+	               : 0;
+}
+
 /* Parameters ----------------------------------------------------------------------------------- */
 
 bool index_will_serve(const struct index *index)
 {
 	return index->serving || index->flight || index->has_successor ||
-	       index->may_have_snapshot || index->wants_build;
+	       index->may_have_snapshot || index->wants_build ||
+	       index->state == WIRE_index_state_evicted;
 }
 
 bool index_same_graph(const struct index_params *a, const struct index_params *b)
@@ -387,14 +405,14 @@ static void look_serving(struct index *index, uint64_t now_ns)
 
 	answer_optimized(index);
 	asked = !list_empty(&index->optimizing);
-	if (now_ns < index->retry_ns && !asked)
+	if (now_ns < index->retry_ns && !asked && list_empty(&index->evicting))
 		return;
 	if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
 			begin(index, FLIGHT_INSERT, &index->params, NULL);
 		else if (upkeep_vectors_error(collection))
 			refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
-	} else if (asked) {
+	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (is_mostly_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
@@ -436,7 +454,10 @@ void index_look(struct index *index)
 		look_flying(index->flight);
 		return;
 	}
-	if (index->has_successor) {
+	index_look_evicting(index);
+	if (index->state == WIRE_index_state_evicted) {
+		index_look_evicted(index);
+	} else if (index->has_successor) {
 		index->has_successor = false;
 		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
 	} else if (index->may_have_snapshot) {
@@ -461,8 +482,13 @@ static void note_failure(struct index *index, const struct flight *flight)
 	char title[256];
 
 	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
-	if (flight->kind == FLIGHT_LOAD)
-		return; /* it has logged its own */
+	if (flight->kind == FLIGHT_LOAD) {
+		/* It has logged its own. One that may come to it again does not at once. */
+		if (flight->reopens)
+			index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
+			                  INDEX_RETRY_MS * NS_PER_MS;
+		return;
+	}
 	if (flight->result == -ECANCELED) {
 		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
 		                  INDEX_RETRY_MS * NS_PER_MS;
@@ -492,6 +518,8 @@ static void fail_optimizing(struct index *index, const struct flight *flight)
 		       index->error);
 	else if (!index_will_serve(index))
 		refuse(&index->optimizing, WIRE_ERROR_CANCELLED, index->error);
+	if (flight->result && flight->kind == FLIGHT_SAVE)
+		refuse(&index->evicting, WIRE_ERROR_STORAGE_FAILED, index->error);
 }
 
 static void note_success(struct index *index, const struct flight *flight)
@@ -520,7 +548,9 @@ void index_flight_ended(struct index *index, struct flight *flight)
 		index_free(index);
 		return;
 	}
-	index_move(index, index->serving ? WIRE_index_state_serving : WIRE_index_state_declared);
+	index_move(index, index->serving    ? WIRE_index_state_serving
+	                  : flight->reopens ? WIRE_index_state_evicted
+	                                    : WIRE_index_state_declared);
 	if (flight->result)
 		note_failure(index, flight);
 	else

@@ -8,7 +8,7 @@
  *             ┌────────────────────────────────────────────────────┐
  *             │                                                    ▼
  *        DECLARED ──── open, a snapshot may be there ──► LOADING  BUILDING
- *         ▲  ▲                                              │  │   │  │
+ *         ▲  ▲                     EVICTED ── asked for ──► │  │   │  │
  *         │  └──────────── missing, bad, cancelled ─────────┘  │   │  │ failed, cancelled
  *         └────────────────────────────────────────────────────│───│──┘
  *                                                              ▼   ▼
@@ -18,10 +18,11 @@
  *            └──────────────────────────────────────────────────┘
  *
  * An insert that met damaged vectors goes to DECLARED, from where the snapshot is loaded again.
+ * What serves, is saved and has no flight may be EVICTED by the cache (index_cache.h).
  *
- * Each state but DECLARED and SERVING is a flight (flight.h), the index writer; there is one at
- * most, and check and begin are one step on the loop. Who asks for what the flight makes joins
- * it, and gets its outcome. A serving generation goes on serving in every state.
+ * Each state but DECLARED, EVICTED and SERVING is a flight (flight.h), the index writer; there is
+ * one at most, and check and begin are one step on the loop. Who asks for what the flight makes
+ * joins it, and gets its outcome. A serving generation goes on serving in every state.
  *
  *   asked, in       DECLARED   LOADING    BUILDING         SERVING, INSERTING,  REPLACING
  *                                                          SAVING
@@ -37,6 +38,8 @@
  *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
  *                              builds     error to all     again later          one stays
  *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *
+ * An ensure finds an EVICTED index existing as one that serves; to be replaced it is loaded first.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
  *
@@ -72,6 +75,14 @@ struct flight;
 #define INDEX_RETRY_MS 1000
 #define INDEX_RETRY_MAX_MS 60000
 
+/* What is known of a generation that the cache let go of. */
+struct index_left {
+	uint64_t number;
+	uint64_t covered_rows;
+	uint32_t nodes, dead;
+	uint64_t n_searches, n_comparisons;
+};
+
 struct index {
 	struct collection *collection;
 	struct list link; /* in the collection's indexes */
@@ -80,10 +91,16 @@ struct index {
 	enum wire_index_state state;
 	bool declared; /* in the truth */
 	bool dropped;
-	bool may_have_snapshot; /* not looked for yet */
-	bool wants_build;       /* a snapshot was of no use: build it though nobody asks */
-	struct generation *serving;
+	bool may_have_snapshot;     /* not looked for yet */
+	bool wants_build;           /* a snapshot was of no use: build it though nobody asks */
+	struct generation *serving; /* the cache's reference: NULL when it lets go of it */
 	struct flight *flight;
+	/* How it comes back when it is evicted (index_cache.h). */
+	struct snapshot *snapshot; /* what was saved or loaded last, open; NULL: look for it */
+	struct hnsw_head head;     /* of its graph, when there is one */
+	struct index_left left;
+	struct cache_load *load; /* that the load flight is for, or NULL */
+	struct list evicting;    /* requests that wait until it may be evicted */
 	/* The build that comes after the flight, with what it is for. */
 	bool has_successor;
 	struct index_params successor;
@@ -97,6 +114,7 @@ struct index {
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;
+	uint64_t n_hits, n_misses, n_loads, n_evictions;
 };
 
 /* Adds an index to the collection: one that the truth declares, or a new one. -ENOMEM. */
@@ -120,7 +138,9 @@ void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */
 void index_begin_build(struct index *index, const struct index_params *params,
                        struct request *request);
-/* It serves, or will without anybody asking. */
+/* The number of the generation that serves, or was evicted; 0: there is none. */
+uint64_t index_generation(const struct index *index);
+/* It serves, or will without a build that nobody asked for. */
 bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods of the group `indexes`: ensure, list, drop, optimize, jobs, cancel. */
+/* The methods of the group `indexes`: ensure, list, drop, optimize, jobs, cancel, warm, evict. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
 #include "daemon/flight.h"
-#include "daemon/index.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 static struct wire_str str(const char *text)
@@ -51,7 +51,7 @@ static void answer_existing(struct request *request, const struct index *index)
 	log_info("index '%s': already exists, skipping creation", index_title(index, title));
 	request_finish_result(request, &(struct ensure_index_result){
 	                                       .outcome = WIRE_ensured_existing,
-	                                       .generation = index->serving->number,
+	                                       .generation = index_generation(index),
 	                                       .coverage = index_coverage(index),
 	                               });
 }
@@ -59,13 +59,12 @@ static void answer_existing(struct request *request, const struct index *index)
 static void answer_started(struct request *request, const struct index *index,
                            enum wire_ensured outcome)
 {
-	request_finish_result(request,
-	                      &(struct ensure_index_result){
-	                              .outcome = outcome,
-	                              .job = index->flight ? index->flight->number : 0,
-	                              .generation = index->serving ? index->serving->number : 0,
-	                              .coverage = index_coverage(index),
-	                      });
+	request_finish_result(request, &(struct ensure_index_result){
+	                                       .outcome = outcome,
+	                                       .job = index->flight ? index->flight->number : 0,
+	                                       .generation = index_generation(index),
+	                                       .coverage = index_coverage(index),
+	                               });
 }
 
 /* Begins the build, now or, with a flight under way, after it. */
@@ -75,9 +74,12 @@ static void begin_build(struct request *request, struct index *index,
 	bool wait = request_params(request, ensure_index)->wait;
 
 	request->is_leader = true;
-	if (index->flight) {
+	if (index->flight || index->state == WIRE_index_state_evicted) {
 		index->has_successor = true;
 		index->successor = *params;
+		/* An evicted one is loaded, to serve meanwhile. */
+		if (!index->flight)
+			index_look(index);
 		if (wait)
 			list_append(&index->successor_waiters, &request->wait_link);
 		else
@@ -168,7 +170,7 @@ static void ensure_existing(struct request *request, struct index *index,
 		                       "there is one with m=%u, ef_construction=%u; say replace "
 		                       "to build another in its place",
 		                       index->params.m, index->params.ef_construction);
-	} else if (index->serving && index_same_graph(&index->params, params)) {
+	} else if (index_generation(index) && index_same_graph(&index->params, params)) {
 		answer_existing(request, index);
 	} else if (index_same_graph(&index->params, params)) {
 		/* Declared, and not there: the last build failed or was cancelled. */
@@ -250,6 +252,10 @@ static struct index_row row_of(const struct index *index)
 	        .pending = index_n_pending(index),
 	        .coverage = index_coverage(index),
 	        .builds = index->n_builds,
+	        .hits = index->n_hits,
+	        .misses = index->n_misses,
+	        .loads = index->n_loads,
+	        .evictions = index->n_evictions,
 	        .error = str(index->error),
 	};
 
@@ -264,6 +270,12 @@ static struct index_row row_of(const struct index *index)
 		row.saved_nodes = index->serving->saved_nodes;
 		row.searches = index->serving->n_searches;
 		row.comparisons = index->serving->n_comparisons;
+	} else if (index_generation(index)) {
+		row.generation = index->left.number;
+		row.nodes = row.saved_nodes = index->left.nodes;
+		row.dead = index->left.dead;
+		row.searches = index->left.n_searches;
+		row.comparisons = index->left.n_comparisons;
 	}
 	return row;
 }
@@ -426,6 +438,40 @@ static void optimize(struct request *request)
 void handle_optimize(struct request *request)
 {
 	collection_enter(request, request_params(request, optimize)->collection, optimize);
+}
+
+/* warm, evict ---------------------------------------------------------------------------------- */
+
+static void warm(struct request *request)
+{
+	struct wire_str name = request_params(request, warm)->index;
+	struct index *index = index_find(request->collection, name);
+
+	if (index)
+		index_warm(index, request);
+	else
+		refuse_no_index(request, name);
+}
+
+void handle_warm(struct request *request)
+{
+	collection_enter(request, request_params(request, warm)->collection, warm);
+}
+
+static void evict(struct request *request)
+{
+	struct wire_str name = request_params(request, evict)->index;
+	struct index *index = index_find(request->collection, name);
+
+	if (index)
+		index_evict(index, request);
+	else
+		refuse_no_index(request, name);
+}
+
+void handle_evict(struct request *request)
+{
+	collection_enter(request, request_params(request, evict)->collection, evict);
 }
 
 /* jobs ----------------------------------------------------------------------------------------- */

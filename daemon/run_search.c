@@ -368,7 +368,7 @@ static void answer(struct search *search)
 	        .generation = search->used_graph ? reading->generation->number : 0,
 	        .comparisons = reading->comparisons,
 	        .scanned = search->scan.comparisons,
-	        .cached = search->source == WIRE_source_resident,
+	        .cached = search->source == WIRE_source_resident && !request->has_loaded,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,
 	};

@@ -34,9 +34,10 @@
 #define WIRE_SOURCES(C, X) C(X, resident) C(X, mapped) C(X, truth)
 #define WIRE_CHANGES(C, X) C(X, created) C(X, renamed) C(X, dropped) C(X, written)
 #define WIRE_INDEX_KINDS(C, X) C(X, hnsw)
-#define WIRE_INDEX_STATES(C, X) \
-	C(X, declared)          \
-	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
+#define WIRE_INDEX_STATES(C, X)                                                               \
+	C(X, declared)                                                                        \
+	C(X, evicted) C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) \
+	        C(X, replacing)
 #define WIRE_ENSURED(C, X) C(X, existing) C(X, built) C(X, joined) C(X, started)
 
 #define WIRE_CHOICE_LISTS(L)              \
@@ -78,6 +79,7 @@
 	K(collection, struct collection_row, WIRE_ROW, NULL, &collection_row_schema) \
 	K(collections, struct wire_rows, WIRE_ROWS, NULL, &collection_row_schema)    \
 	K(budget, struct budget_row, WIRE_ROW, NULL, &budget_row_schema)             \
+	K(cache, struct cache_row, WIRE_ROW, NULL, &cache_row_schema)                \
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
@@ -87,7 +89,7 @@
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(error)
+	R(collection) R(budget) R(cache) R(memory) R(lane) R(usage) R(index) R(work) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -108,6 +110,18 @@
 	F(X, u64, spilled_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, dirty_bytes, REQUIRED, 0, 0, 0)         \
 	F(X, u64, refused, REQUIRED, 0, 0, 0)
+
+/* Of what is kept in memory and can be loaded again. */
+#define ROW_cache(F, X)                          \
+	F(X, str, backend, REQUIRED, 0, 0, 0)    \
+	F(X, u64, entries, REQUIRED, 0, 0, 0)    \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)       \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)     \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)      \
+	F(X, u64, joined, REQUIRED, 0, 0, 0)     \
+	F(X, u64, failures, REQUIRED, 0, 0, 0)   \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)
 
 #define ROW_memory(F, X)                             \
 	F(X, u64, rss_anon_bytes, REQUIRED, 0, 0, 0) \
@@ -154,6 +168,10 @@
 	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
 	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)            \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)          \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)           \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)       \
 	F(X, str, error, REQUIRED, 0, 0, 0)
 
 /* A job on an index. */
@@ -199,6 +217,8 @@
 	M(optimize)            \
 	M(jobs)                \
 	M(cancel_job)          \
+	M(warm)                \
+	M(evict)               \
 	M(stats)
 
 #define PARAMS_hello(F, X)                              \
@@ -393,6 +413,20 @@
 #define PARAMS_cancel_job(F, X) F(X, u64, job, REQUIRED, 1, INT64_MAX, 0)
 #define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
+#define PARAMS_warm(F, X)      \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_warm(F, X)                         \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)
+
+#define PARAMS_evict(F, X)     \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_evict(F, X)                        \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
+
 #define PARAMS_stats(F, X)
 #define RESULT_stats(F, X)                        \
 	F(X, str, version, REQUIRED, 0, 0, 0)     \
@@ -402,6 +436,7 @@
 	F(X, u64, requests, REQUIRED, 0, 0, 0)    \
 	F(X, u64, errors, REQUIRED, 0, 0, 0)      \
 	F(X, budget, budget, REQUIRED, 0, 0, 0)   \
+	F(X, cache, cache, REQUIRED, 0, 0, 0)     \
 	F(X, memory, memory, REQUIRED, 0, 0, 0)   \
 	F(X, lanes, lanes, REQUIRED, 0, 0, 0)     \
 	F(X, usages, collections, REQUIRED, 0, 0, 0)

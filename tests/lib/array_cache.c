@@ -157,13 +157,22 @@ static const struct cache_backend_ops array_ops = {
         .free = array_free,
 };
 
-struct cache_backend *array_cache_new(bool is_careless)
+int array_cache_new(struct cache_backend **ret)
 {
 	struct array_cache *array = calloc(1, sizeof(*array));
 
 	if (!array)
-		return NULL;
+		return -ENOMEM;
 	array->backend.ops = &array_ops;
-	array->is_careless = is_careless;
-	return &array->backend;
+	*ret = &array->backend;
+	return 0;
+}
+
+int array_cache_new_careless(struct cache_backend **ret)
+{
+	int r = array_cache_new(ret);
+
+	if (r == 0)
+		of(*ret)->is_careless = true;
+	return r;
 }

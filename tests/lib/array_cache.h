@@ -11,5 +11,7 @@
 
 #define ARRAY_CACHE_SIZE 64u
 
-/* is_careless: the keys' types are not compared. */
-struct cache_backend *array_cache_new(bool is_careless);
+/* -ENOMEM. */
+int array_cache_new(struct cache_backend **ret);
+/* The same, but the keys' types are not compared. */
+int array_cache_new_careless(struct cache_backend **ret);

@@ -289,6 +289,16 @@ void daemon_thread_set_background(struct daemon_thread *thread, uint32_t n_threa
 	thread->config.background_threads = n_threads;
 }
 
+void daemon_thread_set_idle_unload(struct daemon_thread *thread, uint32_t seconds)
+{
+	thread->config.idle_unload_s = seconds;
+}
+
+void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct cache_backend **ret))
+{
+	thread->world.cache_backend = make;
+}
+
 const char *daemon_thread_socket(const struct daemon_thread *thread)
 {
 	return thread->config.socket;

@@ -146,38 +146,30 @@ static int ask(struct cache *cache, struct cache_key key, struct slow_loader *sl
 
 /* Every test runs on every backend. ----------------------------------------------------------- */
 
+typedef int backend_maker(struct cache_backend **ret);
+
+static backend_maker *const makers[] = {cache_backend_arena, cache_backend_mmap, array_cache_new};
+
 enum {
 	ARENA,
 	MMAP,
 	ARRAY
 };
 
-static struct cache_backend *backend_new(uintptr_t which)
+static struct cache *cache_of(backend_maker *make)
 {
-	struct cache_backend *backend = NULL;
-
-	if (which == ARRAY)
-		backend = array_cache_new(false);
-	else
-		assert_int_equal(which == ARENA ? cache_backend_arena(&backend)
-		                                : cache_backend_mmap(&backend),
-		                 0);
-	assert_non_null(backend);
-	return backend;
-}
-
-static struct cache *cache_of(struct cache_backend *backend)
-{
+	struct cache_backend *backend;
 	struct cache *cache;
 
 	fake_clock_init(&clock_, 0);
+	assert_int_equal(make(&backend), 0);
 	assert_int_equal(cache_new(backend, &clock_.clock, types, 2, &cache), 0);
 	return cache;
 }
 
 static struct cache *cache_on(void **state)
 {
-	return cache_of(backend_new((uintptr_t)*state));
+	return cache_of(makers[(uintptr_t)*state]);
 }
 
 static void what_was_put_is_found_until_it_is_evicted(void **state)
@@ -480,7 +472,7 @@ static void what_is_large_and_cheap_to_load_goes_first(void **state)
 
 static void another_type_under_the_key_is_a_miss(void **state)
 {
-	struct cache *cache = cache_of(array_cache_new(true));
+	struct cache *cache = cache_of(array_cache_new_careless);
 	struct cache_key key = key_of(1, 1, &codes);
 	struct slow_loader slow = {.loader.begin = slow_begin};
 	struct asker asker;
@@ -501,9 +493,12 @@ static void another_type_under_the_key_is_a_miss(void **state)
 
 static int cache_with(const struct cache_type *const *some, uint32_t n)
 {
+	struct cache_backend *backend;
 	struct cache *cache = NULL;
-	int r = cache_new(array_cache_new(false), &clock_.clock, some, n, &cache);
+	int r;
 
+	assert_int_equal(array_cache_new(&backend), 0);
+	r = cache_new(backend, &clock_.clock, some, n, &cache);
 	cache_free(cache);
 	return r;
 }
