@@ -117,6 +117,7 @@ void row_source_init(struct row_source *source, const struct collection *collect
 {
 	source->collection = collection;
 	source->resident_rows = resident_rows;
+	source->n_faults = vector_file_n_faults(collection->vectors);
 	atomic_init(&source->bad_extent, UINT64_MAX);
 	hnsw_space_f32_init(&source->space, hnsw, (enum metric)collection->entry.spec.metric,
 	                    collection->entry.spec.dim, row_of, source);
@@ -124,5 +125,8 @@ void row_source_init(struct row_source *source, const struct collection *collect
 
 uint64_t row_source_bad_extent(const struct row_source *source)
 {
+	/* Some of what was read were no vectors: where, nobody noted. */
+	if (vector_file_n_faults(source->collection->vectors) != source->n_faults)
+		return 0;
 	return atomic_load_explicit(&source->bad_extent, memory_order_relaxed);
 }

@@ -62,6 +62,7 @@ struct row_source {
 	struct hnsw_space_f32 space;
 	const struct collection *collection;
 	uint64_t resident_rows;
+	uint64_t n_faults;           /* of the vector file when it began */
 	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */
 };
 

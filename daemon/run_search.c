@@ -256,7 +256,7 @@ static void forget_hits(struct search *search)
 }
 
 /* The graph and what it does not hold yet; or, without one, all rows. */
-static int find(struct search *search)
+static int find_once(struct search *search)
 {
 	int r;
 
@@ -270,6 +270,26 @@ static int find(struct search *search)
 	/* It led too far; or to a vector that is damaged, which the truth has. */
 	forget_hits(search);
 	return scan_from(search, 0);
+}
+
+/* Again, when pages of the vector file were gone while it was read: that file is not read from a
+ * second time, the truth is. */
+static int find(struct search *search)
+{
+	const struct vector_file *vectors = search->collection->vectors;
+	uint64_t n_faults;
+	int r;
+
+	if (!vectors)
+		return find_once(search);
+	n_faults = vector_file_n_faults(vectors);
+	while ((r = find_once(search)) == 0 && vector_file_n_faults(vectors) != n_faults) {
+		n_faults = vector_file_n_faults(vectors);
+		search->reading->bad_extent = 0;
+		search->scan.comparisons = 0;
+		forget_hits(search);
+	}
+	return r;
 }
 
 /* The share of the records that the graph held. */

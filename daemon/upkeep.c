@@ -43,8 +43,11 @@ static void restore_prepare(struct collection *collection, struct care_state *ca
 	collection->upkeep.lost_row = UINT64_MAX;
 	care->from = collection->mapped_rows;
 	care->to = collection->n_rows;
-	if (care->to - care->from > batch)
+	/* Whole extents, since one of a lost file can be read when it is complete again. */
+	if (care->to - care->from > batch) {
 		care->to = care->from + batch;
+		care->to -= care->to % vector_file_extent_rows(collection->vectors);
+	}
 }
 
 /* Fills rows from the truth; a slot that was reaped leaves zeros, which nobody sees. */
@@ -144,10 +147,17 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
+	uint64_t n_faults = vector_file_n_faults(collection->vectors);
+	int r = resident_copy(&collection->resident, collection->vectors,
+	                      collection_stride(collection), care->from, care->to,
+	                      &care->bad_extent);
+
 	(void)worker;
-	return resident_copy(&collection->resident, collection->vectors,
-	                     collection_stride(collection), care->from, care->to,
-	                     &care->bad_extent);
+	if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults) {
+		care->bad_extent = 0;
+		r = -EBADMSG;
+	}
+	return r;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
@@ -469,6 +479,8 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 
+	if (collection->vectors && vector_file_is_lost(collection->vectors))
+		row = 0;
 	if (row >= collection->n_rows)
 		return;
 	if (row < upkeep->lost_row) {

@@ -114,3 +114,6 @@ int snapshot_read_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx, 
  * not be read. [any] */
 int snapshot_map_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx,
                        const void **ret_addr);
+/* Some of a mapped chunk was gone when it was read (map_guard.h): what was read since it was last
+ * looked at is of no use, and no chunk is mapped any more. [any] */
+bool snapshot_is_lost(const struct snapshot *snapshot);

@@ -46,6 +46,18 @@ int store_unmap(struct store_file *file, void *addr, size_t n)
 	return file->ops->unmap(file, addr, n);
 }
 
+int store_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	return file->ops->remap(file, offset, n, addr);
+}
+
+const struct map_faults *store_faults(struct store_file *file)
+{
+	static const struct map_faults none;
+
+	return file->ops->faults ? file->ops->faults(file) : &none;
+}
+
 int store_lock(struct store_file *file, pid_t *ret_holder)
 {
 	return file->ops->lock(file, ret_holder);

@@ -494,7 +494,7 @@ static void more_indexes_than_fit_take_turns_and_never_more_than_the_budget(void
 	struct daemon_thread *daemon = daemon_thread_new_with(store_io_posix(), NULL, 4);
 	struct kith_conn *conn = connect_to(daemon);
 	struct kith_stats_result *stats;
-	char name[16];
+	char name[32];
 
 	(void)state;
 	for (int i = 0; i < N_COLLECTIONS; i++) {

@@ -208,6 +208,20 @@ static int twin_unmap(struct store_file *file, void *addr, size_t n)
 	return (int)twin_end(&call, store_unmap(file_inner(file), addr, n));
 }
 
+static int twin_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	struct twin_call call = file_begin(
+	        file,
+	        (struct store_twin_op){.kind = STORE_TWIN_MAP, .offset = offset, .n_bytes = n});
+
+	return (int)twin_end(&call, call.err ? 0 : store_remap(file_inner(file), offset, n, addr));
+}
+
+static const struct map_faults *twin_faults(struct store_file *file)
+{
+	return store_faults(file_inner(file));
+}
+
 static int twin_lock(struct store_file *file, pid_t *ret_holder)
 {
 	struct twin_call call = file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_LOCK});
@@ -237,6 +251,8 @@ static const struct store_file_ops twin_file_ops = {
         .size = twin_size,
         .map = twin_map,
         .unmap = twin_unmap,
+        .remap = twin_remap,
+        .faults = twin_faults,
         .lock = twin_lock,
         .close = twin_close,
 };
