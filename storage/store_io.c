@@ -31,6 +31,11 @@ int store_truncate(struct store_file *file, uint64_t size_bytes)
 	return file->ops->truncate(file, size_bytes);
 }
 
+int store_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	return file->ops->allocate(file, offset, n);
+}
+
 int store_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	return file->ops->size(file, ret_size_bytes);

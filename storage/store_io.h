@@ -45,6 +45,10 @@ struct store_file_ops {
 	int (*sync)(struct store_file *file);
 	/* Sets the size; growth reads as zeros and takes no space until written. */
 	int (*truncate)(struct store_file *file, uint64_t size_bytes);
+	/* Makes sure that [offset, offset + n) is there and has its place on the disk, so that
+	 * writing it through a mapping cannot fail for want of that. -ENOSPC. What was not there
+	 * reads as zeros. */
+	int (*allocate)(struct store_file *file, uint64_t offset, size_t n);
 	int (*size)(struct store_file *file, uint64_t *ret_size_bytes);
 	/* Maps [offset, offset + n), page-aligned, shared; beyond the end of the file is allowed
 	 * but must not be touched before the file has grown. Writable only when asked. */
@@ -103,6 +107,7 @@ ssize_t store_read(struct store_file *file, void *buf, size_t n, uint64_t offset
 int store_write(struct store_file *file, const void *buf, size_t n, uint64_t offset);
 int store_sync(struct store_file *file);
 int store_truncate(struct store_file *file, uint64_t size_bytes);
+int store_allocate(struct store_file *file, uint64_t offset, size_t n);
 int store_size(struct store_file *file, uint64_t *ret_size_bytes);
 int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
 int store_unmap(struct store_file *file, void *addr, size_t n);

@@ -79,6 +79,16 @@ static int posix_truncate(struct store_file *file, uint64_t size_bytes)
 	return r < 0 ? -errno : 0;
 }
 
+static int posix_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	int r;
+
+	do {
+		r = posix_fallocate(posix_fd(file), (off_t)offset, (off_t)n);
+	} while (r == EINTR);
+	return -r;
+}
+
 static int posix_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	struct stat st;
@@ -161,6 +171,7 @@ static const struct store_file_ops posix_file_ops = {
         .write = posix_write,
         .sync = posix_sync,
         .truncate = posix_truncate,
+        .allocate = posix_allocate,
         .size = posix_size,
         .map = posix_map,
         .unmap = posix_unmap,
