@@ -724,6 +724,7 @@ struct kith_index {
 	uint64_t pending; /* records that it does not hold yet */
 	double coverage;  /* of the records, the part that it holds: 0 to 1 */
 	uint64_t size_bytes;
+	bool mapped;          /* its links are read from the snapshot */
 	uint64_t saved_nodes; /* in the snapshot on disk */
 	uint64_t searches;    /* these and the following since the daemon started */
 	uint64_t comparisons;

@@ -33,9 +33,6 @@
 /* Reads in the lane for each of its workers: one at work, one ready. */
 #define READS_PER_WORKER 2
 #define PURGE_BATCH 64
-/* What was used within so long does not go to make room for what can be served mapped as well: else
- * more than fits, used by turns, would be loaded over and over. */
-#define COLD_NS UINT64_C(10000000000)
 
 /* Purging ------------------------------------------------------------------------------------- */
 
@@ -289,16 +286,22 @@ static const struct cache_type *const cache_types[] = {&generation_type};
 static bool give_back(struct reclaim *reclaim, uint64_t bytes, bool is_needed)
 {
 	struct daemon *daemon = LIST_ELEMENT(reclaim, struct daemon, reclaim);
+	bool takes_all = is_needed && !daemon->spares_used;
 
-	return cache_shed(daemon->cache, NULL, bytes, is_needed ? 0 : COLD_NS) > 0;
+	return cache_shed(daemon->cache, NULL, bytes, takes_all ? 0 : DAEMON_COLD_NS) > 0;
 }
 
 static int take_cache(struct daemon *daemon, const struct daemon_world *world)
 {
 	struct cache_backend *backend;
-	int r = world->cache_backend ? world->cache_backend(&backend)
-	                             : cache_backend_arena(&backend);
+	int r;
 
+	if (world->cache_backend)
+		r = world->cache_backend(&backend);
+	else if (daemon->config.cache_backend == CONFIG_CACHE_MMAP)
+		r = cache_backend_mmap(&backend);
+	else
+		r = cache_backend_arena(&backend);
 	if (r == 0)
 		r = cache_new(backend, daemon->clock, cache_types, N_CACHE_TYPES, &daemon->cache);
 	if (r < 0) {

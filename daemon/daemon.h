@@ -48,6 +48,7 @@ struct daemon {
 	struct budget *budget;
 	struct cache *cache;
 	struct reclaim reclaim; /* what the cache gives back to the budget */
+	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct inflight inflight;
 	struct read_turns read_turns;
 	struct collections *collections;
@@ -76,6 +77,9 @@ struct daemon {
 };
 
 #define DAEMON_TICK_MS 250
+/* What was used within so long does not go to make room for what can be served mapped as well: else
+ * more than fits, used by turns, would be loaded over and over. */
+#define DAEMON_COLD_NS UINT64_C(10000000000)
 
 /* Outcomes of daemon_new(): another daemon has the directory; said in the log with its pid. */
 enum {

@@ -66,7 +66,8 @@ struct flight {
 	uint64_t from_row; /* collect: the first row to append */
 	/* Load, save: of the snapshot. */
 	struct snapshot *snapshot; /* owned; a load that reopens borrows the index's */
-	bool reopens;              /* a load of an evicted index, whose snapshot is known */
+	bool reopens;              /* a load of an index whose snapshot is known */
+	bool to_grow;              /* a load for what is to be inserted, wherever it fits */
 	struct hnsw_head head;
 	uint64_t covered_rows;
 };

@@ -339,7 +339,7 @@ void flight_build_vectors(struct flight *flight)
 	flight_phase(flight, "vectors", 0);
 	if (!collection_has_vectors(flight->collection))
 		return; /* index_look() comes back */
-	r = generation_new(flight->collection, &flight->params, &flight->generation);
+	r = generation_new(flight->collection, &flight->params, NULL, &flight->generation);
 	if (r)
 		flight_end(flight, r, "no memory for the graph");
 	else

@@ -11,6 +11,11 @@
  * An index that was evicted is reopened: its snapshot is still open, with its table and head in
  * memory, and its structure was checked or made by us. So it is only read, and every chunk compared
  * with its checksum, since these bytes come from the disk anew.
+ *
+ * Where to: into the budget, when the cache's backend wants that and there is room that others do
+ * not need as much; else it is mapped, so that only slots and rows take memory. Every chunk is then
+ * compared with its checksum once for each time that the snapshot is opened. A mapped graph that is
+ * to grow is loaded again, into memory or, when that is full, into the spill file.
  */
 
 #include <errno.h>
@@ -44,9 +49,21 @@ static int read_chunk(struct hnsw_source *base, enum hnsw_chunk tag, uint32_t id
 	return snapshot_read_chunk(source->snapshot, (uint32_t)tag, idx, bytes, n);
 }
 
+static int map_chunk(struct hnsw_source *base, enum hnsw_chunk tag, uint32_t idx, size_t n,
+                     const void **ret)
+{
+	struct snapshot *snapshot = ((struct chunk_source *)base)->snapshot;
+	uint64_t size_bytes;
+	int r = snapshot_chunk_size(snapshot, (uint32_t)tag, idx, &size_bytes);
+
+	if (r < 0 || size_bytes != n)
+		return -EBADMSG;
+	return snapshot_map_chunk(snapshot, (uint32_t)tag, idx, ret);
+}
+
 static struct chunk_source source_of(const struct flight *flight)
 {
-	return (struct chunk_source){{read_chunk}, flight->snapshot};
+	return (struct chunk_source){{read_chunk, map_chunk}, flight->snapshot};
 }
 
 static void useless(struct flight *flight, const char *why)
@@ -77,14 +94,23 @@ static void check_fingerprint(struct flight *flight)
 		flight->result = r;
 }
 
-static int open_file(struct flight *flight, const char **ret_why)
+#define PATH_SIZE (COLLECTION_PATH_SIZE + INDEX_FILE_SIZE)
+
+static const char *path_of(const struct flight *flight, char path[static PATH_SIZE])
 {
-	struct collection *collection = flight->collection;
-	char name[INDEX_FILE_SIZE], path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
+	char name[INDEX_FILE_SIZE];
 
 	index_file(&flight->params, name);
-	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
-	return snapshot_open(collection->daemon->io, path, &flight->snapshot, ret_why);
+	snprintf(path, PATH_SIZE, "%s/%s", flight->collection->cache_dir, name);
+	return path;
+}
+
+static int open_file(struct flight *flight, const char **ret_why)
+{
+	char path[PATH_SIZE];
+
+	return snapshot_open(flight->collection->daemon->io, path_of(flight, path),
+	                     &flight->snapshot, ret_why);
 }
 
 void flight_open_saved(struct flight *flight)
@@ -172,6 +198,17 @@ static uint64_t count_covered(struct flight *flight)
 	return n_live;
 }
 
+/* The database came back from an older copy. Once it has grown past the snapshot's seq that could
+ * no longer be seen, so the file must not be there at the next start, which may come before a build
+ * has replaced it. */
+static void forget_newer(struct flight *flight)
+{
+	char path[PATH_SIZE];
+
+	useless(flight, "it is newer than the database");
+	(void)store_unlink(flight->collection->daemon->io, path_of(flight, path));
+}
+
 static void read_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
@@ -186,7 +223,7 @@ static void read_work(struct job *job, uint32_t worker)
 	else if (r)
 		flight->result = r;
 	else if (snapshot_head(flight->snapshot)->seq > flight->pin.seq)
-		useless(flight, "it is newer than the database");
+		forget_newer(flight);
 	else if (map_rows(flight, &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
 	else if (n_lost > flight->head.n_nodes / LOST_SHARE)
@@ -205,6 +242,8 @@ static void check_work(struct job *job, uint32_t worker)
 	(void)worker;
 	if (r == -EBADMSG)
 		useless(flight, report.fault);
+	else if (generation_is_lost(flight->generation))
+		useless(flight, "it cannot be read");
 	else
 		flight->result = r;
 }
@@ -230,6 +269,8 @@ static void loaded(struct flight *flight)
 	generation->covered_rows = generation->saved_rows = flight->covered_rows;
 	generation->saved_nodes = hnsw_covered(generation->hnsw);
 	generation->entry.load_us = (now_ns - flight->started_ns) / 1000;
+	if (index->serving)
+		index_remember(index);
 	if (flight->reopens) {
 		generation->number = index->left.number;
 		generation->n_searches = index->left.n_searches;
@@ -243,9 +284,10 @@ static void loaded(struct flight *flight)
 	index->wants_build = false;
 	r = index_serve(index, generation);
 	if (r == 0)
-		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
-		         index_title(index, title), flight->params.m, generation->saved_nodes,
-		         (unsigned long long)flight->collection->n_live,
+		log_info("index '%s' (hnsw, M=%u): opened%s, %u of %llu slots, %llu pending",
+		         index_title(index, title), flight->params.m,
+		         generation_is_mapped(generation) ? ", mapped" : "",
+		         generation->saved_nodes, (unsigned long long)flight->collection->n_live,
 		         (unsigned long long)index_n_pending(index));
 	flight_end(flight, r, "the cache has no place for it");
 }
@@ -269,7 +311,7 @@ static void load_ended(struct flight *flight)
 	}
 	close_snapshot(flight);
 	if (flight->reopens && result < 0 && result != -EBADMSG) {
-		/* Not the file's fault: it stays evicted. */
+		/* Not the file's fault: it stays as it was. */
 		log_error("index '%s': cannot be loaded: %s", index_title(index, title),
 		          strerror(-result));
 		index_load_failed(index, result);
@@ -279,6 +321,14 @@ static void load_ended(struct flight *flight)
 	if (flight->reopens)
 		index_keep_snapshot(index, NULL, NULL);
 	flight->reopens = false;
+	if (index->serving && !generation_is_mapped(index->serving)) {
+		/* It is in memory, and is saved again. */
+		index->serving->saved_nodes = 0;
+		index->serving->saved_rows = 0;
+		flight_end(flight, -EBADMSG, "the snapshot is of no use");
+		return;
+	}
+	index_unserve(index);
 	index->wants_build = true;
 	if (result == LOAD_MISSING)
 		log_info("index '%s' (hnsw, M=%u): no snapshot; it is built",
@@ -321,13 +371,40 @@ static void read_done(struct job *job)
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
+/* Makes the generation, in memory or mapped, with room for all nodes. BUDGET_FULL: there is none.
+ */
+static int make_generation(struct flight *flight, bool is_mapped, bool may_spill)
+{
+	struct daemon *daemon = flight->collection->daemon;
+	int r = generation_new(flight->collection, &flight->params,
+	                       is_mapped ? flight->snapshot : NULL, &flight->generation);
+
+	/* The little that a mapped one takes is not worth another's graph. */
+	daemon->spares_used = is_mapped;
+	if (r == 0)
+		r = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, may_spill);
+	daemon->spares_used = false;
+	if (r)
+		flight->generation = generation_unref(flight->generation);
+	return r;
+}
+
 static void read_begin(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
+	int r = BUDGET_FULL;
 
-	flight->result = generation_new(collection, &flight->params, &flight->generation);
-	if (flight->result == 0)
-		flight->result = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, true);
+	if (flight->to_grow)
+		r = make_generation(flight, false, true);
+	else if (cache_is_resident(collection->daemon->cache))
+		r = make_generation(flight, false, false);
+	if (r == 0 && !flight->to_grow && !index_makes_share(flight->index, flight->generation)) {
+		flight->generation = generation_unref(flight->generation);
+		r = BUDGET_FULL;
+	}
+	if (r == BUDGET_FULL && !flight->to_grow)
+		r = make_generation(flight, true, true);
+	flight->result = r;
 	if (flight->result) {
 		flight->result = -ENOMEM;
 		load_ended(flight);
@@ -355,6 +432,8 @@ void flight_load_start(struct flight *flight)
 {
 	struct index *index = flight->index;
 
+	flight->to_grow = index->to_grow;
+	index->to_grow = false;
 	if (index->snapshot) {
 		flight->reopens = true;
 		flight->snapshot = index->snapshot;

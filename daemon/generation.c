@@ -41,6 +41,7 @@ static void generation_removed(struct cache_entry *entry, enum cache_removal why
 static void generation_free(struct cache_entry *entry)
 {
 	hnsw_free(generation_of(entry)->hnsw);
+	snapshot_close(generation_of(entry)->snapshot);
 	free(generation_of(entry));
 }
 
@@ -58,14 +59,20 @@ struct cache_key generation_key(const struct collection *collection,
 	return (struct cache_key){collection->entry.spec.uuid, params->identity, &generation_type};
 }
 
+bool generation_is_lost(const struct generation *generation)
+{
+	return generation->snapshot && snapshot_is_lost(generation->snapshot);
+}
+
 int generation_new(const struct collection *collection, const struct index_params *params,
-                   struct generation **ret)
+                   struct snapshot *snapshot, struct generation **ret)
 {
 	struct cache_key key = generation_key(collection, params);
 	struct hnsw_params graph = {
 	        .M = params->m, .ef_construction = params->ef_construction, .seed = LEVEL_SEED};
 	struct generation *generation = calloc(1, sizeof(*generation));
-	int r = generation ? hnsw_new(&graph, collection->daemon->budget, &generation->hnsw)
+	int r = generation ? (snapshot ? hnsw_new_mapped : hnsw_new)(
+	                             &graph, collection->daemon->budget, &generation->hnsw)
 	                   : -ENOMEM;
 
 	if (r < 0) {
@@ -73,6 +80,7 @@ int generation_new(const struct collection *collection, const struct index_param
 		return r;
 	}
 	cache_entry_init(&generation->entry, &key, 0);
+	generation->snapshot = snapshot ? snapshot_ref(snapshot) : NULL;
 	generation->params = *params;
 	*ret = generation;
 	return 0;

@@ -20,6 +20,7 @@
 #include "index/hnsw.h"
 #include "index/hnsw_space_f32.h"
 #include "index/record_table.h"
+#include "storage/snapshot.h"
 #include "storage/vector_file.h"
 
 struct collection;
@@ -39,6 +40,7 @@ struct generation {
 	uint64_t number;          /* within its index, counted from 1 */
 	struct index_params params;
 	struct hnsw *hnsw;
+	struct snapshot *snapshot; /* that a mapped graph lies in, or NULL */
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
@@ -50,9 +52,17 @@ extern const struct cache_type generation_type;
 /* The key of the generation that serves an index of these parameters. */
 struct cache_key generation_key(const struct collection *collection,
                                 const struct index_params *params);
-/* An empty one, with one reference. -errno. */
+/* An empty one, with one reference; snapshot: what its graph will be mapped from (one more closes
+ * it), NULL for one in memory. -errno. */
 int generation_new(const struct collection *collection, const struct index_params *params,
-                   struct generation **ret);
+                   struct snapshot *snapshot, struct generation **ret);
+/* It is served from its snapshot. */
+static inline bool generation_is_mapped(const struct generation *generation)
+{
+	return generation->snapshot != NULL;
+}
+/* It was, and the snapshot can no longer be read: what was found with it is of no use. [any] */
+bool generation_is_lost(const struct generation *generation);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */
 struct generation *generation_unref(struct generation *generation);

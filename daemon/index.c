@@ -24,7 +24,8 @@ static const uint32_t moves[WIRE_N_index_state] = {
         [WIRE_index_state_evicted] = BIT(loading),
         [WIRE_index_state_loading] = BIT(declared) | BIT(evicted) | BIT(serving),
         [WIRE_index_state_building] = BIT(declared) | BIT(serving),
-        [WIRE_index_state_serving] = BIT(evicted) | BIT(inserting) | BIT(saving) | BIT(replacing),
+        [WIRE_index_state_serving] = BIT(declared) | BIT(evicted) | BIT(loading) | BIT(inserting) |
+                                     BIT(saving) | BIT(replacing),
         [WIRE_index_state_inserting] = BIT(serving) | BIT(declared),
         [WIRE_index_state_saving] = BIT(serving),
         [WIRE_index_state_replacing] = BIT(serving),
@@ -392,7 +393,14 @@ static bool is_mostly_dead(const struct index *index)
 	return n_dead >= INDEX_DEAD_MIN && n_dead > index->collection->n_live;
 }
 
-/* What a serving index does next: begin anew, fold in, save, or nothing. */
+/* A mapped graph is loaded first, since it cannot grow where it is. */
+static void begin_insert(struct index *index)
+{
+	index->to_grow = generation_is_mapped(index->serving);
+	begin(index, index->to_grow ? FLIGHT_LOAD : FLIGHT_INSERT, &index->params, NULL);
+}
+
+/* What a serving index does next: begin anew, fold in, save, move, or nothing. */
 static void look_serving(struct index *index, uint64_t now_ns)
 {
 	struct collection *collection = index->collection;
@@ -409,7 +417,7 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		return;
 	if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
-			begin(index, FLIGHT_INSERT, &index->params, NULL);
+			begin_insert(index);
 		else if (upkeep_vectors_error(collection))
 			refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
@@ -418,11 +426,13 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
 	} else if (n_rows > 0 && has_vectors &&
 	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
-		begin(index, FLIGHT_INSERT, &index->params, NULL);
+		begin_insert(index);
 	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
 	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (index_is_misplaced(index, now_ns)) {
+		begin(index, FLIGHT_LOAD, &index->params, NULL);
 	}
 }
 

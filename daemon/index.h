@@ -99,6 +99,7 @@ struct index {
 	struct snapshot *snapshot; /* what was saved or loaded last, open; NULL: look for it */
 	struct hnsw_head head;     /* of its graph, when there is one */
 	struct index_left left;
+	bool to_grow;            /* the next load is for an insert */
 	struct cache_load *load; /* that the load flight is for, or NULL */
 	struct list evicting;    /* requests that wait until it may be evicted */
 	/* The build that comes after the flight, with what it is for. */
@@ -111,6 +112,7 @@ struct index {
 	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
 	uint64_t retry_ns, retry_pause_ms;
+	uint64_t place_ns;                   /* a mapped one is not loaded into memory before */
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;

@@ -12,6 +12,8 @@
 
 /* What a load reads in a microsecond: the guess for a generation that was never loaded. */
 #define LOAD_BYTES_PER_US 1024u
+/* How often it is looked for room for a mapped one. */
+#define PLACE_NS UINT64_C(5000000000)
 
 static struct cache *cache_of(const struct index *index)
 {
@@ -84,13 +86,10 @@ bool index_can_do_without(const struct index *index)
 	       list_empty(&index->optimizing) && index->collection->state == COLLECTION_OPEN;
 }
 
-void index_lost(struct index *index, enum cache_removal why)
+void index_remember(struct index *index)
 {
 	const struct generation *generation = index->serving;
 
-	index->serving = NULL;
-	if (why != CACHE_EVICTED)
-		return;
 	index->left = (struct index_left){
 	        .number = generation->number,
 	        .covered_rows = generation->covered_rows,
@@ -99,9 +98,91 @@ void index_lost(struct index *index, enum cache_removal why)
 	        .n_searches = generation->n_searches,
 	        .n_comparisons = generation->n_comparisons,
 	};
+}
+
+void index_lost(struct index *index, enum cache_removal why)
+{
+	if (why != CACHE_EVICTED) {
+		index->serving = NULL;
+		return;
+	}
+	index_remember(index);
+	index->serving = NULL;
 	index->n_evictions++;
 	index->pending_ns = index->unsaved_ns = 0;
 	index_move(index, WIRE_index_state_evicted);
+}
+
+void index_graph_lost(struct generation *generation)
+{
+	struct index *index = generation->index;
+	char title[256];
+
+	/* A flight finds out by itself. */
+	if (!index || index->flight)
+		return;
+	log_error("index '%s': the snapshot cannot be read any more; it is built again",
+	          index_title(index, title));
+	index_unserve(index);
+	index_keep_snapshot(index, NULL, NULL);
+	index->wants_build = true;
+	index_move(index, WIRE_index_state_declared);
+}
+
+/* What a graph takes in memory, roughly. */
+static uint64_t resident_bytes(const struct index *index)
+{
+	return (uint64_t)hnsw_n_nodes(index->serving->hnsw) * (index->params.m * 9u + 24u);
+}
+
+/* Whether so many bytes of the index fit beside the collection's others into what it may have. */
+static bool fits_share(const struct index *index, uint64_t bytes, uint64_t *ret_over)
+{
+	const struct collection *collection = index->collection;
+	uint64_t share = config_share_bytes(&collection->daemon->config, collection->entry.name);
+
+	for (struct list *link = collection->indexes.next;
+	     link != &collection->indexes && share != UINT64_MAX; link = link->next) {
+		const struct index *other = LIST_ELEMENT(link, struct index, link);
+
+		if (other != index && other->serving)
+			bytes += generation_type.size_bytes(&other->serving->entry);
+	}
+	*ret_over = bytes > share ? bytes - share : 0;
+	return *ret_over == 0;
+}
+
+bool index_makes_share(const struct index *index, const struct generation *generation)
+{
+	uint64_t bytes = generation_type.size_bytes(&generation->entry), over;
+	struct cache_prefix ours = {&index->collection->entry.spec.uuid, CACHE_ANY_INDEX, NULL};
+
+	if (fits_share(index, bytes, &over))
+		return true;
+	cache_shed(cache_of(index), &ours, over, 0);
+	return fits_share(index, bytes, &over);
+}
+
+bool index_is_misplaced(struct index *index, uint64_t now_ns)
+{
+	struct daemon *daemon = index->collection->daemon;
+	const struct generation *generation = index->serving;
+	struct budget_figures figures;
+	uint64_t over;
+
+	bool fits = fits_share(index, resident_bytes(index), &over);
+
+	if (!generation_is_mapped(generation))
+		return !(cache_is_resident(daemon->cache) && fits) && index_can_do_without(index);
+	if (!cache_is_resident(daemon->cache) || !fits)
+		return false;
+	/* One that is searched gets the room that others do not need any more, now and then. */
+	if (now_ns < index->place_ns || now_ns - generation->entry.used_ns > PLACE_NS)
+		return false;
+	index->place_ns = now_ns + PLACE_NS;
+	cache_shed(daemon->cache, NULL, resident_bytes(index), DAEMON_COLD_NS);
+	budget_figures(daemon->budget, &figures);
+	return figures.limit_bytes - figures.used_bytes >= resident_bytes(index);
 }
 
 /* Coming back ---------------------------------------------------------------------------------- */

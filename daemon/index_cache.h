@@ -44,6 +44,17 @@ void index_look_evicted(struct index *index);
 /* No flight is under way: evicts it if somebody asked and nothing is unsaved. */
 void index_look_evicting(struct index *index);
 
+/* Keeps the figures of the one that serves for the one that takes its place. */
+void index_remember(struct index *index);
+/* A mapped generation turned out not to be readable any more: it is built anew. Fine when it does
+ * not serve any more. */
+void index_graph_lost(struct generation *generation);
+/* Whether the generation fits into what the collection may have of the cache, after the
+ * collection's other indexes that nobody uses have made room. */
+bool index_makes_share(const struct index *index, const struct generation *generation);
+/* Whether the one that serves should be loaded again, to the place that the cache wants it at. */
+bool index_is_misplaced(struct index *index, uint64_t now_ns);
+
 /* For the cache, about the generation that serves. */
 bool index_can_do_without(const struct index *index);
 void index_lost(struct index *index, enum cache_removal why);

@@ -267,6 +267,7 @@ static struct index_row row_of(const struct index *index)
 		row.nodes = hnsw_covered(index->serving->hnsw);
 		row.dead = hnsw_n_dead(index->serving->hnsw);
 		row.size_bytes = granted + spilled;
+		row.mapped = generation_is_mapped(index->serving);
 		row.saved_nodes = index->serving->saved_nodes;
 		row.searches = index->serving->n_searches;
 		row.comparisons = index->serving->n_comparisons;

@@ -134,6 +134,8 @@ static void reading_done(struct job *job)
 	if (reading->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, reading->bad_extent * vector_file_extent_rows(
 		                                                              collection->vectors));
+	if (reading->generation && generation_is_lost(reading->generation))
+		index_graph_lost(reading->generation);
 	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
 	if (reading->uses_sql) {

@@ -242,7 +242,10 @@ static int search_graph(struct search *search)
 		reading->bad_extent = row_source_bad_extent(&source);
 		r = -EBADMSG;
 	}
-	if (r == 0 && reading->covered_rows > reading->pin.resident_rows)
+	if (r == 0 && generation_is_lost(reading->generation))
+		r = -EBADMSG;
+	if (r == 0 && (reading->covered_rows > reading->pin.resident_rows ||
+	               generation_is_mapped(reading->generation)))
 		note_source(search, WIRE_source_mapped);
 	search->used_graph = r == 0;
 	return r;

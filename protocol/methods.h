@@ -34,10 +34,10 @@
 #define WIRE_SOURCES(C, X) C(X, resident) C(X, mapped) C(X, truth)
 #define WIRE_CHANGES(C, X) C(X, created) C(X, renamed) C(X, dropped) C(X, written)
 #define WIRE_INDEX_KINDS(C, X) C(X, hnsw)
-#define WIRE_INDEX_STATES(C, X)                                                               \
-	C(X, declared)                                                                        \
-	C(X, evicted) C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) \
-	        C(X, replacing)
+#define WIRE_INDEX_STATES(C, X) \
+	C(X, declared)          \
+	C(X, evicted)           \
+	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
 #define WIRE_ENSURED(C, X) C(X, existing) C(X, built) C(X, joined) C(X, started)
 
 #define WIRE_CHOICE_LISTS(L)              \
@@ -164,6 +164,7 @@
 	F(X, u64, pending, REQUIRED, 0, 0, 0)         \
 	F(X, f64, coverage, REQUIRED, 0, 0, 0)        \
 	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)      \
+	F(X, bool, mapped, REQUIRED, 0, 0, 0)         \
 	F(X, u64, saved_nodes, REQUIRED, 0, 0, 0)     \
 	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \

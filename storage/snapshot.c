@@ -30,6 +30,7 @@ enum verdict {
 };
 
 struct snapshot {
+	uint32_t n_refs; /* beside the first */
 	struct store_file *file;
 	uint64_t size_bytes;
 	struct snapshot_head head;
@@ -163,9 +164,15 @@ int snapshot_open(struct store_io *io, const char *path, struct snapshot **ret,
 	return 0;
 }
 
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	snapshot->n_refs++;
+	return snapshot;
+}
+
 struct snapshot *snapshot_close(struct snapshot *snapshot)
 {
-	if (snapshot == NULL)
+	if (snapshot == NULL || snapshot->n_refs-- > 0)
 		return NULL;
 	void *base = atomic_load_explicit(&snapshot->base, memory_order_relaxed);
 	if (base != NULL)

@@ -12,7 +12,8 @@
  * file never changes under its name, so one that is open stays good when another replaces it.
  *
  * Threads: a writer belongs to one job at a time, and there is one at a time for a name [worker].
- * Any threads may read and map chunks of one open snapshot; opening and closing it is one job's.
+ * Any threads may read and map chunks of one open snapshot; opening it is one job's, and so is
+ * closing it, which several may share (snapshot_ref).
  */
 
 #include <stdbool.h>
@@ -94,7 +95,9 @@ struct snapshot;
  * other errors are not its fault and < 0. */
 int snapshot_open(struct store_io *io, const char *path, struct snapshot **ret,
                   const char **ret_why);
-/* Unmaps what was mapped and closes. */
+/* One more who closes it. With the closes on one thread. */
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+/* The last one unmaps what was mapped and closes. NULL is fine; returns NULL. */
 struct snapshot *snapshot_close(struct snapshot *snapshot);
 
 /* Valid until close. Bytes of kind, space and params behind their ends are zero. [any] */

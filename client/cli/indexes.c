@@ -23,6 +23,7 @@ static json_t *json_from_index(const struct kith_index *index)
 	json_object_set_new(object, "dead", json_from_u64(index->dead));
 	json_object_set_new(object, "pending", json_from_u64(index->pending));
 	json_object_set_new(object, "size_bytes", json_from_u64(index->size_bytes));
+	json_object_set_new(object, "mapped", json_boolean(index->mapped));
 	json_object_set_new(object, "saved_nodes", json_from_u64(index->saved_nodes));
 	json_object_set_new(object, "searches", json_from_u64(index->searches));
 	json_object_set_new(object, "comparisons", json_from_u64(index->comparisons));
