@@ -22,6 +22,7 @@
 #include "daemon/flight.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "storage/snapshot.h"
 
 /* First guess of what a string id takes; a wrong one costs another round. */
@@ -354,6 +355,7 @@ static void release_memory(struct collection *collection)
 {
 	record_table_release(&collection->table);
 	record_table_init(&collection->table, collection->daemon->budget);
+	vectors_cache_forget(collection);
 	resident_release(&collection->resident);
 	namespaces_release(&collection->namespaces);
 }

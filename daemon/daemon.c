@@ -26,6 +26,7 @@
 #include "daemon/server.h"
 #include "daemon/session.h"
 #include "daemon/spill.h"
+#include "daemon/vectors_cache.h"
 #include "storage/sqlite_vfs.h"
 
 /* How long a stop waits for clients to read their last answers. */
@@ -278,7 +279,7 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	return 0;
 }
 
-static const struct cache_type *const cache_types[] = {&generation_type};
+static const struct cache_type *const cache_types[] = {&generation_type, &vectors_type};
 #define N_CACHE_TYPES (sizeof(cache_types) / sizeof(cache_types[0]))
 
 /* Called by the budget when it is full. What can be done without does not push out what others use;

@@ -10,6 +10,7 @@
 #include "daemon/generation.h"
 #include "daemon/index_cache.h"
 #include "daemon/session.h"
+#include "daemon/vectors_cache.h"
 
 static void turns_kick(struct daemon *daemon);
 
@@ -179,6 +180,8 @@ static void reading_begin(struct request *request)
 		free(reading);
 		return;
 	}
+	if (request->wire.method == WIRE_METHOD_search)
+		vectors_cache_use(collection);
 	collection_pin(collection, &reading->pin);
 	reading->view.seq = reading->pin.seq;
 	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;

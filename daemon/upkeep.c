@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "index/vector.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -133,15 +134,13 @@ static bool load_wanted(struct collection *collection, bool paused)
 	missing = collection->mapped_rows - have;
 	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES)
 		return false;
-	return resident_reserve(&collection->resident, collection->mapped_rows,
-	                        vector_file_extent_rows(collection->vectors)) > have;
+	return vectors_cache_reserve(collection, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
 {
 	care->from = collection->resident.n_rows;
-	care->to = resident_reserve(&collection->resident, collection->mapped_rows,
-	                            vector_file_extent_rows(collection->vectors));
+	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
@@ -162,9 +161,10 @@ static int load_work(struct collection *collection, struct care_state *care, uin
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0)
+	if (care->result == 0) {
 		collection->resident.n_rows = care->to;
-	else if (care->bad_extent != UINT64_MAX)
+		vectors_cache_keep(collection);
+	} else if (care->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
 }
