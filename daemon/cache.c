@@ -35,9 +35,9 @@ bool cache_key_equal(const struct cache_key *a, const struct cache_key *b)
 
 bool cache_key_has_prefix(const struct cache_key *key, const struct cache_prefix *prefix)
 {
-	if (!prefix || !prefix->collection)
+	if (!prefix)
 		return true;
-	return uuid_equal(&key->collection, prefix->collection) &&
+	return uuid_equal(&key->collection, &prefix->collection) &&
 	       (prefix->index == CACHE_ANY_INDEX ||
 	        (prefix->index == key->index &&
 	         (!prefix->type || strcmp(prefix->type->tag, key->type->tag) == 0)));
@@ -161,7 +161,7 @@ int cache_insert(struct cache *cache, struct cache_entry *entry)
 
 bool cache_evict(struct cache *cache, const struct cache_key *key)
 {
-	struct cache_prefix prefix = {&key->collection, key->index, key->type};
+	struct cache_prefix prefix = {key->collection, key->index, key->type};
 	uint64_t n = cache->backend->ops->invalidate_prefix(cache->backend, &prefix, CACHE_EVICTED);
 
 	cache->figures.evictions += n;

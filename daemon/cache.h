@@ -75,9 +75,9 @@ struct cache_key {
 	const struct cache_type *type;
 };
 
-/* Some of the keys. */
+/* Some of the keys. It owns what it says: entries that it names may be freed under it. */
 struct cache_prefix {
-	const struct uuid *collection; /* NULL: of all, whatever follows */
+	struct uuid collection;
 	uint64_t index;                /* CACHE_ANY_INDEX: all of the collection's */
 	const struct cache_type *type; /* NULL: all of the index's */
 };
@@ -118,7 +118,7 @@ bool cache_evict(struct cache *cache, const struct cache_key *key);
  * quick to load again. Returns how many bytes that were. */
 uint64_t cache_shed(struct cache *cache, const struct cache_prefix *prefix, uint64_t bytes,
                     uint64_t unused_ns);
-/* What the prefix names is of no use any more. */
+/* What the prefix (NULL: all) names is of no use any more. */
 void cache_invalidate(struct cache *cache, const struct cache_prefix *prefix);
 
 /* Loads */

@@ -54,7 +54,7 @@ void index_unserve(struct index *index)
 
 	if (!index->serving)
 		return;
-	prefix = (struct cache_prefix){&index->serving->entry.key.collection,
+	prefix = (struct cache_prefix){index->serving->entry.key.collection,
 	                               index->serving->entry.key.index, NULL};
 	cache_invalidate(cache_of(index), &prefix);
 }
@@ -155,7 +155,7 @@ static bool fits_share(const struct index *index, uint64_t bytes, uint64_t *ret_
 bool index_makes_share(const struct index *index, const struct generation *generation)
 {
 	uint64_t bytes = generation_type.size_bytes(&generation->entry), over;
-	struct cache_prefix ours = {&index->collection->entry.spec.uuid, CACHE_ANY_INDEX, NULL};
+	struct cache_prefix ours = {index->collection->entry.spec.uuid, CACHE_ANY_INDEX, NULL};
 
 	if (fits_share(index, bytes, &over))
 		return true;

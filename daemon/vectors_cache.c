@@ -99,7 +99,7 @@ void vectors_cache_use(struct collection *collection)
 
 void vectors_cache_forget(struct collection *collection)
 {
-	struct cache_prefix prefix = {&collection->entry.spec.uuid, 0, &vectors_type};
+	struct cache_prefix prefix = {collection->entry.spec.uuid, 0, &vectors_type};
 
 	if (collection->vectors_entry.n_refs > 0)
 		cache_invalidate(collection->daemon->cache, &prefix);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define BLOCK_RANGES 64
@@ -44,6 +45,15 @@ static struct range *find(uintptr_t addr)
 	return NULL;
 }
 
+/* By the system call itself: it is the kernel that changes what others read, and a sanitizer would
+ * take mmap() for a write of this thread. */
+int map_over(void *addr, size_t n, int flags, int fd, uint64_t offset)
+{
+	return syscall(SYS_mmap, addr, n, PROT_READ, flags | MAP_FIXED, fd, (off_t)offset) == -1
+	               ? -errno
+	               : 0;
+}
+
 static void on_sigbus(int signo, siginfo_t *info, void *context)
 {
 	uintptr_t addr = (uintptr_t)info->si_addr;
@@ -56,8 +66,7 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
 	if (range) {
 		/* Counted first: nobody sees the zeros and not the count. */
 		atomic_fetch_add(&atomic_load(&range->faults)->n, 1);
-		if (mmap((void *)page, page_bytes, PROT_READ,
-		         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+		if (map_over((void *)page, page_bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == 0) {
 			errno = error;
 			return;
 		}

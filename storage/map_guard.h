@@ -30,6 +30,10 @@ int map_guard_add(void *addr, size_t n, struct map_faults *faults);
 /* Before it is unmapped. Fine when it is not guarded. */
 void map_guard_remove(void *addr);
 
+/* Puts a read-only mapping, with MAP_ flags as of mmap(), in the place of another that others may
+ * be reading. -errno. */
+int map_over(void *addr, size_t n, int flags, int fd, uint64_t offset);
+
 static inline uint64_t map_faults_n(const struct map_faults *faults)
 {
 	/* Acquire: who sees a page of zeros sees its count, which came first. */

@@ -125,10 +125,7 @@ static int posix_unmap(struct store_file *file, void *addr, size_t n)
 
 static int posix_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
 {
-	void *again =
-	        mmap(addr, n, PROT_READ, MAP_SHARED | MAP_FIXED, posix_fd(file), (off_t)offset);
-
-	return again == MAP_FAILED ? -errno : 0;
+	return map_over(addr, n, MAP_SHARED, posix_fd(file), offset);
 }
 
 static const struct map_faults *posix_faults(struct store_file *file)

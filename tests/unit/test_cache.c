@@ -284,7 +284,7 @@ static void shedding_ends_when_enough_is_free_and_keeps_to_its_prefix(void **sta
 {
 	struct cache *cache = cache_on(state);
 	struct uuid one = key_of(1, 0, &graph).collection;
-	struct cache_prefix ours = {&one, CACHE_ANY_INDEX, NULL};
+	struct cache_prefix ours = {one, CACHE_ANY_INDEX, NULL};
 	struct cache_figures figures;
 
 	for (uint64_t i = 1; i <= 4; i++) {
@@ -315,11 +315,11 @@ static void invalidation_takes_all_of_a_prefix(void **state)
 	put(cache, key_of(1, 1, &codes), 1);
 	put(cache, key_of(1, 2, &graph), 1);
 	put(cache, key_of(2, 1, &graph), 1);
-	cache_invalidate(cache, &(struct cache_prefix){&one, 1, &graph});
+	cache_invalidate(cache, &(struct cache_prefix){one, 1, &graph});
 	assert_int_equal(why, CACHE_INVALIDATED);
 	assert_false(is_there(cache, key_of(1, 1, &graph)));
 	assert_true(is_there(cache, key_of(1, 1, &codes)));
-	cache_invalidate(cache, &(struct cache_prefix){&one, CACHE_ANY_INDEX, NULL});
+	cache_invalidate(cache, &(struct cache_prefix){one, CACHE_ANY_INDEX, NULL});
 	assert_false(is_there(cache, key_of(1, 1, &codes)));
 	assert_false(is_there(cache, key_of(1, 2, &graph)));
 	assert_true(is_there(cache, key_of(2, 1, &graph)));
@@ -409,7 +409,7 @@ static void a_load_in_flight_does_not_resurrect_what_was_invalidated(void **stat
 
 	old->gone = &gone;
 	assert_int_equal(ask(cache, key, &before, &early), CACHE_LOADING);
-	cache_invalidate(cache, &(struct cache_prefix){&key.collection, CACHE_ANY_INDEX, NULL});
+	cache_invalidate(cache, &(struct cache_prefix){key.collection, CACHE_ANY_INDEX, NULL});
 	assert_false(cache_is_loading(cache, &key));
 	/* Who asks from now on gets a load of its own. */
 	assert_int_equal(ask(cache, key, &after, &late), CACHE_LOADING);
