@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Opening a saved generation: nothing is inserted and no distance is taken. The snapshot is opened
- * and its fingerprint compared; memory is granted; the graph is read; each node finds its slot's
- * row in the record table; the structure is checked. A slot that has none any more, or whose row is
- * retired, is a dead node. What is live and at or below the snapshot's last slot must have a node,
- * else the snapshot is of no use: then, as after any other damage, the index is built from the
- * truth in the background while exact search answers. Later slots are pending.
+ * Opening a saved generation: nothing is inserted and no distance is taken. The snapshot is opened,
+ * its fingerprint compared and its place in the truth's history looked up; memory is granted; the
+ * graph is read; each node finds its slot's row in the record table; the structure is checked. A
+ * slot that has none any more, or whose row is retired, is a dead node. What is live and at or
+ * below the snapshot's last slot must have a node, else the snapshot is of no use: then, as after
+ * any other damage, the index is built from the truth in the background while exact search answers.
+ * Later slots are pending.
  *
  * An index that was evicted is reopened: its snapshot is still open, with its table and head in
  * memory, and its structure was checked or made by us. So it is only read, and every chunk compared
@@ -198,17 +199,6 @@ static uint64_t count_covered(struct flight *flight)
 	return n_live;
 }
 
-/* The database came back from an older copy. Once it has grown past the snapshot's seq that could
- * no longer be seen, so the file must not be there at the next start, which may come before a build
- * has replaced it. */
-static void forget_newer(struct flight *flight)
-{
-	char path[PATH_SIZE];
-
-	useless(flight, "it is newer than the database");
-	(void)store_unlink(flight->collection->daemon->io, path_of(flight, path));
-}
-
 static void read_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
@@ -222,8 +212,6 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
-	else if (snapshot_head(flight->snapshot)->seq > flight->pin.seq)
-		forget_newer(flight);
 	else if (map_rows(flight, &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
 	else if (n_lost > flight->head.n_nodes / LOST_SHARE)
@@ -266,15 +254,15 @@ static void loaded(struct flight *flight)
 	char title[256];
 	int r;
 
-	generation->covered_rows = generation->saved_rows = flight->covered_rows;
-	generation->saved_nodes = hnsw_covered(generation->hnsw);
+	generation->saved_rows = flight->covered_rows;
+	/* One whose epoch will be forgotten is saved anew. */
+	if (!record_epochs_is_old(flight->collection->epochs, &flight->epoch))
+		generation->saved_nodes = hnsw_covered(generation->hnsw);
 	generation->entry.load_us = (now_ns - flight->started_ns) / 1000;
 	if (index->serving)
 		index_remember(index);
 	if (flight->reopens) {
 		generation->number = index->left.number;
-		generation->n_searches = index->left.n_searches;
-		generation->n_comparisons = index->left.n_comparisons;
 	} else {
 		generation->number = ++index->generations;
 		index_keep_snapshot(index, flight->snapshot, &flight->head);
@@ -282,12 +270,13 @@ static void loaded(struct flight *flight)
 	flight->snapshot = NULL;
 	index->n_loads++;
 	index->wants_build = false;
-	r = index_serve(index, generation);
+	r = index_serve(index, generation, flight->covered_rows);
 	if (r == 0)
 		log_info("index '%s' (hnsw, M=%u): opened%s, %u of %llu slots, %llu pending",
 		         index_title(index, title), flight->params.m,
 		         generation_is_mapped(generation) ? ", mapped" : "",
-		         generation->saved_nodes, (unsigned long long)flight->collection->n_live,
+		         hnsw_covered(generation->hnsw),
+		         (unsigned long long)flight->collection->n_live,
 		         (unsigned long long)index_n_pending(index));
 	flight_end(flight, r, "the cache has no place for it");
 }
@@ -304,6 +293,14 @@ static void load_ended(struct flight *flight)
 		flight_end(flight, -ECANCELED, "cancelled");
 		return;
 	}
+	if (result < 0 && index->may_have_snapshot &&
+	    (result != -EIO || index->n_failed_loads + 1 < INDEX_READ_TRIES)) {
+		index->n_failed_loads++;
+		close_snapshot(flight);
+		flight_end(flight, result, "the snapshot cannot be read at present");
+		return;
+	}
+	index->n_failed_loads = 0;
 	index->may_have_snapshot = false;
 	if (result == 0) {
 		loaded(flight);
@@ -367,7 +364,7 @@ static void read_done(struct job *job)
 		load_ended(flight);
 		return;
 	}
-	flight_phase(flight, "check", 0);
+	flight_enter(flight, PHASE_CHECK, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
@@ -376,7 +373,7 @@ static void read_done(struct job *job)
 static int make_generation(struct flight *flight, bool is_mapped, bool may_spill)
 {
 	struct daemon *daemon = flight->collection->daemon;
-	int r = generation_new(flight->collection, &flight->params,
+	int r = generation_new(flight->collection, &flight->params, flight->index->tally,
 	                       is_mapped ? flight->snapshot : NULL, &flight->generation);
 
 	/* The little that a mapped one takes is not worth another's graph. */
@@ -393,6 +390,8 @@ static void read_begin(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
 	int r = BUDGET_FULL;
+
+	flight->epoch = snapshot_head(flight->snapshot)->epoch;
 
 	if (flight->to_grow)
 		r = make_generation(flight, false, true);
@@ -412,7 +411,7 @@ static void read_begin(struct flight *flight)
 	}
 	collection_pin(collection, &flight->pin);
 	flight->pinned = true;
-	flight_phase(flight, "read", 0);
+	flight_enter(flight, PHASE_READ, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);
 }
 
@@ -422,6 +421,12 @@ static void open_done(struct job *job)
 
 	if (!job->ran)
 		flight->result = -ECANCELED;
+	if (flight->result == 0) {
+		const struct snapshot_head *head = snapshot_head(flight->snapshot);
+
+		if (!collection_has_been_at(flight->collection, &head->epoch, head->seq))
+			useless(flight, "it is of another history");
+	}
 	if (flight->result || flight->cancelled || flight->index->dropped)
 		load_ended(flight);
 	else
@@ -441,7 +446,7 @@ void flight_load_start(struct flight *flight)
 		read_begin(flight);
 		return;
 	}
-	flight_phase(flight, "open", 0);
+	flight_enter(flight, PHASE_OPEN, 0);
 	/* Searches are slower until it is there: somebody waits. */
 	flight_submit(flight, LANE_INTERACTIVE, "open-index", open_work, open_done);
 }

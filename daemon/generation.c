@@ -42,6 +42,7 @@ static void generation_free(struct cache_entry *entry)
 {
 	hnsw_free(generation_of(entry)->hnsw);
 	snapshot_close(generation_of(entry)->snapshot);
+	tally_unref(generation_of(entry)->tally);
 	free(generation_of(entry));
 }
 
@@ -65,7 +66,7 @@ bool generation_is_lost(const struct generation *generation)
 }
 
 int generation_new(const struct collection *collection, const struct index_params *params,
-                   struct snapshot *snapshot, struct generation **ret)
+                   struct tally *tally, struct snapshot *snapshot, struct generation **ret)
 {
 	struct cache_key key = generation_key(collection, params);
 	struct hnsw_params graph = {
@@ -82,6 +83,7 @@ int generation_new(const struct collection *collection, const struct index_param
 	cache_entry_init(&generation->entry, &key, 0);
 	generation->snapshot = snapshot ? snapshot_ref(snapshot) : NULL;
 	generation->params = *params;
+	generation->tally = tally_ref(tally);
 	*ret = generation;
 	return 0;
 }
@@ -101,7 +103,7 @@ struct generation *generation_unref(struct generation *generation)
 
 /* A row's vector. One that cannot be read is noted, and stands as the zeros of an empty row until
  * whoever uses the source looks and gives the whole answer up. */
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	static const float zeros[LIMIT_DIM] __attribute__((aligned(64)));
 	struct row_source *source = ctx;
@@ -116,19 +118,19 @@ static const float *row_of(void *ctx, uint32_t row)
 		atomic_store_explicit(&source->bad_extent, extent, memory_order_relaxed);
 		return zeros;
 	}
-	return (const float *)((const uint8_t *)rows +
-	                       (size_t)(row % extent_rows) * collection_stride(collection));
+	return (const uint8_t *)rows + (size_t)(row % extent_rows) * collection_stride(collection);
 }
 
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows)
+                     uint64_t resident_rows)
 {
 	source->collection = collection;
 	source->resident_rows = resident_rows;
 	source->n_faults = vector_file_n_faults(collection->vectors);
 	atomic_init(&source->bad_extent, UINT64_MAX);
-	hnsw_space_f32_init(&source->space, hnsw, (enum metric)collection->entry.spec.metric,
-	                    collection->entry.spec.dim, row_of, source);
+	hnsw_space_rows_init(&source->space, (enum metric)collection->entry.spec.metric,
+	                     collection->entry.spec.dim, collection_dtype(collection), row_of,
+	                     source);
 }
 
 uint64_t row_source_bad_extent(const struct row_source *source)

@@ -17,8 +17,9 @@
 
 #include "daemon/cache.h"
 #include "daemon/lanes.h"
+#include "daemon/tally.h"
 #include "index/hnsw.h"
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_rows.h"
 #include "index/record_table.h"
 #include "storage/snapshot.h"
 #include "storage/vector_file.h"
@@ -44,7 +45,7 @@ struct generation {
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
-	uint64_t n_searches, n_comparisons;
+	struct tally *tally;  /* its index's: a reference */
 };
 
 extern const struct cache_type generation_type;
@@ -55,7 +56,7 @@ struct cache_key generation_key(const struct collection *collection,
 /* An empty one, with one reference; snapshot: what its graph will be mapped from (one more closes
  * it), NULL for one in memory. -errno. */
 int generation_new(const struct collection *collection, const struct index_params *params,
-                   struct snapshot *snapshot, struct generation **ret);
+                   struct tally *tally, struct snapshot *snapshot, struct generation **ret);
 /* It is served from its snapshot. */
 static inline bool generation_is_mapped(const struct generation *generation)
 {
@@ -69,7 +70,7 @@ struct generation *generation_unref(struct generation *generation);
 
 /* Where the vectors of a pinned collection lie, as a graph's space. */
 struct row_source {
-	struct hnsw_space_f32 space;
+	struct hnsw_space_rows space;
 	const struct collection *collection;
 	uint64_t resident_rows;
 	uint64_t n_faults;           /* of the vector file when it began */
@@ -78,6 +79,6 @@ struct row_source {
 
 /* resident_rows, mapped_rows: the pin's; every row of the graph is below one of them. */
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows);
+                     uint64_t resident_rows);
 /* UINT64_MAX: all that was asked for was sound. */
 uint64_t row_source_bad_extent(const struct row_source *source);

@@ -18,7 +18,8 @@
  *            └──────────────────────────────────────────────────┘
  *
  * An insert that met damaged vectors goes to DECLARED, from where the snapshot is loaded again.
- * What serves, is saved and has no flight may be EVICTED by the cache (index_cache.h).
+ * What serves, is saved and has no flight may be EVICTED by the cache, or LOADING to another place
+ * (index_cache.h).
  *
  * Each state but DECLARED, EVICTED and SERVING is a flight (flight.h), the index writer; there is
  * one at most, and check and begin are one step on the loop. Who asks for what the flight makes
@@ -36,8 +37,13 @@
  *   cancel                     loaded     DECLARED, the    SERVING, tried       SERVING, the old
  *                              again      error to all     again later          one stays
  *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
- *                              builds     error to all     again later          one stays
+ *                              see below  error to all     again later          one stays
  *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *
+ * A load that found nothing, or nothing of use, is followed by a build. One that failed for another
+ * reason (no descriptor, no memory, a medium that cannot read at present) is no reason to build:
+ * who waits is told, and it is tried again, later or when somebody asks; searches compare all
+ * records meanwhile. What a medium cannot read after INDEX_READ_TRIES is lost.
  *
  * An ensure finds an EVICTED index existing as one that serves; to be replaced it is loaded first.
  *
@@ -74,13 +80,14 @@ struct flight;
 /* Pauses after a failure nobody waits for, doubling. */
 #define INDEX_RETRY_MS 1000
 #define INDEX_RETRY_MAX_MS 60000
+/* Loads in a row that the medium fails, over half a minute, before the snapshot counts as lost. */
+#define INDEX_READ_TRIES 6
 
 /* What is known of a generation that the cache let go of. */
 struct index_left {
 	uint64_t number;
 	uint64_t covered_rows;
 	uint32_t nodes, dead;
-	uint64_t n_searches, n_comparisons;
 };
 
 struct index {
@@ -91,7 +98,8 @@ struct index {
 	enum wire_index_state state;
 	bool declared; /* in the truth */
 	bool dropped;
-	bool may_have_snapshot;     /* not looked for yet */
+	bool may_have_snapshot;     /* not looked for yet, or it could not be read at present */
+	uint32_t n_failed_loads;    /* in a row */
 	bool wants_build;           /* a snapshot was of no use: build it though nobody asks */
 	struct generation *serving; /* the cache's reference: NULL when it lets go of it */
 	struct flight *flight;
@@ -109,13 +117,16 @@ struct index {
 	struct list waiting;    /* requests that ask again when the flight has ended */
 	struct list optimizing; /* requests that wait until nothing is pending or unsaved */
 	uint64_t generations;   /* numbers given out */
-	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
+	uint64_t n_pending;  /* live rows that the serving, or evicted, generation does not cover */
+	uint64_t pending_ns; /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
 	uint64_t retry_ns, retry_pause_ms;
 	uint64_t place_ns;                   /* a mapped one is not loaded into memory before */
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;
+	uint64_t n_rebuilds; /* builds that only left dead nodes behind */
+	struct tally *tally; /* a reference */
 	uint64_t n_hits, n_misses, n_loads, n_evictions;
 };
 
@@ -124,6 +135,8 @@ int index_new(struct collection *collection, const char *name, const struct inde
               bool declared, struct index **ret);
 /* Takes it out: waiters are refused with code, the flight is cancelled. Freed when that ended. */
 void index_drop(struct index *index, enum wire_error_code code, const char *message);
+/* One that was dropped, when no flight is left. */
+void index_free(struct index *index);
 /* All of a collection: it was dropped, or is closed. */
 void indexes_drop(struct collection *collection, enum wire_error_code code, const char *message);
 /* The daemon stops: waiters are refused, flights cancelled; what serves stays until the close. */
@@ -131,10 +144,14 @@ void indexes_stop(struct collection *collection);
 struct index *index_find(struct collection *collection, struct wire_str name);
 uint32_t index_count(const struct collection *collection);
 
+/* Ends those that wait in the list (struct request.wait_link) with that error. */
+void index_refuse(struct list *list, enum wire_error_code code, const char *message);
 /* Moves to a state that the drawing allows. */
 void index_move(struct index *index, enum wire_index_state state);
 /* Begins the flight that there is reason for, when none is under way. */
 void index_look(struct index *index);
+/* The same for somebody who asks: a snapshot that is to be tried again is, now. */
+void index_look_again(struct index *index);
 /* The flight has ended (flight_end): its outcome, and what comes next. */
 void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */
@@ -146,6 +163,11 @@ uint64_t index_generation(const struct index *index);
 bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 
+/* The generation, which serves or will, covers so many rows. */
+void index_cover(struct index *index, struct generation *generation, uint64_t covered_rows);
+/* Of all indexes of the collection: n_new rows were published; and a row is retired. */
+void indexes_note_new(struct collection *collection, uint64_t n_new);
+void indexes_note_retired(struct collection *collection, uint64_t row);
 /* Rows that are pending and that anyone can see. */
 uint64_t index_n_pending(const struct index *index);
 double index_coverage(const struct index *index);

@@ -27,7 +27,7 @@ static struct generation *generation_of(struct cache_entry *entry)
 
 /* Coming and going ----------------------------------------------------------------------------- */
 
-int index_serve(struct index *index, struct generation *generation)
+int index_serve(struct index *index, struct generation *generation, uint64_t covered_rows)
 {
 	struct cache_load *load = index->load;
 	int r;
@@ -38,6 +38,7 @@ int index_serve(struct index *index, struct generation *generation)
 		        generation_type.size_bytes(&generation->entry) / LOAD_BYTES_PER_US;
 	generation->index = index;
 	index->serving = generation;
+	index_cover(index, generation, covered_rows);
 	index->load = NULL;
 	r = load ? cache_load_end(load, 0, &generation->entry)
 	         : cache_insert(cache_of(index), &generation->entry);
@@ -95,8 +96,6 @@ void index_remember(struct index *index)
 	        .covered_rows = generation->covered_rows,
 	        .nodes = hnsw_covered(generation->hnsw),
 	        .dead = hnsw_n_dead(generation->hnsw),
-	        .n_searches = generation->n_searches,
-	        .n_comparisons = generation->n_comparisons,
 	};
 }
 

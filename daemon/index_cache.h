@@ -20,9 +20,9 @@
 #include "daemon/cache.h"
 #include "daemon/index.h"
 
-/* The generation serves from now on, in the place of the one before, and who waits for its load is
- * told. Not 0: the cache does not keep it, and nothing serves. */
-int index_serve(struct index *index, struct generation *generation);
+/* The generation serves from now on, in the place of the one before, and covers so many rows; who
+ * waits for its load is told. Not 0: the cache does not keep it, and nothing serves. */
+int index_serve(struct index *index, struct generation *generation, uint64_t covered_rows);
 /* The one that serves is of no use any more. Fine when none does. */
 void index_unserve(struct index *index);
 /* The load did not bring one; who waits for it is told. Fine when nobody does. */

@@ -32,6 +32,7 @@ static json_t *json_from_index(const struct kith_index *index)
 	json_object_set_new(object, "misses", json_from_u64(index->misses));
 	json_object_set_new(object, "loads", json_from_u64(index->loads));
 	json_object_set_new(object, "evictions", json_from_u64(index->evictions));
+	json_object_set_new(object, "rebuilds", json_from_u64(index->rebuilds));
 	return object;
 }
 

@@ -133,9 +133,8 @@ static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw *
 /* Searches a graph that was loaded, whatever its links; for the sanitizers to see. */
 static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 {
-	struct hnsw_space_f32 space = fixture->space;
 	struct hnsw_search search = {
-	        .space = &space.space,
+	        .space = &fixture->space.space,
 	        .k = 10,
 	        .ef = 40,
 	        .below = hnsw_covered(hnsw),
@@ -143,7 +142,6 @@ static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 	struct hnsw_search_stats stats;
 	struct hit hits[10];
 
-	space.hnsw = hnsw;
 	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, 40), 0);
 	for (uint32_t q = 0; q < fixture->n_queries; q++) {
 		search.query = hnsw_fixture_query(fixture, q);
@@ -202,7 +200,6 @@ static void a_saved_graph_is_loaded_equal_and_goes_on_growing(void **state)
 		/* The same nodes come to the same links in both. */
 		struct hnsw_fixture twin = fixture;
 		twin.hnsw = loaded;
-		twin.space.hnsw = loaded;
 		hnsw_fixture_append(&fixture, sizes[i], 20);
 		hnsw_fixture_build(&fixture, 1);
 		hnsw_fixture_append(&twin, sizes[i], 20);
@@ -329,7 +326,6 @@ static void a_damaged_tree_still_takes_nodes(void **state)
 	assert_int_equal(load(&fixture, &shelf, &loaded), 0);
 	struct hnsw_fixture twin = fixture;
 	twin.hnsw = loaded;
-	twin.space.hnsw = loaded;
 	hnsw_fixture_append(&twin, 200, 20);
 	hnsw_fixture_build(&twin, 2);
 	search_somewhere(&fixture, loaded);
@@ -388,14 +384,12 @@ static void a_mapped_graph_answers_alike_with_little_memory_of_its_own(void **st
 
 		own = fixture.hnsw;
 		fixture.hnsw = mapped;
-		fixture.space.hnsw = mapped;
 		assert_int_equal(hnsw_fixture_search(&fixture, q, 10, 40, mapped_hits), n);
 		for (uint32_t i = 0; i < n; i++) {
 			assert_int_equal(hits[i].row_idx, mapped_hits[i].row_idx);
 			assert_true(hits[i].distance == mapped_hits[i].distance);
 		}
 		fixture.hnsw = own;
-		fixture.space.hnsw = own;
 	}
 	hnsw_retire(mapped, 5);
 	assert_true(hnsw_is_dead(mapped, 5));

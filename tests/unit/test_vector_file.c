@@ -113,7 +113,7 @@ static void rows_come_back_over_many_extents(void **state)
 		n += k;
 		assert_int_equal(vector_file_n_rows(file), n);
 		vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		assert_int_equal(vector_file_synced_rows(file), n);
 		vector_file_free(file);
 		file = open_sound(&spec, n);
@@ -141,14 +141,14 @@ static void bytes_stand_where_the_format_says(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 130, 130, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	unsigned char *bytes = scratch_file_load(path, &n);
 	assert_int_equal(n, second + where.extent_bytes);
 
 	const unsigned char *header = bytes + FIXTURE_PAGE_BYTES;
 	assert_memory_equal(header, "KITHVEC\n", 8);
-	assert_int_equal(number_at(header, 8, 4), 1);
+	assert_int_equal(number_at(header, 8, 4), 2);
 	assert_int_equal(number_at(header, 12, 4), spec.dim);
 	assert_memory_equal(header + 16, &spec.uuid, 16);
 	assert_int_equal(number_at(header, 32, 4), spec.metric);
@@ -157,6 +157,7 @@ static void bytes_stand_where_the_format_says(void **state)
 	assert_int_equal(number_at(header, 44, 4), 128);
 	assert_int_equal(number_at(header, 48, 8), 130);
 	assert_int_equal(number_at(header, 56, 8), 2);
+	assert_memory_equal(header + 64, &vector_fixture_epoch, 16);
 	assert_int_equal(number_at(header, 4092, 4), crc32c(0, header, 4092));
 
 	const unsigned char *extent = bytes + second;
@@ -198,7 +199,7 @@ static void rows_behind_the_last_sync_are_forgotten(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 50, 50, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(vector_fixture_append(file, &spec, 300, 7, 2), 0);
 	assert_int_equal(vector_file_synced_rows(file), 50);
 	vector_file_free(file);
@@ -206,7 +207,7 @@ static void rows_behind_the_last_sync_are_forgotten(void **state)
 	file = open_sound(&spec, 50);
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
 	assert_int_equal(vector_fixture_append(file, &spec, 200, 200, 3), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 
 	file = open_sound(&spec, 250);
@@ -231,14 +232,14 @@ static void heads_of_lost_syncs_are_never_taken(void **state)
 		/* Heads are written, the header is not. */
 		store_twin_fail(twin, (struct store_twin_fault){
 		                              .kind = STORE_TWIN_SYNC, .nth = 1, .err = EIO});
-		assert_int_equal(vector_file_sync(file), -EIO);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), -EIO);
 		store_twin_heal(twin);
 		vector_file_free(file);
 
 		file = open_file(store_twin_io(twin), &spec, &why);
 		assert_null(why);
 		assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 100), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		vector_file_free(file);
 
 		file = open_sound(&spec, life * 10u);
@@ -264,7 +265,7 @@ static void slots_must_ascend(void **state)
 	assert_int_equal(vector_file_append(file, 1, slots, rows), -EINVAL);
 	assert_int_equal(vector_file_append(file, 1, slots + 1, rows), 0);
 	assert_int_equal(vector_file_append(file, 0, NULL, NULL), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_sound(&spec, 2);
 	assert_int_equal(vector_file_append(file, 1, slots + 1, rows), -EINVAL);
@@ -283,7 +284,7 @@ static void reset_goes_back_to_any_row(void **state)
 		struct vector_file *file = open_empty(&spec);
 
 		assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		assert_int_equal(vector_fixture_append(file, &spec, 50, 50, 1), 0);
 		assert_int_equal(vector_file_reset(file, first), 0);
 		assert_int_equal(vector_file_n_rows(file), first);
@@ -298,7 +299,7 @@ static void reset_goes_back_to_any_row(void **state)
 
 		file = open_sound(&spec, first < 300 ? first : 300);
 		assert_int_equal(vector_fixture_append(file, &spec, 200, 64, 2), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		vector_file_free(file);
 		file = open_sound(&spec, (first < 300 ? first : 300) + 200);
 		vector_fixture_check(file, &spec, 1, 2, UINT64_MAX);
@@ -319,7 +320,7 @@ a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again(void
 
 	(void)state;
 	assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(vector_file_extent(file, 1, &any), 0);
 	rows = any;
 	assert_int_equal(vector_file_n_faults(file), 0);
@@ -349,7 +350,7 @@ a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again(void
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
 	/* The old address shows the file again. */
 	assert_true(vector_fixture_row_is(&spec, rows, extent_rows, 1));
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_sound(&spec, 300);
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
@@ -381,9 +382,9 @@ static void a_sync_without_new_rows_does_no_io(void **state)
 
 	(void)state;
 	assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	size_t n_ops = store_twin_n_ops(twin);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(store_twin_n_ops(twin), n_ops);
 	vector_file_free(file);
 	store_twin_free(twin);
@@ -402,7 +403,7 @@ static void data_are_synced_before_the_header_that_counts_them(void **state)
 	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC_DIR, scratch.path), 1);
 	store_twin_forget(twin);
 	assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	for (size_t i = 0; i < store_twin_n_ops(twin); i++) {
 		const struct store_twin_op *op = store_twin_op(twin, i);
 
@@ -426,7 +427,7 @@ static void opening_reads_heads_and_slots_only(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 600, 100, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_file(store_twin_io(twin), &spec, &why);
 	assert_null(why);
@@ -462,7 +463,7 @@ static void rows_stay_where_they_are_while_the_file_grows_past_a_window(void **s
 	assert_int_equal(vector_file_extent(file, 39, &again), 0);
 	assert_ptr_equal(rows, again);
 	assert_int_equal(vector_fixture_append(file, &spec, n - 1, 32, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_sound(&spec, n);
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
@@ -513,7 +514,7 @@ static void readers_run_beside_the_writer(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&shared.spec);
 	assert_int_equal(vector_fixture_append(file, &shared.spec, 200, 200, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	/* The readers race for the check of what was there at open, too. */
 	shared.file = open_sound(&shared.spec, 200);
@@ -522,7 +523,7 @@ static void readers_run_beside_the_writer(void **state)
 		assert_int_equal(pthread_create(&readers[i], NULL, read_published, &shared), 0);
 	while (vector_file_n_rows(shared.file) < shared.n_final) {
 		assert_int_equal(vector_fixture_append(shared.file, &shared.spec, 25, 25, 1), 0);
-		assert_int_equal(vector_file_sync(shared.file), 0);
+		assert_int_equal(vector_file_sync(shared.file, &vector_fixture_epoch), 0);
 		atomic_store_explicit(&shared.published, vector_file_n_rows(shared.file),
 		                      memory_order_release);
 	}
