@@ -113,6 +113,11 @@ static void open_vectors(struct opening *opening)
 	if (r == 0)
 		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
 		                     &opening->vectors_why);
+	/* What failed once need not fail twice, and without the file every search goes to the
+	 * database until the next opening. */
+	if (r < 0 && store_make_dirs(io, collection->cache_dir) == 0)
+		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
+		                     &opening->vectors_why);
 	opening->vectors_error = r;
 	if (r == 0)
 		opening->file_rows = vector_file_n_rows(collection->vectors);

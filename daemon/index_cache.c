@@ -239,8 +239,7 @@ static bool is_readable(const struct index *index)
 
 	/* It must have nodes, and its rows be where they can be read: not those that are being
 	 * restored. */
-	return nodes > 0 &&
-	       (rows <= collection->mapped_rows || rows <= collection->resident.n_rows);
+	return nodes > 0 && rows <= collection->mapped_rows;
 }
 
 int index_acquire(struct index *index, struct request *request, struct generation **ret)

@@ -146,23 +146,38 @@ static void restore_ended(struct collection *collection, struct care_state *care
 
 /* load ---------------------------------------------------------------------------------------- */
 
+/* Codes with a mean of few rows make way, when nobody reads them. */
+static bool is_outgrown(const struct collection *collection)
+{
+	return resident_is_outgrown(&collection->resident, collection->mapped_rows) &&
+	       list_empty(&collection->pins);
+}
+
 static bool load_wanted(struct collection *collection, bool paused)
 {
 	uint64_t have = collection->resident.n_rows;
 	uint64_t missing;
 
 	(void)paused;
-	if (!collection->vectors || collection->upkeep.searched == 0 ||
-	    collection->mapped_rows <= have || collection->upkeep.care[CARE_RESTORE].active)
+	if (!collection->vectors ||
+	    (collection->upkeep.searched == 0 && !collection->upkeep.wants_codes) ||
+	    collection->upkeep.care[CARE_RESTORE].active)
+		return false;
+	if (is_outgrown(collection))
+		return true;
+	if (collection->mapped_rows <= have)
 		return false;
 	missing = collection->mapped_rows - have;
-	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES)
+	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES &&
+	    !collection->upkeep.wants_codes)
 		return false;
 	return vectors_cache_reserve(collection, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
 {
+	if (is_outgrown(collection))
+		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
 	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
@@ -171,9 +186,8 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	uint64_t n_faults = vector_file_n_faults(collection->vectors);
-	int r = resident_copy(&collection->resident, collection->vectors,
-	                      collection_stride(collection), care->from, care->to,
-	                      &care->bad_extent);
+	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
+	                        &care->bad_extent);
 
 	(void)worker;
 	if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults) {
@@ -518,6 +532,20 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 	}
 	if (row < collection->mapped_rows)
 		collection->mapped_rows = row;
+}
+
+bool upkeep_has_codes(struct collection *collection)
+{
+	struct care_state *load = &collection->upkeep.care[CARE_LOAD];
+	bool wants;
+
+	collection->upkeep.wants_codes = true;
+	wants = load->active || (load->retry_pause_ms == 0 && load_wanted(collection, false));
+	if (wants)
+		upkeep_look(collection);
+	else
+		collection->upkeep.wants_codes = false;
+	return !wants;
 }
 
 int upkeep_vectors_error(const struct collection *collection)

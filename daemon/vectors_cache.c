@@ -15,7 +15,7 @@ static struct collection *collection_of(const struct cache_entry *entry)
 
 static uint64_t vectors_size(const struct cache_entry *entry)
 {
-	return collection_of(entry)->resident.grant.granted_bytes;
+	return codes_bytes(&collection_of(entry)->resident.codes);
 }
 
 static bool vectors_are_pinned(const struct cache_entry *entry)
@@ -65,8 +65,7 @@ uint64_t vectors_cache_reserve(struct collection *collection, uint64_t n_rows)
 	/* In use: it is not what a full budget takes its room from. */
 	if (is_kept)
 		cache_entry_ref(entry);
-	n = resident_reserve(&collection->resident, n_rows,
-	                     vector_file_extent_rows(collection->vectors));
+	n = resident_reserve(&collection->resident, n_rows);
 	if (is_kept)
 		cache_entry_unref(entry);
 	return n;
