@@ -476,6 +476,19 @@ void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 	}
 }
 
+/* True: it waits in the queue of the collection's turns. */
+static bool care_begin(struct collection *collection, struct care_state *care)
+{
+	care->active = true;
+	collection_ref(collection);
+	if (kind_of(care)->takes_turn) {
+		write_queue_push_task(&collection->writes, &care->task);
+		return true;
+	}
+	care_submit(care);
+	return false;
+}
+
 static void look_at_indexes(struct collection *collection)
 {
 	struct list *link = collection->indexes.next;
@@ -502,14 +515,8 @@ void upkeep_look(struct collection *collection)
 
 		if (care->active || now_ns < care->retry_ns || !kinds[i].wanted(collection, paused))
 			continue;
-		care->active = true;
-		collection_ref(collection);
-		if (kinds[i].takes_turn) {
-			write_queue_push_task(&collection->writes, &care->task);
+		if (care_begin(collection, care))
 			queued = true;
-		} else {
-			care_submit(care);
-		}
 	}
 	if (queued)
 		collection_kick(collection);
@@ -537,15 +544,13 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 bool upkeep_has_codes(struct collection *collection)
 {
 	struct care_state *load = &collection->upkeep.care[CARE_LOAD];
-	bool wants;
 
 	collection->upkeep.wants_codes = true;
-	wants = load->active || (load->retry_pause_ms == 0 && load_wanted(collection, false));
-	if (wants)
-		upkeep_look(collection);
-	else
-		collection->upkeep.wants_codes = false;
-	return !wants;
+	if (!load->active && load->retry_pause_ms == 0 && load_wanted(collection, false))
+		care_begin(collection, load);
+	/* Those that failed are tried again, but a build does not wait for that. */
+	collection->upkeep.wants_codes = load->active;
+	return !load->active;
 }
 
 int upkeep_vectors_error(const struct collection *collection)
