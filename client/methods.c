@@ -67,6 +67,8 @@ CALL(list_indexes)
 CALL(drop_index)
 CALL(optimize)
 CALL(cancel_job)
+CALL(warm)
+CALL(evict)
 
 PIPELINED(upsert)
 PIPELINED(update)

@@ -99,6 +99,7 @@ SAME_CHOICE(KITH_QUANTIZATION_SQ8, WIRE_quantization_sq8);
 SAME_CHOICE(KITH_QUANTIZATION_NONE, WIRE_quantization_none);
 SAME_CHOICE(KITH_QUANTIZATION_NONE + 1, WIRE_N_quantization);
 SAME_CHOICE(KITH_INDEX_STATE_DECLARED, WIRE_index_state_declared);
+SAME_CHOICE(KITH_INDEX_STATE_EVICTED, WIRE_index_state_evicted);
 SAME_CHOICE(KITH_INDEX_STATE_LOADING, WIRE_index_state_loading);
 SAME_CHOICE(KITH_INDEX_STATE_BUILDING, WIRE_index_state_building);
 SAME_CHOICE(KITH_INDEX_STATE_SERVING, WIRE_index_state_serving);
@@ -126,6 +127,7 @@ WIRE_ERRORS(SAME_ERROR)
 #define SAME_ROW(row) ROW_##row(ROW_FIELD, row) SAME_SIZE(kith_##row, row##_row);
 #define MIRROR_ROW_collection(row) SAME_ROW(row)
 #define MIRROR_ROW_budget(row) SAME_ROW(row)
+#define MIRROR_ROW_cache(row) SAME_ROW(row)
 #define MIRROR_ROW_memory(row) SAME_ROW(row)
 #define MIRROR_ROW_lane(row) SAME_ROW(row)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
@@ -168,6 +170,8 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_optimize(method) SAME_METHOD(method)
 #define MIRROR_jobs(method) SAME_RESULT(method)
 #define MIRROR_cancel_job(method) SAME_METHOD(method)
+#define MIRROR_warm(method) SAME_METHOD(method)
+#define MIRROR_evict(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)

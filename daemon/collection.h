@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/list.h"
 #include "daemon/namespaces.h"
@@ -71,6 +72,7 @@ struct collection {
 	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
 	struct resident resident;
+	struct cache_entry vectors_entry; /* of the resident copy (vectors_cache.h) */
 	struct namespaces namespaces;
 
 	/* Published. */

@@ -22,6 +22,7 @@
 #include "daemon/flight.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "storage/snapshot.h"
 
 /* First guess of what a string id takes; a wrong one costs another round. */
@@ -110,6 +111,11 @@ static void open_vectors(struct opening *opening)
 	int r = store_make_dirs(io, collection->cache_dir);
 
 	if (r == 0)
+		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
+		                     &opening->vectors_why);
+	/* What failed once need not fail twice, and without the file every search goes to the
+	 * database until the next opening. */
+	if (r < 0 && store_make_dirs(io, collection->cache_dir) == 0)
 		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
 		                     &opening->vectors_why);
 	opening->vectors_error = r;
@@ -369,6 +375,7 @@ static void release_memory(struct collection *collection)
 {
 	record_table_release(&collection->table);
 	record_table_init(&collection->table, collection->daemon->budget);
+	vectors_cache_forget(collection);
 	resident_release(&collection->resident);
 	namespaces_release(&collection->namespaces);
 	free(collection->epochs);

@@ -63,6 +63,24 @@ static struct budget_row budget_of(const struct daemon *daemon)
 	};
 }
 
+static struct cache_row cache_of(const struct daemon *daemon)
+{
+	struct cache_figures figures;
+
+	cache_figures(daemon->cache, &figures);
+	return (struct cache_row){
+	        .backend = str(cache_backend_name(daemon->cache)),
+	        .entries = figures.n_entries,
+	        .size_bytes = figures.size_bytes,
+	        .hits = figures.hits,
+	        .misses = figures.misses,
+	        .loads = figures.loads,
+	        .joined = figures.joined,
+	        .failures = figures.failures,
+	        .evictions = figures.evictions,
+	};
+}
+
 static struct usage_row usage_of(const struct collection *collection)
 {
 	return (struct usage_row){
@@ -120,6 +138,7 @@ void handle_stats(struct request *request)
 	        .requests = daemon->n_requests,
 	        .errors = daemon->n_refused,
 	        .budget = budget_of(daemon),
+	        .cache = cache_of(daemon),
 	        .memory = memory_of(daemon),
 	        .lanes = {lanes, LANE_N},
 	        .collections = {usages, 0},

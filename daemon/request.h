@@ -12,6 +12,7 @@
  * Threads: the request belongs to the loop, or to the one job that works on it.
  */
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/list.h"
 #include "protocol/errors.h"
@@ -45,8 +46,11 @@ struct request {
 	bool is_leader;        /* of an ensure: it began the build that it waits for */
 	uint64_t target_rows;  /* of an optimize: what was published when it came */
 	uint64_t mark;         /* of an optimize: what had been inserted before it */
-	struct list followers; /* of a write: reads of the same session that came later */
-	struct job *job;       /* the job that works on it now, for cancelling */
+	struct cache_wait cache_wait; /* for an index to be loaded */
+	bool has_loaded;              /* it came to that: nothing was cached */
+	int load_result;              /* how that ended */
+	struct list followers;        /* of a write: reads of the same session that came later */
+	struct job *job;              /* the job that works on it now, for cancelling */
 };
 
 /* The method's params: request_params(request, search). */

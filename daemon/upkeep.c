@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "index/vector.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -59,8 +60,11 @@ static void restore_prepare(struct collection *collection, struct care_state *ca
 		return;
 	collection->upkeep.lost_row = UINT64_MAX;
 	care->to = collection->n_rows;
-	if (care->to - care->from > batch)
+	/* Whole extents, since one of a lost file can be read when it is complete again. */
+	if (care->to - care->from > batch) {
 		care->to = care->from + batch;
+		care->to -= care->to % vector_file_extent_rows(collection->vectors);
+	}
 }
 
 /* Fills rows from the truth; a slot that was reaped leaves zeros, which nobody sees. */
@@ -167,7 +171,7 @@ static bool load_wanted(struct collection *collection, bool paused)
 	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES &&
 	    !collection->upkeep.wants_codes)
 		return false;
-	return resident_reserve(&collection->resident, collection->mapped_rows) > have;
+	return vectors_cache_reserve(collection, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
@@ -175,22 +179,30 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = resident_reserve(&collection->resident, collection->mapped_rows);
+	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
+	uint64_t n_faults = vector_file_n_faults(collection->vectors);
+	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
+	                        &care->bad_extent);
+
 	(void)worker;
-	return resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                       &care->bad_extent);
+	if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults) {
+		care->bad_extent = 0;
+		r = -EBADMSG;
+	}
+	return r;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0)
+	if (care->result == 0) {
 		collection->resident.n_rows = care->to;
-	else if (care->bad_extent != UINT64_MAX)
+		vectors_cache_keep(collection);
+	} else if (care->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
 }
@@ -515,6 +527,8 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 
+	if (collection->vectors && vector_file_is_lost(collection->vectors))
+		row = 0;
 	if (row >= collection->n_rows)
 		return;
 	if (row < upkeep->lost_row) {

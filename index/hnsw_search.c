@@ -53,15 +53,13 @@ uint64_t hnsw_walk_key(struct hnsw_walk *walk, uint32_t node)
 
 uint64_t hnsw_walk_greedy(struct hnsw_walk *walk, uint64_t from, uint32_t level)
 {
-	uint32_t capacity = hnsw_capacity(walk->hnsw, level);
 	uint64_t nearest = from, before;
 
 	static_assert(HNSW_M_MAX <= HNSW_BATCH, "an upper list is one batch");
 	hnsw_marks_clear(walk->scratch);
 	do {
 		uint32_t links[HNSW_M_MAX];
-		uint32_t n = hnsw_links(hnsw_list(walk->hnsw, hnsw_key_node(nearest), level),
-		                        capacity, links);
+		uint32_t n = hnsw_links_of(walk->hnsw, hnsw_key_node(nearest), level, links);
 		struct batch batch;
 		before = nearest;
 		batch.n = 0;
@@ -170,9 +168,8 @@ static void measure(struct beam *beam, struct batch *batch)
 static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 {
 	struct hnsw_walk *walk = beam->walk;
-	uint32_t capacity = hnsw_capacity(walk->hnsw, beam->level);
 	uint32_t links[HNSW_LINKS_MAX];
-	uint32_t n_links = hnsw_links(hnsw_list(walk->hnsw, node, beam->level), capacity, links);
+	uint32_t n_links = hnsw_links_of(walk->hnsw, node, beam->level, links);
 
 	walk->stats.hops++;
 	for (uint32_t i = 0; i < n_links; i++) {

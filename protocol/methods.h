@@ -37,6 +37,7 @@
 #define WIRE_QUANTIZATIONS(C, X) C(X, sq8) C(X, none)
 #define WIRE_INDEX_STATES(C, X) \
 	C(X, declared)          \
+	C(X, evicted)           \
 	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
 #define WIRE_ENSURED(C, X) C(X, existing) C(X, built) C(X, joined) C(X, started)
 
@@ -81,6 +82,7 @@
 	K(collection, struct collection_row, WIRE_ROW, NULL, &collection_row_schema) \
 	K(collections, struct wire_rows, WIRE_ROWS, NULL, &collection_row_schema)    \
 	K(budget, struct budget_row, WIRE_ROW, NULL, &budget_row_schema)             \
+	K(cache, struct cache_row, WIRE_ROW, NULL, &cache_row_schema)                \
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
@@ -91,7 +93,7 @@
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(error)
+	R(collection) R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -112,6 +114,18 @@
 	F(X, u64, spilled_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, dirty_bytes, REQUIRED, 0, 0, 0)         \
 	F(X, u64, refused, REQUIRED, 0, 0, 0)
+
+/* Of what is kept in memory and can be loaded again. */
+#define ROW_cache(F, X)                          \
+	F(X, str, backend, REQUIRED, 0, 0, 0)    \
+	F(X, u64, entries, REQUIRED, 0, 0, 0)    \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)       \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)     \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)      \
+	F(X, u64, joined, REQUIRED, 0, 0, 0)     \
+	F(X, u64, failures, REQUIRED, 0, 0, 0)   \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)
 
 #define ROW_memory(F, X)                             \
 	F(X, u64, rss_anon_bytes, REQUIRED, 0, 0, 0) \
@@ -167,11 +181,16 @@
 	F(X, u64, pending, REQUIRED, 0, 0, 0)         \
 	F(X, f64, coverage, REQUIRED, 0, 0, 0)        \
 	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)      \
+	F(X, bool, mapped, REQUIRED, 0, 0, 0)         \
 	F(X, u64, saved_nodes, REQUIRED, 0, 0, 0)     \
 	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
 	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
 	F(X, u64, rebuilds, REQUIRED, 0, 0, 0)        \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)            \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)          \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)           \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)       \
 	F(X, str, error, REQUIRED, 0, 0, 0)
 
 /* A job on an index. */
@@ -217,6 +236,8 @@
 	M(optimize)            \
 	M(jobs)                \
 	M(cancel_job)          \
+	M(warm)                \
+	M(evict)               \
 	M(stats)
 
 #define PARAMS_hello(F, X)                              \
@@ -419,6 +440,20 @@
 #define PARAMS_cancel_job(F, X) F(X, u64, job, REQUIRED, 1, INT64_MAX, 0)
 #define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
+#define PARAMS_warm(F, X)      \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_warm(F, X)                         \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)
+
+#define PARAMS_evict(F, X)     \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_evict(F, X)                        \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
+
 #define PARAMS_stats(F, X)
 #define RESULT_stats(F, X)                           \
 	F(X, str, version, REQUIRED, 0, 0, 0)        \
@@ -428,6 +463,7 @@
 	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
 	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
 	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
+	F(X, cache, cache, REQUIRED, 0, 0, 0)        \
 	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
 	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
 	F(X, usages, collections, REQUIRED, 0, 0, 0) \

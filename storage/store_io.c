@@ -31,6 +31,11 @@ int store_truncate(struct store_file *file, uint64_t size_bytes)
 	return file->ops->truncate(file, size_bytes);
 }
 
+int store_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	return file->ops->allocate(file, offset, n);
+}
+
 int store_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	return file->ops->size(file, ret_size_bytes);
@@ -44,6 +49,18 @@ int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable,
 int store_unmap(struct store_file *file, void *addr, size_t n)
 {
 	return file->ops->unmap(file, addr, n);
+}
+
+int store_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	return file->ops->remap(file, offset, n, addr);
+}
+
+const struct map_faults *store_faults(struct store_file *file)
+{
+	static const struct map_faults none;
+
+	return file->ops->faults ? file->ops->faults(file) : &none;
 }
 
 int store_lock(struct store_file *file, pid_t *ret_holder)

@@ -289,6 +289,25 @@ void daemon_thread_set_background(struct daemon_thread *thread, uint32_t n_threa
 	thread->config.background_threads = n_threads;
 }
 
+void daemon_thread_set_idle_unload(struct daemon_thread *thread, uint32_t seconds)
+{
+	thread->config.idle_unload_s = seconds;
+}
+
+void daemon_thread_set_share(struct daemon_thread *thread, const char *collection,
+                             uint32_t index_cache_mb)
+{
+	struct config_share *share = &thread->config.shares[thread->config.n_shares++];
+
+	snprintf(share->collection, sizeof(share->collection), "%s", collection);
+	share->index_cache_mb = index_cache_mb;
+}
+
+void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct cache_backend **ret))
+{
+	thread->world.cache_backend = make;
+}
+
 const char *daemon_thread_socket(const struct daemon_thread *thread)
 {
 	return thread->config.socket;

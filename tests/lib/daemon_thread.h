@@ -22,6 +22,7 @@
 #include "storage/clock.h"
 #include "storage/store_io.h"
 
+struct cache_backend;
 struct daemon_thread;
 struct gate;
 
@@ -42,6 +43,13 @@ void daemon_thread_free(struct daemon_thread *daemon);
 
 /* How many workers the next start gives to background work; 1 at first. */
 void daemon_thread_set_background(struct daemon_thread *daemon, uint32_t n_threads);
+/* After how many seconds without a search the next start unloads an index; 0, at first: never. */
+void daemon_thread_set_idle_unload(struct daemon_thread *daemon, uint32_t seconds);
+/* What the next start lets the collection's indexes take of the budget. */
+void daemon_thread_set_share(struct daemon_thread *daemon, const char *collection,
+                             uint32_t index_cache_mb);
+/* What makes the backend of the next start's cache; NULL, at first: the config says. */
+void daemon_thread_set_cache(struct daemon_thread *daemon, int (*make)(struct cache_backend **ret));
 
 const char *daemon_thread_socket(const struct daemon_thread *daemon);
 const char *daemon_thread_data_dir(const struct daemon_thread *daemon);

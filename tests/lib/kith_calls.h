@@ -67,6 +67,8 @@ void await_state(struct kith_conn *conn, const char *collection, const char *ind
 /* Until it serves, holds all records and is saved. */
 void await_settled(struct kith_conn *conn, const char *collection, const char *index);
 int drop_index(struct kith_conn *conn, const char *collection, const char *index);
+struct kith_warm_result warm(struct kith_conn *conn, const char *collection, const char *index);
+struct kith_evict_result evict(struct kith_conn *conn, const char *collection, const char *index);
 struct kith_optimize_result optimize(struct kith_conn *conn, const char *collection,
                                      const char *index);
 

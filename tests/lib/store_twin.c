@@ -182,6 +182,15 @@ static int twin_truncate(struct store_file *file, uint64_t size_bytes)
 	return (int)twin_end(&call, call.err ? 0 : store_truncate(file_inner(file), size_bytes));
 }
 
+static int twin_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	struct twin_call call = file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_ALLOCATE,
+	                                                                .offset = offset,
+	                                                                .n_bytes = n});
+
+	return (int)twin_end(&call, call.err ? 0 : store_allocate(file_inner(file), offset, n));
+}
+
 static int twin_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	struct twin_call call = file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_SIZE});
@@ -206,6 +215,20 @@ static int twin_unmap(struct store_file *file, void *addr, size_t n)
 	        file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_UNMAP, .n_bytes = n});
 
 	return (int)twin_end(&call, store_unmap(file_inner(file), addr, n));
+}
+
+static int twin_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	struct twin_call call = file_begin(
+	        file,
+	        (struct store_twin_op){.kind = STORE_TWIN_MAP, .offset = offset, .n_bytes = n});
+
+	return (int)twin_end(&call, call.err ? 0 : store_remap(file_inner(file), offset, n, addr));
+}
+
+static const struct map_faults *twin_faults(struct store_file *file)
+{
+	return store_faults(file_inner(file));
 }
 
 static int twin_lock(struct store_file *file, pid_t *ret_holder)
@@ -234,9 +257,12 @@ static const struct store_file_ops twin_file_ops = {
         .write = twin_write,
         .sync = twin_sync,
         .truncate = twin_truncate,
+        .allocate = twin_allocate,
         .size = twin_size,
         .map = twin_map,
         .unmap = twin_unmap,
+        .remap = twin_remap,
+        .faults = twin_faults,
         .lock = twin_lock,
         .close = twin_close,
 };

@@ -116,6 +116,13 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		fake_answer(daemon, request,
 		            &(struct optimize_result){.inserted = 1, .coverage = 1, .saved = true});
 		break;
+	case WIRE_METHOD_warm:
+		fake_answer(daemon, request, &(struct warm_result){.size_bytes = 9u << 20});
+		break;
+	case WIRE_METHOD_evict:
+		fake_answer(daemon, request,
+		            &(struct evict_result){.was_cached = true, .freed_bytes = 9u << 20});
+		break;
 	case WIRE_METHOD_cancel_job:
 		wire_error_set(&error, WIRE_ERROR_NO_JOB, "job", "there is no job 9");
 		fake_refuse(daemon, request->id, &error);
@@ -238,6 +245,21 @@ static void jobs_are_shown_and_a_wrong_one_is_not_found(void **state)
 	assert_string_equal(fixture->out, "{\"inserted\":1,\"coverage\":1.0,\"saved\":true}\n");
 }
 
+static void an_index_is_warmed_and_evicted(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	char *warm[] = {"kith", "warm", "notes", NULL}, *evict[] = {"kith", "evict", "notes", NULL};
+
+	assert_int_equal(cli_run(fixture, "warm notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":false,\"size_bytes\":9437184}\n");
+	assert_int_equal(cli_run(fixture, "evict notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":true,\"freed_bytes\":9437184}\n");
+	cli_run_on_terminal(fixture, 80, warm);
+	assert_string_equal(fixture->out, "notes/vector is loaded, 9.0 MiB\r\n");
+	cli_run_on_terminal(fixture, 80, evict);
+	assert_string_equal(fixture->out, "notes/vector: 9.0 MiB given back\r\n");
+}
+
 static void an_index_that_is_not_there_is_not_found(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -255,6 +277,7 @@ int main(void)
 	        TEST(ensure_shows_progress_on_a_terminal),
 	        TEST(indexes_have_a_column_for_errors_when_there_is_one),
 	        TEST(jobs_are_shown_and_a_wrong_one_is_not_found),
+	        TEST(an_index_is_warmed_and_evicted),
 	        TEST(an_index_that_is_not_there_is_not_found),
 	};
 
