@@ -347,22 +347,6 @@ static int load_extents(struct vector_file *file, const char **ret_why)
 	return r == 0 && file->size_bytes > end ? resize(file, end) : r;
 }
 
-static int sync_parent(struct store_io *io, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char parent[PATH_MAX] = ".";
-
-	if (slash != NULL) {
-		size_t n = slash == path ? 1 : (size_t)(slash - path);
-
-		if (n >= sizeof(parent))
-			return -ENAMETOOLONG;
-		memcpy(parent, path, n);
-		parent[n] = '\0';
-	}
-	return store_sync_dir(io, parent);
-}
-
 /* The header need not be durable: without it the file starts over once more. The name must be,
  * or the rows of later syncs could vanish with it. */
 static int start_over(struct vector_file *file, struct store_io *io, const char *path)
@@ -381,7 +365,7 @@ static int start_over(struct vector_file *file, struct store_io *io, const char 
 	if (r < 0)
 		return r;
 	file->next_header = 1;
-	return sync_parent(io, path);
+	return store_sync_parent(io, path);
 }
 
 static int load(struct vector_file *file, struct store_io *io, const char *path,
