@@ -37,6 +37,7 @@ SAME_COLUMN(kith_lanes, wire_rows)
 SAME_COLUMN(kith_usages, wire_rows)
 SAME_COLUMN(kith_indexes, wire_rows)
 SAME_COLUMN(kith_works, wire_rows)
+SAME_COLUMN(kith_failures, wire_rows)
 SAME_SIZE(kith_f32s, wire_bin);
 _Static_assert(offsetof(struct kith_f32s, size_bytes) == offsetof(struct wire_bin, n),
                "kith_f32s is not wire_bin");
@@ -126,6 +127,7 @@ WIRE_ERRORS(SAME_ERROR)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
 #define MIRROR_ROW_index(row) SAME_ROW(row)
 #define MIRROR_ROW_work(row) SAME_ROW(row)
+#define MIRROR_ROW_failure(row) SAME_ROW(row)
 #define MIRROR_ROW_error(row)
 #define MIRROR_ROW(row) MIRROR_ROW_##row(row)
 WIRE_ROW_LIST(MIRROR_ROW)
@@ -163,6 +165,7 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_jobs(method) SAME_RESULT(method)
 #define MIRROR_cancel_job(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
+#define MIRROR_errors(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)
 

@@ -158,6 +158,7 @@ static void create_committed(struct change *change)
 		else
 			request_refuse_errno(request, change->result < 0 ? change->result : -EIO,
 			                     "creating the collection");
+		request->failed = 0; /* logged above */
 		collection->dropped = true;
 		registry_remove(change->collections, collection);
 	} else {

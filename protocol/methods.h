@@ -82,12 +82,13 @@
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
-	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)
+	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)                 \
+	K(failures, struct wire_rows, WIRE_ROWS, NULL, &failure_row_schema)
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(error)
+	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(failure) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -167,6 +168,15 @@
 	F(X, f64, eta_s, REQUIRED, 0, 0, 0)      \
 	F(X, u32, waiting, REQUIRED, 0, 0, 0)
 
+/* What went wrong in the daemon, and how often. */
+#define ROW_failure(F, X)                      \
+	F(X, u64, first_ms, REQUIRED, 0, 0, 0) \
+	F(X, u64, last_ms, REQUIRED, 0, 0, 0)  \
+	F(X, u64, count, REQUIRED, 0, 0, 0)    \
+	F(X, bool, warning, REQUIRED, 0, 0, 0) \
+	F(X, str, where, REQUIRED, 0, 0, 0)    \
+	F(X, str, what, REQUIRED, 0, 0, 0)
+
 /* What an error response carries; see errors.h. */
 #define ROW_error(F, X)                       \
 	F(X, str, code, REQUIRED, 0, 0, 0)    \
@@ -199,7 +209,8 @@
 	M(optimize)            \
 	M(jobs)                \
 	M(cancel_job)          \
-	M(stats)
+	M(stats)               \
+	M(errors)
 
 #define PARAMS_hello(F, X)                              \
 	F(X, u32, protocol, REQUIRED, 1, UINT32_MAX, 0) \
@@ -405,6 +416,9 @@
 	F(X, memory, memory, REQUIRED, 0, 0, 0)   \
 	F(X, lanes, lanes, REQUIRED, 0, 0, 0)     \
 	F(X, usages, collections, REQUIRED, 0, 0, 0)
+
+#define PARAMS_errors(F, X)
+#define RESULT_errors(F, X) F(X, failures, failures, REQUIRED, 0, 0, 0)
 
 /* Events. ------------------------------------------------------------------------------------- */
 

@@ -158,8 +158,10 @@ static int removal_entry(void *ctx, const char *name)
 
 int store_remove_tree(struct store_io *io, const char *path)
 {
-	int r = removal_run(&(struct removal){.io = io, .path = path, .has_subdirs = true});
+	int r = store_unlink(io, path);
 
+	if (r == -EISDIR || r == -EPERM)
+		r = removal_run(&(struct removal){.io = io, .path = path, .has_subdirs = true});
 	/* One that is missing may have been removed just before a crash, and come back. */
 	if (r == 0 || r == -ENOENT)
 		r = store_sync_parent(io, path);

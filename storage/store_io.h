@@ -109,6 +109,7 @@ int store_sync_parent(struct store_io *io, const char *path);
 
 /* Creates the directory and its missing parents, mode 0700, durably. Fine when it is there. */
 int store_make_dirs(struct store_io *io, const char *path);
-/* Removes the directory with everything in it (files and one level of directories), durably.
- * Symbolic links are removed, not followed. Fine when it is missing. */
+/* Removes what is there, durably: a directory with everything in it (files and one level of
+ * directories), a file, a link. Symbolic links are removed, not followed. Fine when it is missing.
+ */
 int store_remove_tree(struct store_io *io, const char *path);

@@ -388,10 +388,28 @@ static int load(struct vector_file *file, struct store_io *io, const char *path,
 	return 0;
 }
 
+/* What stands in its place and is no file of ours, a link or a directory, goes. */
+static int open_file(struct store_io *io, const char *path, struct store_file **ret,
+                     const char **ret_why)
+{
+	const unsigned flags = STORE_READ | STORE_WRITE | STORE_CREATE;
+	int r = store_open(io, path, flags, ret);
+
+	if (r != -ELOOP && r != -EISDIR)
+		return r;
+	r = store_remove_tree(io, path);
+	if (r == 0)
+		r = store_open(io, path, flags, ret);
+	if (r == 0)
+		*ret_why = "something else was in its place";
+	return r;
+}
+
 int vector_file_open(struct store_io *io, const char *path, const struct vector_file_spec *spec,
                      struct vector_file **ret, const char **ret_why)
 {
 	struct vector_file *file;
+	const char *place_why = NULL;
 
 	if (spec->stride_bytes == 0 || spec->stride_bytes % 64 != 0 ||
 	    spec->stride_bytes > VECTOR_FILE_STRIDE_MAX)
@@ -403,9 +421,11 @@ int vector_file_open(struct store_io *io, const char *path, const struct vector_
 	file->layout = vector_layout_for(spec->stride_bytes);
 	int r = vector_windows_init(&file->windows, &file->layout, VECTOR_FILE_ROWS_MAX);
 	if (r == 0)
-		r = store_open(io, path, STORE_READ | STORE_WRITE | STORE_CREATE, &file->file);
+		r = open_file(io, path, &file->file, &place_why);
 	if (r == 0)
 		r = load(file, io, path, ret_why);
+	if (r == 0 && place_why != NULL)
+		*ret_why = place_why; /* better than that there was none */
 	if (r < 0) {
 		vector_file_free(file);
 		return r;

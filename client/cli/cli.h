@@ -170,6 +170,7 @@ int cli_optimize(struct cli *cli);
 int cli_drop_index(struct cli *cli);
 int cli_ensure(struct cli *cli);
 int cli_jobs(struct cli *cli);
+int cli_errors(struct cli *cli);
 
 /* What commands share. ------------------------------------------------------------------------ */
 

@@ -128,7 +128,7 @@ static void take_page(struct ledger_collection *collection, const struct kith_sc
 	}
 }
 
-static void read_collection(struct kith_conn *conn, struct ledger_collection *collection)
+void ledger_read_collection(struct kith_conn *conn, struct ledger_collection *collection)
 {
 	struct kith_scan_params scan = {
 	        .collection = kith_text(collection->name),
@@ -164,7 +164,7 @@ void ledger_read(struct kith_conn *conn, struct ledger_state *ret)
 
 		assert_true(name.n < LEDGER_NAME_SIZE);
 		memcpy(ret->v[i].name, name.data, name.n);
-		read_collection(conn, &ret->v[i]);
+		ledger_read_collection(conn, &ret->v[i]);
 	}
 	kith_free(list);
 }

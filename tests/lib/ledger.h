@@ -68,6 +68,8 @@ void ledger_set(struct ledger_collection *collection, uint32_t first, uint32_t n
 
 /* All that the daemon holds, by list and scan: each id once, whole, of some version. */
 void ledger_read(struct kith_conn *conn, struct ledger_state *ret);
+/* Of one collection, whose name is set: the rest of it. */
+void ledger_read_collection(struct kith_conn *conn, struct ledger_collection *collection);
 bool ledger_same(const struct ledger_state *a, const struct ledger_state *b);
 /* It holds one of the states that are possible after a crash at that moment; it goes to *ret. */
 void ledger_expect_possible(const struct ledger *ledger, uint64_t moment, struct kith_conn *conn,

@@ -412,7 +412,8 @@ static uint32_t expect_entries(const char *path, const char *const *names, const
 
 void expect_tidy(const struct daemon_thread *daemon, const struct ledger_state *state)
 {
-	static const char *const top[] = {".lock", "catalog.db", "catalog.db-wal", "catalog.db-shm",
+	static const char *const top[] = {".lock",      "errors.log",     "errors.log.1",
+	                                  "catalog.db", "catalog.db-wal", "catalog.db-shm",
 	                                  NULL};
 	uint32_t n = 0;
 

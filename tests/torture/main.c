@@ -5,9 +5,9 @@
  *
  * kill: the real daemon under eight clients that write, replace, delete and search, with a model of
  * what was acknowledged; kill -9 at a random moment, a start, and everything is checked; now and
- * then without a cache directory, now and then twice in a row. crash and disk are the enumerations
- * of tests/faults without their bounds: every crash point with many mixtures, every operation of
- * the disk failing in each way.
+ * then without a cache directory, now and then twice in a row. crash, disk and files are the
+ * enumerations of tests/faults without their bounds: every crash point with many mixtures, every
+ * operation of the disk failing in each way, every byte of headers and tables flipped.
  */
 
 #include <getopt.h>
@@ -45,7 +45,7 @@ struct options {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crash] [disk]\n"
+	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crash] [disk] [files]\n"
 	            "Tries to make a Kith lose, invent or mix up records; kill when nothing is "
 	            "named.\n\n"
 	            "  --rounds N    kills, at most [100]\n"
@@ -121,7 +121,8 @@ static void torture_by_kills(const struct options *options)
 	service_teardown(&state);
 }
 
-/* crash, disk ---------------------------------------------------------------------------------- */
+/* crash, disk, files
+ * ---------------------------------------------------------------------------------- */
 
 static void run(const char *program)
 {
@@ -207,6 +208,9 @@ static void torture(const char *how, const struct options *options)
 	} else if (strcmp(how, "disk") == 0) {
 		set_number("KITH_FAULT_STRIDE", 1);
 		run(TORTURE_DISK);
+	} else if (strcmp(how, "files") == 0) {
+		set_number("KITH_FLIP_STRIDE", 1);
+		run(TORTURE_FILES);
 	} else {
 		usage(stderr);
 		exit(2);
