@@ -45,8 +45,9 @@
  * connections are independent of each other. Only kith_interrupt() may be called by any thread
  * while another one is inside a call. A child of fork() must not use its parent's connections.
  *
- * Strings are UTF-8 with a length, not terminated; vectors are 32-bit floats, one row behind the
- * other. A zeroed params struct leaves out everything that can be left out.
+ * Strings are UTF-8 with a length, not terminated; vectors are 32-bit floats (16-bit ones where a
+ * request says so), one row behind the other. A zeroed params struct leaves out everything that can
+ * be left out.
  */
 
 #include <stdbool.h>
@@ -85,7 +86,8 @@ struct kith_ids {
 	uint32_t n;
 };
 
-/* Rows of `dim` floats, or one float for each record; see kith_vectors(). */
+/* Rows of `dim` floats, or one float for each record; see kith_vectors(). Where a request's dtype
+ * is KITH_DTYPE_F16 the rows are of f16 instead: kith_vectors_f16(), kith_f16(). */
 struct kith_f32s {
 	const float *v;
 	size_t size_bytes;
@@ -180,6 +182,22 @@ static inline struct kith_f32s kith_vectors(const float *v, size_t n_floats)
 	return vectors;
 }
 
+/* Rows of f16, for params whose dtype says so; n_halves: rows times dim. */
+static inline struct kith_f32s kith_vectors_f16(const uint16_t *v, size_t n_halves)
+{
+	struct kith_f32s vectors;
+
+	vectors.v = (const float *)(const void *)v;
+	vectors.size_bytes = n_halves * sizeof(*v);
+	return vectors;
+}
+
+/* What an answer to a request for f16 holds: size_bytes / 2 of them. */
+static inline const uint16_t *kith_f16(const struct kith_f32s *vectors)
+{
+	return (const uint16_t *)(const void *)vectors->v;
+}
+
 /* Choices. ------------------------------------------------------------------------------------ */
 
 enum kith_metric {
@@ -189,7 +207,8 @@ enum kith_metric {
 };
 
 enum kith_dtype {
-	KITH_DTYPE_F32
+	KITH_DTYPE_F32, /* float */
+	KITH_DTYPE_F16  /* IEEE 754 binary16, as uint16_t */
 };
 
 /* What an answer holds besides ids; to be or-ed. */
@@ -257,8 +276,9 @@ KITH_PUBLIC const char *kith_change_name(uint32_t change);
 KITH_PUBLIC const char *kith_index_kind_name(uint32_t index_kind);
 KITH_PUBLIC const char *kith_index_state_name(uint32_t index_state);
 KITH_PUBLIC const char *kith_ensured_name(uint32_t ensured);
-/* The metric, or kind of index, of that name, or -EINVAL. */
+/* The metric, dtype, or kind of index, of that name, or -EINVAL. */
 KITH_PUBLIC int kith_metric_find(const char *name);
+KITH_PUBLIC int kith_dtype_find(const char *name);
 KITH_PUBLIC int kith_index_kind_find(const char *name);
 
 /* Errors. ------------------------------------------------------------------------------------- */
@@ -440,6 +460,24 @@ struct kith_usages {
 	uint32_t n;
 };
 
+/* Searches of one collection that were answered alike. */
+struct kith_tally {
+	struct kith_str collection;
+	struct kith_str index; /* that was to answer; empty: none was asked */
+	uint32_t mode;         /* enum kith_mode */
+	bool fell_back;        /* the index was of no use: all records were compared */
+	uint32_t served_from;  /* enum kith_source: the slowest place that vectors came from */
+	bool pending;          /* records that the index did not hold were compared too */
+	uint64_t searches;     /* query vectors */
+	uint64_t comparisons;  /* by the index */
+	uint64_t scanned;      /* records compared one by one */
+};
+
+struct kith_tallies {
+	const struct kith_tally *v;
+	uint32_t n;
+};
+
 struct kith_stats_result {
 	struct kith_str version;
 	uint64_t pid;
@@ -451,6 +489,7 @@ struct kith_stats_result {
 	struct kith_memory memory;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
+	struct kith_tallies searches;
 };
 KITH_PUBLIC int kith_stats(struct kith_conn *conn, struct kith_stats_result **ret);
 
@@ -460,7 +499,7 @@ struct kith_create_collection_params {
 	struct kith_str name;
 	uint32_t dim;
 	uint32_t metric;       /* enum kith_metric */
-	uint32_t dtype;        /* enum kith_dtype */
+	uint32_t dtype;        /* enum kith_dtype: how vectors are kept */
 	struct kith_str space; /* label of the embedding space: model and revision; may be absent */
 	bool exist_ok;         /* one of the same dim, metric, dtype and space may be there */
 };
@@ -536,6 +575,7 @@ struct kith_upsert_params {
 	struct kith_str namespace_;
 	struct kith_ids ids;
 	struct kith_f32s vectors; /* one row for each id */
+	uint32_t dtype;           /* of the vectors: enum kith_dtype */
 	struct kith_texts texts;  /* may be absent, as may metas */
 	struct kith_metas metas;
 };
@@ -571,6 +611,7 @@ struct kith_get_params {
 	struct kith_str collection;
 	struct kith_ids ids;
 	uint32_t include; /* enum kith_include, or-ed; 0: only which ids are there */
+	uint32_t dtype;   /* that vectors are to have in the answer: enum kith_dtype */
 };
 struct kith_get_result {
 	struct kith_u32s positions; /* of the ids that were found; the columns follow these */
@@ -603,6 +644,7 @@ struct kith_scan_params {
 	uint64_t cursor;
 	uint32_t limit; /* records on the page; 0: 1000 */
 	uint32_t include;
+	uint32_t dtype; /* that vectors are to have in the answer: enum kith_dtype */
 };
 struct kith_scan_result {
 	struct kith_ids ids;
@@ -635,6 +677,7 @@ struct kith_search_params {
 	struct kith_str space;      /* refused unless it is the collection's; absent: not checked */
 	struct kith_str namespace_; /* absent: all */
 	struct kith_f32s vectors;   /* one or many queries */
+	uint32_t dtype;             /* of these, and of vectors in the answer: enum kith_dtype */
 	uint32_t k;                 /* 0: 10 */
 	uint32_t ef_search;         /* candidates that the index keeps; 0: the index's own */
 	bool exact;                 /* use no index */
@@ -710,9 +753,10 @@ struct kith_index {
 	double coverage;  /* of the records, the part that it holds: 0 to 1 */
 	uint64_t size_bytes;
 	uint64_t saved_nodes; /* in the snapshot on disk */
-	uint64_t searches;    /* these three since the daemon started */
+	uint64_t searches;    /* these four since the daemon started */
 	uint64_t comparisons;
 	uint64_t builds;
+	uint64_t rebuilds;     /* of them, those that only left dead nodes behind */
 	struct kith_str error; /* of the last build or load; empty: it went well */
 };
 

@@ -35,6 +35,7 @@ SAME_COLUMN(kith_u32s, wire_u32s)
 SAME_COLUMN(kith_collections, wire_rows)
 SAME_COLUMN(kith_lanes, wire_rows)
 SAME_COLUMN(kith_usages, wire_rows)
+SAME_COLUMN(kith_tallies, wire_rows)
 SAME_COLUMN(kith_indexes, wire_rows)
 SAME_COLUMN(kith_works, wire_rows)
 SAME_COLUMN(kith_failures, wire_rows)
@@ -71,7 +72,8 @@ SAME_CHOICE(KITH_METRIC_IP, WIRE_metric_ip);
 SAME_CHOICE(KITH_METRIC_COSINE, WIRE_metric_cosine);
 SAME_CHOICE(KITH_METRIC_COSINE + 1, WIRE_N_metric);
 SAME_CHOICE(KITH_DTYPE_F32, WIRE_dtype_f32);
-SAME_CHOICE(KITH_DTYPE_F32 + 1, WIRE_N_dtype);
+SAME_CHOICE(KITH_DTYPE_F16, WIRE_dtype_f16);
+SAME_CHOICE(KITH_DTYPE_F16 + 1, WIRE_N_dtype);
 SAME_CHOICE(KITH_INCLUDE_VECTORS, 1 << WIRE_include_vectors);
 SAME_CHOICE(KITH_INCLUDE_TEXTS, 1 << WIRE_include_texts);
 SAME_CHOICE(KITH_INCLUDE_METAS, 1 << WIRE_include_metas);
@@ -125,6 +127,7 @@ WIRE_ERRORS(SAME_ERROR)
 #define MIRROR_ROW_memory(row) SAME_ROW(row)
 #define MIRROR_ROW_lane(row) SAME_ROW(row)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
+#define MIRROR_ROW_tally(row) SAME_ROW(row)
 #define MIRROR_ROW_index(row) SAME_ROW(row)
 #define MIRROR_ROW_work(row) SAME_ROW(row)
 #define MIRROR_ROW_failure(row) SAME_ROW(row)

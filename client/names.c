@@ -49,6 +49,11 @@ int kith_metric_find(const char *name)
 	return find(metric_names, WIRE_N_metric, name);
 }
 
+int kith_dtype_find(const char *name)
+{
+	return find(dtype_names, WIRE_N_dtype, name);
+}
+
 int kith_index_kind_find(const char *name)
 {
 	return find(index_kind_names, WIRE_N_index_kind, name);

@@ -21,7 +21,10 @@ struct collection *collection_new(struct daemon *daemon, const struct catalog_en
 	if (!collection)
 		return NULL;
 	collection->readers = calloc(n_workers, sizeof(struct record_reader *));
-	if (!collection->readers) {
+	collection->tally = tally_new();
+	if (!collection->readers || !collection->tally) {
+		free(collection->readers);
+		tally_unref(collection->tally);
 		free(collection);
 		return NULL;
 	}
@@ -212,6 +215,14 @@ void collection_kick(struct collection *collection)
 void collection_turn_done(struct collection *collection)
 {
 	write_queue_done(&collection->writes, clock_monotonic_ns(collection->daemon->clock));
+}
+
+bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
+                            uint64_t seq)
+{
+	struct record_epoch now = {.seq = collection->seq}, end;
+
+	return record_epochs_end(collection->epochs, epoch, &now, &end) && seq <= end.seq;
 }
 
 bool collection_has_vectors(const struct collection *collection)

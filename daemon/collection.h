@@ -31,6 +31,7 @@
 #include "daemon/reading.h"
 #include "daemon/request.h"
 #include "daemon/resident.h"
+#include "daemon/tally.h"
 #include "daemon/upkeep.h"
 #include "daemon/write_queue.h"
 #include "index/record_table.h"
@@ -74,7 +75,8 @@ struct collection {
 
 	/* Published. */
 	uint64_t seq, n_rows, n_live;
-	uint64_t mapped_rows; /* rows [0, mapped_rows) are in the vector file */
+	struct record_epochs *epochs; /* of the truth at that seq; NULL unless open */
+	uint64_t mapped_rows;         /* rows [0, mapped_rows) are in the vector file */
 
 	struct list pins; /* struct pin, oldest first */
 	struct write_queue writes;
@@ -86,6 +88,7 @@ struct collection {
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;
+	struct tally *tally; /* of searches without an index */
 };
 
 struct collection *collection_new(struct daemon *daemon, const struct catalog_entry *entry,
@@ -114,6 +117,14 @@ void collection_kick(struct collection *collection);
 /* What had the turn to change it has ended; collection_kick() comes next. */
 void collection_turn_done(struct collection *collection);
 
+/* The epoch of what is published, which derived files are written under. */
+static inline const struct uuid *collection_epoch(const struct collection *collection)
+{
+	return record_epochs_last(collection->epochs);
+}
+/* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
+bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
+                            uint64_t seq);
 /* Whether every published row can be read from the vector file or the resident copy. */
 bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);
@@ -124,9 +135,13 @@ int collection_writer(struct collection *collection);
 /* Rows that were retired at or before this are seen by nobody. */
 uint64_t collection_reap_seq(const struct collection *collection);
 
+static inline enum dtype collection_dtype(const struct collection *collection)
+{
+	return (enum dtype)collection->entry.spec.dtype;
+}
 static inline uint32_t collection_stride(const struct collection *collection)
 {
-	return vector_stride_bytes(collection->entry.spec.dim);
+	return vector_stride_bytes(collection->entry.spec.dim, collection_dtype(collection));
 }
 
 /* Opens it in steps (collection_open.c): then collection_opened(). */

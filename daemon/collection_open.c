@@ -169,16 +169,37 @@ static int open_indexes(struct opening *opening, struct record_reader *reader)
 	return 0;
 }
 
-/* Whether the vector file has slots that the truth has not given out yet: the truth came back from
- * an older copy, and would give them to other records. */
-static bool has_future_slots(const struct opening *opening)
+/* Whether the rows of the vector file are not those that the truth has under the same slots: the
+ * truth, or the file, came back from a copy, and what was written since went another way. */
+static bool is_of_another_history(const struct opening *opening)
 {
-	uint64_t last;
+	const struct collection *collection = opening->collection;
+	const struct vector_file *file = collection->vectors;
+	struct record_epoch now = {.next_slot = opening->state.next_slot}, end;
 
-	return opening->file_rows > 0 &&
-	       vector_file_slots(opening->collection->vectors, opening->file_rows - 1, 1, &last) ==
-	               0 &&
-	       last >= opening->state.next_slot;
+	return !record_epochs_end(collection->epochs, vector_file_epoch(file), &now, &end) ||
+	       vector_file_last_slot(file) >= end.next_slot;
+}
+
+/* Begins the file anew when its rows are of no use. */
+static void judge_vectors(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+	bool is_wrong = opening->file_rows > 0 && is_of_another_history(opening);
+	int r;
+
+	if (!is_wrong && opening->file_rows <= 2 * opening->state.n_live + DEAD_ROWS_MIN)
+		return;
+	r = vector_file_reset(collection->vectors, 0);
+	if (r == 0) {
+		opening->file_rows = 0;
+		opening->vectors_why =
+		        is_wrong ? "it is of another history" : "more dead rows than live ones";
+	} else if (is_wrong) {
+		collection->vectors = vector_file_free(collection->vectors);
+		opening->vectors_error = r;
+		opening->file_rows = 0;
+	}
 }
 
 static int open_files(struct opening *opening, uint32_t worker)
@@ -201,20 +222,14 @@ static int open_files(struct opening *opening, uint32_t worker)
 		return r;
 	r = record_reader_state(collection->readers[worker], &opening->state);
 	if (r == 0)
+		r = record_reader_epochs(collection->readers[worker], collection->epochs);
+	if (r == 0)
 		r = open_indexes(opening, collection->readers[worker]);
 	record_reader_end(collection->readers[worker]);
 	if (r)
 		return r;
 	open_vectors(opening);
-	if (has_future_slots(opening) && vector_file_reset(collection->vectors, 0) == 0) {
-		opening->file_rows = 0;
-		opening->vectors_why = "it is newer than the database";
-	}
-	if (opening->file_rows > 2 * opening->state.n_live + DEAD_ROWS_MIN &&
-	    vector_file_reset(collection->vectors, 0) == 0) {
-		opening->file_rows = 0;
-		opening->vectors_why = "more dead rows than live ones";
-	}
+	judge_vectors(opening);
 	opening->opened = true;
 	return 0;
 }
@@ -361,6 +376,8 @@ static void release_memory(struct collection *collection)
 	record_table_init(&collection->table, collection->daemon->budget);
 	resident_release(&collection->resident);
 	namespaces_release(&collection->namespaces);
+	free(collection->epochs);
+	collection->epochs = NULL;
 }
 
 /* Opening: on the loop ------------------------------------------------------------------------ */
@@ -455,7 +472,10 @@ void collection_open(struct collection *collection)
 	struct opening *opening = calloc(1, sizeof(*opening));
 	struct wire_error error;
 
-	if (!opening) {
+	collection->epochs = calloc(1, sizeof(*collection->epochs));
+	if (!opening || !collection->epochs) {
+		free(opening);
+		release_memory(collection);
 		wire_error_set(&error, WIRE_ERROR_OUT_OF_MEMORY, "collection", "out of memory");
 		collection_opened(collection, &error);
 		return;
@@ -486,7 +506,8 @@ static void save_indexes(struct collection *collection)
 		if (index_n_unsaved(index) == 0)
 			continue;
 		r = snapshot_save(collection->daemon->io, collection->cache_dir,
-		                  &collection->entry.spec, index->serving, collection->seq);
+		                  &collection->entry.spec, index->serving,
+		                  collection_epoch(collection), collection->seq);
 		if (r)
 			log_error("index '%s/%s': cannot save the snapshot: %s",
 			          collection->entry.name, index->name, strerror(-r));
@@ -503,7 +524,8 @@ static void closing_work(struct job *job, uint32_t worker)
 	if (!collection->dropped)
 		save_indexes(collection);
 	if (!collection->dropped && collection->vectors)
-		closing->sync_error = vector_file_sync(collection->vectors);
+		closing->sync_error =
+		        vector_file_sync(collection->vectors, collection_epoch(collection));
 	if (!collection->dropped && collection->store)
 		(void)record_store_checkpoint(collection->store, false);
 	close_files(collection);
@@ -528,6 +550,7 @@ static void closing_done(struct job *job)
 	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");
 	release_memory(collection);
 	free(collection->readers);
+	tally_unref(collection->tally);
 	free(collection);
 	free(closing);
 	daemon->n_handles--;

@@ -14,6 +14,13 @@
 #include "daemon/index.h"
 #include "daemon/log.h"
 
+/* The wire's numbers go into the truth and come to the kernels as they are. */
+static_assert((int)WIRE_dtype_f32 == (int)RECORD_DTYPE_F32 &&
+                      (int)WIRE_dtype_f16 == (int)RECORD_DTYPE_F16 && (int)WIRE_N_dtype == N_DTYPES,
+              "dtypes differ between wire and truth");
+static_assert((int)RECORD_DTYPE_F32 == (int)DTYPE_F32 && (int)RECORD_DTYPE_F16 == (int)DTYPE_F16,
+              "dtypes differ between truth and kernels");
+
 struct change;
 
 struct collections {

@@ -5,19 +5,27 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/collection.h"
+
 static bool wants(const struct columns *columns, enum wire_include include)
 {
 	return columns->include & (1u << include);
 }
 
-int columns_init(struct columns *columns, struct wire_arena *arena, uint32_t include, uint32_t max,
-                 uint32_t dim, size_t max_bytes)
+int columns_init(struct columns *columns, struct request *request, uint32_t include, uint32_t dtype,
+                 uint32_t max, size_t max_bytes)
 {
+	const struct record_spec *spec = &request->collection->entry.spec;
+	struct wire_arena *arena = &request->arena;
+
 	*columns = (struct columns){
 	        .arena = arena,
 	        .include = include,
 	        .max = max,
-	        .vector_bytes = (size_t)dim * sizeof(float),
+	        .dim = spec->dim,
+	        .stored = (enum dtype)spec->dtype,
+	        .dtype = (enum dtype)dtype,
+	        .vector_bytes = spec->dim * (size_t)dtype_bytes((enum dtype)dtype),
 	        .max_bytes = max_bytes,
 	};
 	/* An empty column still has an address: absent columns are what was not asked for. */
@@ -84,8 +92,8 @@ int columns_add(struct columns *columns, const struct record_row *row, size_t id
 	if (at == columns->max || columns->bytes + bytes > columns->max_bytes)
 		return COLUMNS_FULL;
 	if (columns->vectors)
-		memcpy(columns->vectors + at * columns->vector_bytes, record->vector,
-		       columns->vector_bytes);
+		dtype_convert(record->vector, columns->stored, columns->dim, columns->dtype,
+		              columns->vectors + at * columns->vector_bytes);
 	if (columns->texts) {
 		if (copy_str(columns->arena, record->text, record->text_n, &copy) < 0)
 			return -ENOMEM;

@@ -8,6 +8,7 @@
  */
 
 #include "daemon/request.h"
+#include "index/dtype.h"
 #include "storage/record_store.h"
 
 /* Outcomes. */
@@ -19,7 +20,9 @@ struct columns {
 	struct wire_arena *arena;
 	uint32_t include; /* bits 1 << enum wire_include */
 	uint32_t n, max;
-	size_t vector_bytes; /* of one */
+	uint32_t dim;
+	enum dtype stored, dtype; /* in the truth, in the answer */
+	size_t vector_bytes;      /* of one in the answer */
 	size_t bytes, max_bytes;
 	uint8_t *vectors;
 	struct wire_str *texts;
@@ -27,9 +30,9 @@ struct columns {
 	struct wire_str *namespaces;
 };
 
-/* Room for max rows. -ENOMEM. */
-int columns_init(struct columns *columns, struct wire_arena *arena, uint32_t include, uint32_t max,
-                 uint32_t dim, size_t max_bytes);
+/* Room for max rows, with vectors of the dtype. -ENOMEM. */
+int columns_init(struct columns *columns, struct request *request, uint32_t include, uint32_t dtype,
+                 uint32_t max, size_t max_bytes);
 /* What a reader must fetch for them (enum record_want). */
 unsigned columns_want(const struct columns *columns);
 /* Copies the row behind the others; id_bytes count for the bound. COLUMNS_FULL: it did not fit and

@@ -18,7 +18,6 @@
 #include "daemon/reading.h"
 #include "index/budget.h"
 #include "index/hnsw.h"
-#include "index/kernels.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
 #include "storage/store_io.h"
@@ -40,7 +39,6 @@ struct daemon {
 	struct config config;
 	struct store_io *io;
 	struct clock *clock;
-	const struct kernels *kernels;
 	struct dir_lock data_lock, cache_lock;
 	struct journal *journal;
 	struct lanes *lanes;

@@ -64,7 +64,7 @@ void events_job(const struct flight *flight)
 	        .job = flight->number,
 	        .collection = str(flight->collection->entry.name),
 	        .index = str(flight->index->name),
-	        .phase = str(flight->phase),
+	        .phase = str(flight_phase_name(flight)),
 	        .done = flight_done(flight),
 	        .total = flight->total,
 	        .eta_s = flight_eta_s(flight),

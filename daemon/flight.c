@@ -60,7 +60,21 @@ int flight_begin(struct index *index, enum flight_kind kind, const struct index_
 	return 0;
 }
 
-void flight_phase(struct flight *flight, const char *phase, uint64_t total)
+const char *flight_phase_name(const struct flight *flight)
+{
+	static const char *const names[PHASE_N] = {
+	        [PHASE_DECLARE] = "declare", [PHASE_VECTORS] = "vectors",
+	        [PHASE_COLLECT] = "collect", [PHASE_GRAPH] = "graph",
+	        [PHASE_INSERT] = "insert",   [PHASE_OPEN] = "open",
+	        [PHASE_READ] = "read",       [PHASE_CHECK] = "check",
+	        [PHASE_SAVE] = "save",       [PHASE_DONE] = "done",
+	        [PHASE_FAILED] = "failed",
+	};
+
+	return names[flight->phase];
+}
+
+void flight_enter(struct flight *flight, enum flight_phase phase, uint64_t total)
 {
 	flight->phase = phase;
 	flight->total = total;
@@ -120,7 +134,7 @@ bool flight_cancel(struct flight *flight)
 	if (!list_empty(&flight->task.link)) {
 		list_remove(&flight->task.link);
 		flight_end(flight, -ECANCELED, "cancelled");
-	} else if (flight->kind == FLIGHT_BUILD && strcmp(flight->phase, "vectors") == 0) {
+	} else if (flight->kind == FLIGHT_BUILD && flight->phase == PHASE_VECTORS) {
 		flight_end(flight, -ECANCELED, "cancelled");
 	}
 	return true;
@@ -163,7 +177,7 @@ void flight_end(struct flight *flight, int result, const char *why)
 	if (flight->pinned)
 		collection_unpin(collection, &flight->pin);
 	flight->pinned = false;
-	flight->phase = flight->result ? "failed" : "done";
+	flight->phase = flight->result ? PHASE_FAILED : PHASE_DONE;
 	flight->told_ns = 0;
 	flight_tell(flight);
 	list_remove(&flight->link);

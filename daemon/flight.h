@@ -12,7 +12,8 @@
  *   save     write
  *
  * Steps on the loop are short; each step on workers is one job, or for the graph one job for each
- * worker lent. Cancelling sets a flag that every step looks at; the end comes exactly once, through
+ * worker lent. Those jobs come in turns, so that all builds get on however few workers there are.
+ * Cancelling sets a flag that every step looks at; the end comes exactly once, through
  * flight_end(), when no job of it is left.
  *
  * Threads: [loop], but what the steps' work() touches.
@@ -32,8 +33,31 @@ enum flight_kind {
 	FLIGHT_SAVE
 };
 
+/* What a flight is at; people are told the names (flight.c). */
+enum flight_phase {
+	PHASE_DECLARE,
+	PHASE_VECTORS,
+	PHASE_COLLECT,
+	PHASE_GRAPH,
+	PHASE_INSERT,
+	PHASE_OPEN,
+	PHASE_READ,
+	PHASE_CHECK,
+	PHASE_SAVE,
+	PHASE_DONE,
+	PHASE_FAILED,
+	PHASE_N
+};
+
 /* Workers that one build may have at once. */
 #define FLIGHT_JOBS_MAX 16
+
+/* A worker that is lent to the graph, for one turn after the other. */
+struct flight_share {
+	struct job job;
+	struct flight *flight;
+	bool has_more; /* its turn ended before its work did */
+};
 
 struct flight {
 	struct list link; /* in the daemon's flights */
@@ -43,7 +67,7 @@ struct flight {
 	struct collection *collection; /* a reference */
 	struct index_params params;    /* what a build makes */
 	struct generation *generation; /* what it works on: a reference */
-	const char *phase;
+	enum flight_phase phase;
 	uint64_t total; /* of the phase, 0: not known */
 	uint64_t started_ns, phase_ns, told_ns;
 	struct list waiters; /* struct request.wait_link; those with is_leader began it */
@@ -61,9 +85,10 @@ struct flight {
 	/* The graph. */
 	struct row_source source;
 	struct hnsw_build build;
-	struct job graph_jobs[FLIGHT_JOBS_MAX];
-	uint32_t n_graph_jobs, n_graph_running;
-	uint64_t from_row; /* collect: the first row to append */
+	struct flight_share shares[FLIGHT_JOBS_MAX];
+	uint32_t n_sharing; /* of them, at work */
+	uint64_t from_row;  /* collect: the first row to append */
+	struct uuid epoch;  /* save: the pin's; load: the snapshot's */
 	/* Load. */
 	struct snapshot *snapshot;
 	struct hnsw_head head;
@@ -86,7 +111,8 @@ void flight_save_start(struct flight *flight);
 void flight_build_vectors(struct flight *flight);
 
 /* What the steps use. */
-void flight_phase(struct flight *flight, const char *phase, uint64_t total);
+void flight_enter(struct flight *flight, enum flight_phase phase, uint64_t total);
+const char *flight_phase_name(const struct flight *flight);
 void flight_submit(struct flight *flight, enum lane lane, const char *what,
                    void (*work)(struct job *job, uint32_t worker), void (*done)(struct job *job));
 /* The end: unpins, tells the index, answers the waiters, frees. why: for the log and the waiters,
@@ -102,7 +128,7 @@ void flight_tell(struct flight *flight);
 
 /* Writes the generation's snapshot: for the save flight and for the close. [worker] */
 int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
-                  const struct generation *generation, uint64_t seq);
+                  const struct generation *generation, const struct uuid *epoch, uint64_t seq);
 /* Makes the fingerprint that a snapshot of these parameters must have. */
 void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
                              struct snapshot_fingerprint *ret);

@@ -28,45 +28,59 @@ static struct record_view view_of(const struct flight *flight)
 
 static void graph_ended(struct flight *flight);
 
+/* Nodes between two looks at whether another wants the worker: some tens of milliseconds. */
+#define TURN_NODES 64
+
 static void graph_work(struct job *job, uint32_t worker)
 {
-	struct flight *flight = job->ctx;
+	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
+	struct flight *flight = share->flight;
 	struct hnsw_scratch *scratch = &flight->collection->daemon->scratch[worker];
+	int r;
 
 	/* A worker without memory leaves its share to the others; none at all shows at the end. */
-	(void)hnsw_build_run(&flight->build, scratch);
+	do
+		r = hnsw_build_some(&flight->build, scratch, TURN_NODES);
+	while (r == HNSW_BUILD_MORE && !job_is_waited_for(job));
+	share->has_more = r == HNSW_BUILD_MORE;
+}
+
+static void graph_done(struct job *job);
+
+static void share_submit(struct flight_share *share)
+{
+	struct flight *flight = share->flight;
+
+	share->has_more = false;
+	share->job.what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
+	share->job.work = graph_work;
+	share->job.done = graph_done;
+	lanes_submit(flight->collection->daemon->lanes, LANE_BACKGROUND, &share->job);
 }
 
 static void graph_done(struct job *job)
 {
-	struct flight *flight = job->ctx;
+	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
 
-	if (--flight->n_graph_running == 0)
-		graph_ended(flight);
+	if (share->has_more)
+		share_submit(share); /* behind those that wait */
+	else if (--share->flight->n_sharing == 0)
+		graph_ended(share->flight);
 }
 
 static void graph_begin(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
-	struct daemon *daemon = collection->daemon;
 	struct hnsw *hnsw = flight->generation->hnsw;
 
-	row_source_init(&flight->source, collection, hnsw, flight->pin.resident_rows);
+	row_source_init(&flight->source, collection, flight->pin.resident_rows);
 	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
-	flight_phase(flight, flight->kind == FLIGHT_BUILD ? "graph" : "insert",
+	flight_enter(flight, flight->kind == FLIGHT_BUILD ? PHASE_GRAPH : PHASE_INSERT,
 	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));
-	flight->n_graph_jobs = daemon->build_workers;
-	if (flight->kind == FLIGHT_INSERT)
-		flight->n_graph_jobs = 1;
-	flight->n_graph_running = flight->n_graph_jobs;
-	for (uint32_t i = 0; i < flight->n_graph_jobs; i++) {
-		struct job *job = &flight->graph_jobs[i];
-
-		job->what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
-		job->work = graph_work;
-		job->done = graph_done;
-		job->ctx = flight;
-		lanes_submit(daemon->lanes, LANE_BACKGROUND, job);
+	flight->n_sharing = flight->kind == FLIGHT_BUILD ? collection->daemon->build_workers : 1;
+	for (uint32_t i = 0; i < flight->n_sharing; i++) {
+		flight->shares[i].flight = flight;
+		share_submit(&flight->shares[i]);
 	}
 }
 
@@ -76,13 +90,13 @@ static void swap(struct flight *flight)
 {
 	struct index *index = flight->index;
 
-	flight->generation->covered_rows = flight->pin.n_rows;
 	if (!index->dropped) {
 		flight->generation->number = ++index->generations;
 		if (index->serving && index->serving->params.identity != flight->params.identity)
 			index_forget_file(flight->collection, &index->serving->params);
-		generation_unref(index->serving);
-		index->serving = generation_ref(flight->generation);
+		else if (index->serving)
+			index->n_rebuilds++;
+		index_serve(index, flight->generation, flight->pin.n_rows);
 		index->params = flight->params;
 		index->wants_build = false;
 		index->n_builds++;
@@ -98,8 +112,8 @@ static void cover(struct flight *flight)
 
 	flight->index->n_inserted += flight_done(flight);
 	/* After a cancel the rest of the nodes stands there without links: pending, as before. */
-	generation->covered_rows =
-	        covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered);
+	index_serve(flight->index, generation,
+	            covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered));
 	if (covered == n_nodes)
 		flight_end(flight, 0, NULL);
 	else if (flight->cancelled)
@@ -172,7 +186,7 @@ static void declare_cancelled(struct write_task *task)
 
 static void declare(struct flight *flight)
 {
-	flight_phase(flight, "declare", 0);
+	flight_enter(flight, PHASE_DECLARE, 0);
 	flight->task.start = declare_turn;
 	flight->task.cancelled = declare_cancelled;
 	write_queue_push_task(&flight->collection->writes, &flight->task);
@@ -292,22 +306,12 @@ static void collect_done(struct job *job)
 static uint32_t count_rows(const struct flight *flight)
 {
 	struct record_view view = view_of(flight);
-	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
-	uint32_t count = 0;
 
 	/* A new build takes all that are live, which is counted already. */
 	if (flight->from_row == 0)
 		return (uint32_t)flight->collection->n_live;
-	for (uint64_t at = flight->from_row; at < flight->pin.n_rows;) {
-		uint64_t n = flight->pin.n_rows - at;
-
-		if (n > RECORD_TABLE_CHUNK_ROWS)
-			n = RECORD_TABLE_CHUNK_ROWS;
-		count += record_table_visible(&flight->collection->table, &view, at, (uint32_t)n,
-		                              mask);
-		at += n;
-	}
-	return count;
+	return (uint32_t)record_table_count(&flight->collection->table, &view, flight->from_row,
+	                                    flight->pin.n_rows);
 }
 
 static void collect_begin(struct flight *flight)
@@ -323,7 +327,7 @@ static void collect_begin(struct flight *flight)
 		flight_end(flight, r < 0 ? r : -ENOMEM, "no memory for the graph");
 		return;
 	}
-	flight_phase(flight, "collect", 0);
+	flight_enter(flight, PHASE_COLLECT, 0);
 	flight_submit(flight, LANE_BACKGROUND, "collect", collect_work, collect_done);
 }
 
@@ -333,11 +337,11 @@ void flight_build_vectors(struct flight *flight)
 {
 	int r;
 
-	flight_phase(flight, "vectors", 0);
+	flight_enter(flight, PHASE_VECTORS, 0);
 	if (!collection_has_vectors(flight->collection))
 		return; /* index_look() comes back */
 	r = generation_new(flight->collection->daemon->budget, &flight->params,
-	                   &flight->generation);
+	                   flight->index->tally, &flight->generation);
 	if (r)
 		flight_end(flight, r, "no memory for the graph");
 	else

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Opening a saved generation: nothing is inserted and no distance is taken. The snapshot is opened
- * and its fingerprint compared; memory is granted; the graph is read; each node finds its slot's
- * row in the record table; the structure is checked. A slot that has none any more, or whose row is
- * retired, is a dead node. What is live and at or below the snapshot's last slot must have a node,
- * else the snapshot is of no use: then, as after any other damage, the index is built from the
- * truth in the background while exact search answers. Later slots are pending.
+ * Opening a saved generation: nothing is inserted and no distance is taken. The snapshot is opened,
+ * its fingerprint compared and its place in the truth's history looked up; memory is granted; the
+ * graph is read; each node finds its slot's row in the record table; the structure is checked. A
+ * slot that has none any more, or whose row is retired, is a dead node. What is live and at or
+ * below the snapshot's last slot must have a node, else the snapshot is of no use: then, as after
+ * any other damage, the index is built from the truth in the background while exact search answers.
+ * Later slots are pending.
  */
 
 #include <errno.h>
@@ -163,8 +164,6 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
-	else if (snapshot_head(flight->snapshot)->seq > flight->pin.seq)
-		useless(flight, "it is newer than the database");
 	else if (map_rows(flight, &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
 	else if (n_lost > flight->head.n_nodes / LOST_SHARE)
@@ -200,17 +199,26 @@ static void load_ended(struct flight *flight)
 		flight_end(flight, -ECANCELED, "cancelled");
 		return;
 	}
+	if (result < 0 && (result != -EIO || index->n_failed_loads + 1 < INDEX_READ_TRIES)) {
+		index->n_failed_loads++;
+		flight_end(flight, result, "the snapshot cannot be read at present");
+		return;
+	}
+	index->n_failed_loads = 0;
 	index->may_have_snapshot = false;
 	if (result == 0) {
 		struct generation *generation = flight->generation;
 
-		generation->covered_rows = generation->saved_rows = flight->covered_rows;
-		generation->saved_nodes = hnsw_covered(generation->hnsw);
+		generation->saved_rows = flight->covered_rows;
+		/* One whose epoch will be forgotten is saved anew. */
+		if (!record_epochs_is_old(flight->collection->epochs, &flight->epoch))
+			generation->saved_nodes = hnsw_covered(generation->hnsw);
 		generation->number = ++index->generations;
-		index->serving = generation_ref(generation);
+		index_serve(index, generation, flight->covered_rows);
 		index->wants_build = false;
 		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
-		         index_title(index, title), flight->params.m, generation->saved_nodes,
+		         index_title(index, title), flight->params.m,
+		         hnsw_covered(generation->hnsw),
 		         (unsigned long long)flight->collection->n_live,
 		         (unsigned long long)index_n_pending(index));
 		flight_end(flight, 0, NULL);
@@ -249,7 +257,7 @@ static void read_done(struct job *job)
 		return;
 	}
 	hnsw_load_end(flight->generation->hnsw);
-	flight_phase(flight, "check", 0);
+	flight_enter(flight, PHASE_CHECK, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
@@ -260,12 +268,19 @@ static void open_done(struct job *job)
 
 	if (!job->ran)
 		flight->result = -ECANCELED;
+	if (flight->result == 0) {
+		const struct snapshot_head *head = snapshot_head(flight->snapshot);
+
+		if (!collection_has_been_at(collection, &head->epoch, head->seq))
+			useless(flight, "it is of another history");
+		flight->epoch = head->epoch;
+	}
 	if (flight->result || flight->cancelled || flight->index->dropped) {
 		load_ended(flight);
 		return;
 	}
-	flight->result =
-	        generation_new(collection->daemon->budget, &flight->params, &flight->generation);
+	flight->result = generation_new(collection->daemon->budget, &flight->params,
+	                                flight->index->tally, &flight->generation);
 	if (flight->result == 0)
 		flight->result = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, true);
 	if (flight->result) {
@@ -275,13 +290,13 @@ static void open_done(struct job *job)
 	}
 	collection_pin(collection, &flight->pin);
 	flight->pinned = true;
-	flight_phase(flight, "read", 0);
+	flight_enter(flight, PHASE_READ, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);
 }
 
 void flight_load_start(struct flight *flight)
 {
-	flight_phase(flight, "open", 0);
+	flight_enter(flight, PHASE_OPEN, 0);
 	/* Searches are slower until it is there: somebody waits. */
 	flight_submit(flight, LANE_INTERACTIVE, "open-index", open_work, open_done);
 }

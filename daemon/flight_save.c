@@ -35,9 +35,10 @@ void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_
 }
 
 int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
-                  const struct generation *generation, uint64_t seq)
+                  const struct generation *generation, const struct uuid *epoch, uint64_t seq)
 {
 	struct snapshot_head head = {
+	        .epoch = *epoch,
 	        .seq = seq,
 	        .generation = generation->number,
 	        .n_nodes = hnsw_n_nodes(generation->hnsw),
@@ -69,9 +70,9 @@ static void save_work(struct job *job, uint32_t worker)
 	flight->result = store_make_dirs(collection->daemon->io, collection->cache_dir);
 	if (flight->result)
 		return;
-	flight->result =
-	        snapshot_save(collection->daemon->io, collection->cache_dir,
-	                      &collection->entry.spec, flight->generation, flight->pin.seq);
+	flight->result = snapshot_save(collection->daemon->io, collection->cache_dir,
+	                               &collection->entry.spec, flight->generation, &flight->epoch,
+	                               flight->pin.seq);
 }
 
 static void save_done(struct job *job)
@@ -91,6 +92,7 @@ void flight_save_start(struct flight *flight)
 	flight->covered_rows = flight->generation->covered_rows;
 	collection_pin(flight->collection, &flight->pin);
 	flight->pinned = true;
-	flight_phase(flight, "save", hnsw_covered(flight->generation->hnsw));
+	flight->epoch = *collection_epoch(flight->collection);
+	flight_enter(flight, PHASE_SAVE, hnsw_covered(flight->generation->hnsw));
 	flight_submit(flight, LANE_BACKGROUND, "save", save_work, save_done);
 }

@@ -11,7 +11,7 @@
 /* Levels are drawn by this and the node's number, so that equal data gives equal graphs. */
 #define LEVEL_SEED 0x4b697468u
 
-int generation_new(struct budget *budget, const struct index_params *params,
+int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
                    struct generation **ret)
 {
 	struct hnsw_params graph = {
@@ -25,6 +25,7 @@ int generation_new(struct budget *budget, const struct index_params *params,
 	}
 	generation->n_refs = 1;
 	generation->params = *params;
+	generation->tally = tally_ref(tally);
 	*ret = generation;
 	return 0;
 }
@@ -39,6 +40,7 @@ struct generation *generation_unref(struct generation *generation)
 {
 	if (generation && --generation->n_refs == 0) {
 		hnsw_free(generation->hnsw);
+		tally_unref(generation->tally);
 		free(generation);
 	}
 	return NULL;
@@ -46,7 +48,7 @@ struct generation *generation_unref(struct generation *generation)
 
 /* A row's vector. One that cannot be read is noted, and stands as the zeros of an empty row until
  * whoever uses the source looks and gives the whole answer up. */
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	static const float zeros[LIMIT_DIM] __attribute__((aligned(64)));
 	struct row_source *source = ctx;
@@ -61,18 +63,18 @@ static const float *row_of(void *ctx, uint32_t row)
 		atomic_store_explicit(&source->bad_extent, extent, memory_order_relaxed);
 		return zeros;
 	}
-	return (const float *)((const uint8_t *)rows +
-	                       (size_t)(row % extent_rows) * collection_stride(collection));
+	return (const uint8_t *)rows + (size_t)(row % extent_rows) * collection_stride(collection);
 }
 
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows)
+                     uint64_t resident_rows)
 {
 	source->collection = collection;
 	source->resident_rows = resident_rows;
 	atomic_init(&source->bad_extent, UINT64_MAX);
-	hnsw_space_f32_init(&source->space, hnsw, (enum metric)collection->entry.spec.metric,
-	                    collection->entry.spec.dim, row_of, source);
+	hnsw_space_rows_init(&source->space, (enum metric)collection->entry.spec.metric,
+	                     collection->entry.spec.dim, collection_dtype(collection), row_of,
+	                     source);
 }
 
 uint64_t row_source_bad_extent(const struct row_source *source)

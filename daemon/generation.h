@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 #include "daemon/lanes.h"
+#include "daemon/tally.h"
 #include "index/hnsw.h"
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_rows.h"
 #include "index/record_table.h"
 #include "storage/vector_file.h"
 
@@ -36,11 +37,11 @@ struct generation {
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
-	uint64_t n_searches, n_comparisons;
+	struct tally *tally;  /* its index's: a reference */
 };
 
 /* An empty one, with one reference. -errno. */
-int generation_new(struct budget *budget, const struct index_params *params,
+int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
                    struct generation **ret);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */
@@ -48,7 +49,7 @@ struct generation *generation_unref(struct generation *generation);
 
 /* Where the vectors of a pinned collection lie, as a graph's space. */
 struct row_source {
-	struct hnsw_space_f32 space;
+	struct hnsw_space_rows space;
 	const struct collection *collection;
 	uint64_t resident_rows;
 	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */
@@ -56,6 +57,6 @@ struct row_source {
 
 /* resident_rows, mapped_rows: the pin's; every row of the graph is below one of them. */
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     const struct hnsw *hnsw, uint64_t resident_rows);
+                     uint64_t resident_rows);
 /* UINT64_MAX: all that was asked for was sound. */
 uint64_t row_source_bad_extent(const struct row_source *source);

@@ -13,8 +13,6 @@
 #include "daemon/flight.h"
 #include "daemon/log.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define NO_VECTORS "the vector file in the cache directory cannot be written"
 #define BIT(state) (1u << WIRE_index_state_##state)
 
 /* The drawing in index.h: where each state may go. */
@@ -43,6 +41,11 @@ int index_new(struct collection *collection, const char *name, const struct inde
 
 	if (!index)
 		return -ENOMEM;
+	index->tally = tally_new();
+	if (!index->tally) {
+		free(index);
+		return -ENOMEM;
+	}
 	index->collection = collection;
 	snprintf(index->name, sizeof(index->name), "%s", name);
 	index->params = *params;
@@ -57,13 +60,14 @@ int index_new(struct collection *collection, const char *name, const struct inde
 	return 0;
 }
 
-static void index_free(struct index *index)
+void index_free(struct index *index)
 {
 	generation_unref(index->serving);
+	tally_unref(index->tally);
 	free(index);
 }
 
-static void refuse(struct list *list, enum wire_error_code code, const char *message)
+void index_refuse(struct list *list, enum wire_error_code code, const char *message)
 {
 	struct list *link;
 
@@ -76,14 +80,14 @@ void index_drop(struct index *index, enum wire_error_code code, const char *mess
 {
 	index->dropped = true;
 	list_remove(&index->link);
-	refuse(&index->successor_waiters, code, message);
-	refuse(&index->waiting, code, message);
-	refuse(&index->optimizing, code, message);
+	index_refuse(&index->successor_waiters, code, message);
+	index_refuse(&index->waiting, code, message);
+	index_refuse(&index->optimizing, code, message);
 	if (!index->flight) {
 		index_free(index);
 		return;
 	}
-	refuse(&index->flight->waiters, code, message);
+	index_refuse(&index->flight->waiters, code, message);
 	flight_cancel(index->flight); /* its end frees the index */
 }
 
@@ -112,13 +116,14 @@ void indexes_stop(struct collection *collection)
 		struct index *index = LIST_ELEMENT(link, struct index, link);
 
 		link = link->next;
-		refuse(&index->successor_waiters, WIRE_ERROR_STOPPING, "the daemon is stopping");
-		refuse(&index->waiting, WIRE_ERROR_STOPPING, "the daemon is stopping");
-		refuse(&index->optimizing, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		index_refuse(&index->successor_waiters, WIRE_ERROR_STOPPING,
+		             "the daemon is stopping");
+		index_refuse(&index->waiting, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		index_refuse(&index->optimizing, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		index->has_successor = false;
 		if (index->flight) {
-			refuse(&index->flight->waiters, WIRE_ERROR_STOPPING,
-			       "the daemon is stopping");
+			index_refuse(&index->flight->waiters, WIRE_ERROR_STOPPING,
+			             "the daemon is stopping");
 			flight_cancel(index->flight);
 		}
 	}
@@ -143,24 +148,41 @@ uint32_t index_count(const struct collection *collection)
 
 /* Figures -------------------------------------------------------------------------------------- */
 
-uint64_t index_n_pending(const struct index *index)
+void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows)
 {
 	const struct collection *collection = index->collection;
 	struct record_view view = {.seq = collection->seq, .ns = RECORD_TABLE_ANY_NS};
-	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
-	uint64_t count = 0;
 
-	if (!index->serving)
-		return collection->n_live;
-	for (uint64_t at = index->serving->covered_rows; at < collection->n_rows;) {
-		uint64_t n = collection->n_rows - at;
+	generation_ref(generation);
+	generation_unref(index->serving);
+	index->serving = generation;
+	generation->covered_rows = covered_rows;
+	/* Only what came since the flight began. */
+	index->n_pending =
+	        record_table_count(&collection->table, &view, covered_rows, collection->n_rows);
+}
 
-		if (n > RECORD_TABLE_CHUNK_ROWS)
-			n = RECORD_TABLE_CHUNK_ROWS;
-		count += record_table_visible(&collection->table, &view, at, (uint32_t)n, mask);
-		at += n;
+void indexes_note_new(struct collection *collection, uint64_t n_new)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next)
+		LIST_ELEMENT(link, struct index, link)->n_pending += n_new;
+}
+
+void indexes_note_retired(struct collection *collection, uint64_t row)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		if (index->serving && row >= index->serving->covered_rows)
+			index->n_pending--;
 	}
-	return count;
+}
+
+uint64_t index_n_pending(const struct index *index)
+{
+	return index->serving ? index->n_pending : index->collection->n_live;
 }
 
 double index_coverage(const struct index *index)
@@ -288,256 +310,4 @@ void index_forget_file(struct collection *collection, const struct index_params 
 	forgetting->job.work = forget_work;
 	forgetting->job.done = forget_done;
 	lanes_submit(collection->daemon->lanes, LANE_BACKGROUND, &forgetting->job);
-}
-
-/* What comes next ------------------------------------------------------------------------------ */
-
-static bool begin(struct index *index, enum flight_kind kind, const struct index_params *params,
-                  struct list *waiters)
-{
-	if (flight_begin(index, kind, params, waiters) == 0)
-		return true;
-	if (waiters)
-		refuse(waiters, WIRE_ERROR_OUT_OF_MEMORY, "no memory for the job");
-	return false;
-}
-
-void index_begin_build(struct index *index, const struct index_params *params,
-                       struct request *request)
-{
-	struct list waiters;
-
-	list_init(&waiters);
-	if (request)
-		list_append(&waiters, &request->wait_link);
-	index->wants_build = false;
-	begin(index, FLIGHT_BUILD, params, &waiters);
-}
-
-/* What was published when the request came is in the graph, and saved; later rows are not its
- * affair, or it would never end beside somebody who writes. */
-static bool is_optimized(const struct index *index, const struct request *request)
-{
-	return index->serving->covered_rows >= request->target_rows &&
-	       (index_n_unsaved(index) == 0 || index->serving->saved_rows >= request->target_rows);
-}
-
-static void answer_optimized(struct index *index)
-{
-	struct list asking, *link;
-
-	list_init(&asking);
-	list_splice(&asking, &index->optimizing);
-	while ((link = list_pop(&asking))) {
-		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
-
-		if (!is_optimized(index, request)) {
-			list_append(&index->optimizing, link);
-			continue;
-		}
-		request_finish_result(request,
-		                      &(struct optimize_result){
-		                              .inserted = index->n_inserted - request->mark,
-		                              .coverage = index_coverage(index),
-		                              .saved = true,
-		                      });
-	}
-}
-
-/* Whether somebody asks for rows that the graph does not hold. */
-static bool is_asked_to_insert(const struct index *index)
-{
-	for (struct list *link = index->optimizing.next; link != &index->optimizing;
-	     link = link->next) {
-		if (LIST_ELEMENT(link, struct request, wait_link)->target_rows >
-		    index->serving->covered_rows)
-			return true;
-	}
-	return false;
-}
-
-/* Keeps *since at when a condition began to hold; 0 while it does not. Returns how long. */
-static uint64_t held_ms(uint64_t *since_ns, bool holds, uint64_t now_ns)
-{
-	if (!holds)
-		*since_ns = 0;
-	else if (*since_ns == 0)
-		*since_ns = now_ns;
-	return *since_ns ? (now_ns - *since_ns) / NS_PER_MS : 0;
-}
-
-/* Dead nodes are led through and cost time and memory: past a share a new generation pays. */
-static bool is_mostly_dead(const struct index *index)
-{
-	uint32_t n_dead = hnsw_n_dead(index->serving->hnsw);
-
-	return n_dead >= INDEX_DEAD_MIN && n_dead > index->collection->n_live;
-}
-
-/* What a serving index does next: begin anew, fold in, save, or nothing. */
-static void look_serving(struct index *index, uint64_t now_ns)
-{
-	struct collection *collection = index->collection;
-	uint64_t n_rows = collection->n_rows - index->serving->covered_rows;
-	uint32_t n_unsaved = index_n_unsaved(index);
-	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
-	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
-	bool has_vectors = collection_has_vectors(collection);
-	bool asked;
-
-	answer_optimized(index);
-	asked = !list_empty(&index->optimizing);
-	if (now_ns < index->retry_ns && !asked)
-		return;
-	if (asked && is_asked_to_insert(index)) {
-		if (has_vectors)
-			begin(index, FLIGHT_INSERT, &index->params, NULL);
-		else if (upkeep_vectors_error(collection))
-			refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
-	} else if (asked) {
-		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (is_mostly_dead(index) && has_vectors) {
-		begin(index, FLIGHT_BUILD, &index->params, NULL);
-	} else if (n_rows > 0 && has_vectors &&
-	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
-		begin(index, FLIGHT_INSERT, &index->params, NULL);
-	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
-	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
-	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
-		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	}
-}
-
-/* What a flight that is under way gets from the tick. A build may wait for the vector file: it goes
- * on when that is there, and fails when there is none to be had, so that its callers are told. */
-static void look_flying(struct flight *flight)
-{
-	struct collection *collection = flight->collection;
-	int error = upkeep_vectors_error(collection);
-
-	if (flight->kind != FLIGHT_BUILD || strcmp(flight->phase, "vectors") != 0)
-		flight_tell(flight);
-	else if (collection_has_vectors(collection))
-		flight_build_vectors(flight);
-	else if (error)
-		flight_end(flight, error, NO_VECTORS);
-	else
-		flight_tell(flight);
-}
-
-void index_look(struct index *index)
-{
-	struct collection *collection = index->collection;
-	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
-
-	if (index->dropped || collection->upkeep.stopped || collection->state != COLLECTION_OPEN)
-		return;
-	if (index->flight) {
-		look_flying(index->flight);
-		return;
-	}
-	if (index->has_successor) {
-		index->has_successor = false;
-		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
-	} else if (index->may_have_snapshot) {
-		begin(index, FLIGHT_LOAD, &index->params, NULL);
-	} else if (index->wants_build && now_ns >= index->retry_ns) {
-		struct index_params params = index->params;
-
-		index_begin_build(index, &params, NULL);
-	} else if (index->serving) {
-		look_serving(index, now_ns);
-	}
-}
-
-static void note_failure(struct index *index, const struct flight *flight)
-{
-	static const char *const doing[] = {
-	        [FLIGHT_BUILD] = "build",
-	        [FLIGHT_INSERT] = "insert",
-	        [FLIGHT_LOAD] = "load",
-	        [FLIGHT_SAVE] = "save",
-	};
-	char title[256];
-
-	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
-	if (flight->kind == FLIGHT_LOAD)
-		return; /* it has logged its own */
-	if (flight->result == -ECANCELED) {
-		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
-		                  INDEX_RETRY_MS * NS_PER_MS;
-		return; /* no failure, but whoever cancelled it does not want it at once */
-	}
-	index->retry_pause_ms = index->retry_pause_ms ? index->retry_pause_ms * 2 : INDEX_RETRY_MS;
-	if (index->retry_pause_ms > INDEX_RETRY_MAX_MS)
-		index->retry_pause_ms = INDEX_RETRY_MAX_MS;
-	index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
-	                  index->retry_pause_ms * NS_PER_MS;
-	/* What the truth declares is built in the end, whoever asked. */
-	if (index->declared && !index->serving)
-		index->wants_build = true;
-	log_error("index '%s': job %llu: %s failed: %s (%s)", index_title(index, title),
-	          (unsigned long long)flight->number, doing[flight->kind], flight->why,
-	          flight->result < 0 ? strerror(-flight->result) : "");
-}
-
-/* Those who asked to be told when it is in order are told that it is not. A snapshot that is of no
- * use is no reason: a build comes next. */
-static void fail_optimizing(struct index *index, const struct flight *flight)
-{
-	if (flight->result && flight->kind != FLIGHT_LOAD)
-		refuse(&index->optimizing,
-		       flight->result == -ECANCELED ? WIRE_ERROR_CANCELLED
-		                                    : WIRE_ERROR_BUILD_FAILED,
-		       index->error);
-	else if (!index_will_serve(index))
-		refuse(&index->optimizing, WIRE_ERROR_CANCELLED, index->error);
-}
-
-static void note_success(struct index *index, const struct flight *flight)
-{
-	uint64_t spent_ms =
-	        (clock_monotonic_ns(index->collection->daemon->clock) - flight->started_ns) /
-	        NS_PER_MS;
-	char title[256];
-
-	index->error[0] = '\0';
-	index->retry_ns = index->retry_pause_ms = 0;
-	if (flight->kind == FLIGHT_BUILD)
-		log_info("index '%s' (hnsw, M=%u): built, %u nodes in %llu ms",
-		         index_title(index, title), index->params.m,
-		         hnsw_covered(index->serving->hnsw), (unsigned long long)spent_ms);
-}
-
-void index_flight_ended(struct index *index, struct flight *flight)
-{
-	struct list again, *link;
-
-	if (index->dropped) {
-		/* The drop removed what was saved before; this came behind it. */
-		if (flight->kind == FLIGHT_SAVE)
-			index_forget_file(flight->collection, &flight->params);
-		index_free(index);
-		return;
-	}
-	index_move(index, index->serving ? WIRE_index_state_serving : WIRE_index_state_declared);
-	if (flight->result)
-		note_failure(index, flight);
-	else
-		note_success(index, flight);
-	fail_optimizing(index, flight);
-	/* An index that was never declared, and whose first build failed, is not there. */
-	if (!index->declared && !index->has_successor) {
-		index_drop(index, WIRE_ERROR_BUILD_FAILED, index->error);
-		return;
-	}
-	list_init(&again);
-	list_splice(&again, &index->waiting);
-	/* At once, so that nobody asks in between. It may end the index. */
-	index_look(index);
-	while ((link = list_pop(&again))) {
-		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
-
-		request->next(request);
-	}
 }

@@ -35,8 +35,13 @@
  *   cancel                     loaded     DECLARED, the    SERVING, tried       SERVING, the old
  *                              again      error to all     again later          one stays
  *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
- *                              builds     error to all     again later          one stays
+ *                              see below  error to all     again later          one stays
  *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *
+ * A load that found nothing, or nothing of use, is followed by a build. One that failed for another
+ * reason (no descriptor, no memory, a medium that cannot read at present) is no reason to build:
+ * who waits is told, and it is tried again, later or when somebody asks; searches compare all
+ * records meanwhile. What a medium cannot read after INDEX_READ_TRIES is lost.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
  *
@@ -71,6 +76,8 @@ struct flight;
 /* Pauses after a failure nobody waits for, doubling. */
 #define INDEX_RETRY_MS 1000
 #define INDEX_RETRY_MAX_MS 60000
+/* Loads in a row that the medium fails, over half a minute, before the snapshot counts as lost. */
+#define INDEX_READ_TRIES 6
 
 struct index {
 	struct collection *collection;
@@ -80,8 +87,9 @@ struct index {
 	enum wire_index_state state;
 	bool declared; /* in the truth */
 	bool dropped;
-	bool may_have_snapshot; /* not looked for yet */
-	bool wants_build;       /* a snapshot was of no use: build it though nobody asks */
+	bool may_have_snapshot;  /* not looked for yet, or it could not be read at present */
+	uint32_t n_failed_loads; /* in a row */
+	bool wants_build;        /* a snapshot was of no use: build it though nobody asks */
 	struct generation *serving;
 	struct flight *flight;
 	/* The build that comes after the flight, with what it is for. */
@@ -91,12 +99,15 @@ struct index {
 	struct list waiting;    /* requests that ask again when the flight has ended */
 	struct list optimizing; /* requests that wait until nothing is pending or unsaved */
 	uint64_t generations;   /* numbers given out */
+	uint64_t n_pending;     /* live rows that the serving generation does not cover */
 	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
 	uint64_t retry_ns, retry_pause_ms;
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;
+	uint64_t n_rebuilds; /* builds that only left dead nodes behind */
+	struct tally *tally; /* a reference */
 };
 
 /* Adds an index to the collection: one that the truth declares, or a new one. -ENOMEM. */
@@ -104,6 +115,8 @@ int index_new(struct collection *collection, const char *name, const struct inde
               bool declared, struct index **ret);
 /* Takes it out: waiters are refused with code, the flight is cancelled. Freed when that ended. */
 void index_drop(struct index *index, enum wire_error_code code, const char *message);
+/* One that was dropped, when no flight is left. */
+void index_free(struct index *index);
 /* All of a collection: it was dropped, or is closed. */
 void indexes_drop(struct collection *collection, enum wire_error_code code, const char *message);
 /* The daemon stops: waiters are refused, flights cancelled; what serves stays until the close. */
@@ -111,10 +124,14 @@ void indexes_stop(struct collection *collection);
 struct index *index_find(struct collection *collection, struct wire_str name);
 uint32_t index_count(const struct collection *collection);
 
+/* Ends those that wait in the list (struct request.wait_link) with that error. */
+void index_refuse(struct list *list, enum wire_error_code code, const char *message);
 /* Moves to a state that the drawing allows. */
 void index_move(struct index *index, enum wire_index_state state);
 /* Begins the flight that there is reason for, when none is under way. */
 void index_look(struct index *index);
+/* The same for somebody who asks: a snapshot that is to be tried again is, now. */
+void index_look_again(struct index *index);
 /* The flight has ended (flight_end): its outcome, and what comes next. */
 void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */
@@ -124,6 +141,12 @@ void index_begin_build(struct index *index, const struct index_params *params,
 bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 
+/* The generation serves from now on and covers so many rows; it may do so already, and cover fewer.
+ */
+void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows);
+/* Of all indexes of the collection: n_new rows were published; and a row is retired. */
+void indexes_note_new(struct collection *collection, uint64_t n_new);
+void indexes_note_retired(struct collection *collection, uint64_t row);
 /* Rows that are pending and that anyone can see. */
 uint64_t index_n_pending(const struct index *index);
 double index_coverage(const struct index *index);

@@ -62,6 +62,17 @@ void job_phase(struct job *job, const char *phase)
 		observer->phase(observer, job, phase);
 }
 
+bool job_is_waited_for(struct job *job)
+{
+	struct lane_state *lane = &job->lanes->lane[job->lane];
+	bool waited_for;
+
+	uv_mutex_lock(&lane->mutex);
+	waited_for = lane->n_queued > 0;
+	uv_mutex_unlock(&lane->mutex);
+	return waited_for;
+}
+
 static struct job *lane_next(struct lane_state *lane)
 {
 	struct list *link;

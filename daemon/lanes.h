@@ -39,7 +39,6 @@ struct job {
 	void (*done)(struct job *job);                  /* [loop] */
 	struct lanes *lanes;
 	struct list link;
-	void *ctx; /* the owner's, where a job is not embedded alone */
 	enum lane lane;
 	bool ran;
 	atomic_bool cancelled;
@@ -74,6 +73,9 @@ static inline bool job_is_cancelled(const struct job *job)
 {
 	return atomic_load_explicit(&job->cancelled, memory_order_relaxed);
 }
+/* Whether others wait for a worker of the job's lane: work that can be cut into turns ends its turn
+ * then, and is submitted again behind them. [worker, in its work()] */
+bool job_is_waited_for(struct job *job);
 /* Names the phase that the job enters. [worker] */
 void job_phase(struct job *job, const char *phase);
 

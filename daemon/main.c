@@ -18,6 +18,7 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "index/kernels.h"
 
 /* SIGTERM and SIGINT are blocked from the start and read from a descriptor: one that comes while
  * the daemon starts waits to be read, and no handler runs beside the code. */
@@ -109,7 +110,7 @@ static int serve(uv_loop_t *loop, struct daemon *daemon)
 		return r;
 	}
 	notify_ready();
-	log_info("version %s, %s kernels, data in %s", KITH_VERSION, daemon->kernels->name,
+	log_info("version %s, %s kernels, data in %s", KITH_VERSION, kernels_best(DTYPE_F32)->name,
 	         daemon->config.data_dir);
 	uv_run(loop, UV_RUN_DEFAULT);
 	return 0;

@@ -22,16 +22,38 @@ static bool space_fits(struct request *request, struct wire_str space)
 	return false;
 }
 
+static const char *dtype_text(uint32_t dtype)
+{
+	return dtype == DTYPE_F16 ? "float16" : "float32";
+}
+
 /* n vectors of the collection's dimension. */
-static bool vectors_fit(struct request *request, struct wire_bin vectors, uint32_t n)
+static bool vectors_fit(struct request *request, struct wire_bin vectors, uint32_t dtype,
+                        uint32_t n)
 {
 	uint32_t dim = request->collection->entry.spec.dim;
+	size_t n_bytes = (size_t)n * dim * dtype_bytes((enum dtype)dtype);
 
-	if (vectors.n == (size_t)n * dim * sizeof(float))
+	if (vectors.n == n_bytes)
 		return true;
 	request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "vectors",
-	                       "%zu bytes; %u vectors of %u float32 are %zu", vectors.n, n, dim,
-	                       (size_t)n * dim * sizeof(float));
+	                       "%zu bytes; %u vectors of %u %s are %zu", vectors.n, n, dim,
+	                       dtype_text(dtype), n_bytes);
+	return false;
+}
+
+/* Vectors are handed out as they are stored or wider, never rounded. */
+static bool answer_fits(struct request *request, uint32_t include, uint32_t dtype)
+{
+	enum dtype stored = collection_dtype(request->collection);
+
+	if (!(include & (1u << WIRE_include_vectors)) ||
+	    dtype_bytes((enum dtype)dtype) >= dtype_bytes(stored))
+		return true;
+	request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "dtype",
+	                       "'%s' holds vectors of %s, which are not handed out as %s",
+	                       request->collection->entry.name, dtype_text(stored),
+	                       dtype_text(dtype));
 	return false;
 }
 
@@ -50,7 +72,8 @@ static void upsert_admitted(struct request *request)
 	const struct upsert_params *params = request_params(request, upsert);
 	uint32_t n = params->ids.n;
 
-	if (space_fits(request, params->space) && vectors_fit(request, params->vectors, n) &&
+	if (space_fits(request, params->space) &&
+	    vectors_fit(request, params->vectors, params->dtype, n) &&
 	    column_fits(request, "texts", params->texts.v, params->texts.n, n) &&
 	    column_fits(request, "metas", params->metas.v, params->metas.n, n))
 		collection_queue_write(request);
@@ -82,14 +105,30 @@ void handle_delete(struct request *request)
 	                 collection_queue_write);
 }
 
+static void get_admitted(struct request *request)
+{
+	const struct get_params *params = request_params(request, get);
+
+	if (answer_fits(request, params->include, params->dtype))
+		collection_queue_read(request);
+}
+
 void handle_get(struct request *request)
 {
-	collection_enter(request, request_params(request, get)->collection, collection_queue_read);
+	collection_enter(request, request_params(request, get)->collection, get_admitted);
+}
+
+static void scan_admitted(struct request *request)
+{
+	const struct scan_params *params = request_params(request, scan);
+
+	if (answer_fits(request, params->include, params->dtype))
+		collection_queue_read(request);
 }
 
 void handle_scan(struct request *request)
 {
-	collection_enter(request, request_params(request, scan)->collection, collection_queue_read);
+	collection_enter(request, request_params(request, scan)->collection, scan_admitted);
 }
 
 void handle_count(struct request *request)
@@ -102,14 +141,16 @@ static void search_admitted(struct request *request)
 {
 	const struct search_params *params = request_params(request, search);
 	uint32_t dim = request->collection->entry.spec.dim;
-	size_t n = params->vectors.n / (dim * sizeof(float));
+	size_t vector_bytes = dim * (size_t)dtype_bytes((enum dtype)params->dtype);
+	size_t n = params->vectors.n / vector_bytes;
 
-	if (!space_fits(request, params->space))
+	if (!space_fits(request, params->space) ||
+	    !answer_fits(request, params->include, params->dtype))
 		return;
-	if (n == 0 || params->vectors.n % (dim * sizeof(float)) != 0) {
+	if (n == 0 || params->vectors.n % vector_bytes != 0) {
 		request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "vectors",
-		                       "%zu bytes; one vector of %u float32 is %zu",
-		                       params->vectors.n, dim, dim * sizeof(float));
+		                       "%zu bytes; one vector of %u %s is %zu", params->vectors.n,
+		                       dim, dtype_text(params->dtype), vector_bytes);
 	} else if (n > LIMIT_QUERIES) {
 		request_finish_refusal(request, WIRE_ERROR_OVER_LIMIT, "vectors",
 		                       "%zu query vectors; the limit is %u", n,

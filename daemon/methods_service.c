@@ -12,6 +12,7 @@
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
+#include "daemon/index.h"
 #include "daemon/journal.h"
 
 static struct wire_str str(const char *text)
@@ -83,6 +84,26 @@ static struct usage_row usage_of(const struct collection *collection)
 	};
 }
 
+/* How all searches were answered; rows: NULL to count only. */
+static uint32_t tallies_of(struct collections *collections, struct tally_row *rows)
+{
+	struct collection *collection = NULL;
+	uint32_t n = 0;
+
+	while ((collection = collections_next(collections, collection))) {
+		const char *name = collection->entry.name;
+
+		n += tally_rows(collection->tally, name, "", rows ? rows + n : NULL);
+		for (struct list *link = collection->indexes.next; link != &collection->indexes;
+		     link = link->next) {
+			const struct index *index = LIST_ELEMENT(link, struct index, link);
+
+			n += tally_rows(index->tally, name, index->name, rows ? rows + n : NULL);
+		}
+	}
+	return n;
+}
+
 void handle_stats(struct request *request)
 {
 	struct daemon *daemon = request->daemon;
@@ -90,6 +111,8 @@ void handle_stats(struct request *request)
 	struct lane_row lanes[LANE_N];
 	struct usage_row *usages = wire_arena_alloc(
 	        &request->arena, (collections_count(daemon->collections) + 1) * sizeof(*usages));
+	struct tally_row *tallies = wire_arena_alloc(
+	        &request->arena, (tallies_of(daemon->collections, NULL) + 1) * sizeof(*tallies));
 	struct stats_result result = {
 	        .version = str(KITH_VERSION),
 	        .pid = (uint64_t)getpid(),
@@ -103,7 +126,7 @@ void handle_stats(struct request *request)
 	        .collections = {usages, 0},
 	};
 
-	if (!usages) {
+	if (!usages || !tallies) {
 		request_refuse_errno(request, -ENOMEM, "gathering figures");
 		request_finish(request);
 		return;
@@ -122,6 +145,7 @@ void handle_stats(struct request *request)
 	}
 	while ((collection = collections_next(daemon->collections, collection)))
 		usages[result.collections.n++] = usage_of(collection);
+	result.searches = (struct wire_rows){tallies, tallies_of(daemon->collections, tallies)};
 	request_finish_result(request, &result);
 }
 

@@ -112,6 +112,27 @@ static void reading_work(struct job *job, uint32_t worker)
 	read_methods[reading->request->wire.method].run(reading, worker);
 }
 
+static void count_search(const struct reading *reading)
+{
+	struct collection *collection = reading->request->collection;
+	uint64_t n = request_params(reading->request, search)->vectors.n /
+	             (4 * (size_t)collection->entry.spec.dim);
+	struct tally *tally = collection->tally;
+	enum tally_way way = TALLY_SCAN;
+	struct tally_cell *cell;
+
+	if (reading->generation && !reading->nothing) {
+		tally = reading->generation->tally;
+		way = reading->used_graph ? TALLY_GRAPH : TALLY_FELL_BACK;
+	}
+	cell = &tally->cells[way][reading->source][reading->has_pending];
+	cell->searches += n;
+	cell->comparisons += reading->comparisons;
+	cell->scanned += reading->scanned;
+	collection->n_searches += n;
+	collection->n_comparisons += reading->comparisons + reading->scanned;
+}
+
 static void reading_done(struct job *job)
 {
 	struct reading *reading = LIST_ELEMENT(job, struct reading, job);
@@ -123,13 +144,7 @@ static void reading_done(struct job *job)
 	if (!request_is_answered(request))
 		request_refuse_errno(request, -ECANCELED, job->what);
 	if (request->wire.method == WIRE_METHOD_search && !request->refused) {
-		collection->n_searches += request_params(request, search)->vectors.n /
-		                          (4 * (size_t)collection->entry.spec.dim);
-		collection->n_comparisons += reading->comparisons + reading->scanned;
-		if (reading->generation) {
-			reading->generation->n_searches++;
-			reading->generation->n_comparisons += reading->comparisons;
-		}
+		count_search(reading);
 		collection->upkeep.searched++;
 	}
 	if (reading->bad_extent != UINT64_MAX)

@@ -51,6 +51,9 @@ struct reading {
 	/* For the counters: what the run found out. */
 	uint64_t comparisons; /* the index's own */
 	uint64_t scanned;
+	bool used_graph;
+	bool has_pending; /* rows that the graph did not cover */
+	enum wire_source source;
 	uint64_t bad_extent; /* the vector file's first damaged one, or UINT64_MAX */
 };
 

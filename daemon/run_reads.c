@@ -71,8 +71,8 @@ void run_get(struct reading *reading, uint32_t worker)
 
 	result.positions.v =
 	        wire_arena_alloc(&request->arena, params->ids.n * sizeof(*result.positions.v));
-	r = columns_init(&columns, &request->arena, params->include, params->ids.n,
-	                 request->collection->entry.spec.dim, LIMIT_FRAME_BYTES);
+	r = columns_init(&columns, request, params->include, params->dtype, params->ids.n,
+	                 LIMIT_FRAME_BYTES);
 	if (!result.positions.v)
 		r = -ENOMEM;
 	if (r == 0)
@@ -80,6 +80,7 @@ void run_get(struct reading *reading, uint32_t worker)
 	if (r == 0) {
 		job_phase(&reading->job, "fetch");
 		r = get_all(reading, reader, &columns, &result.positions);
+		job_phase(&reading->job, "fetched");
 		record_reader_end(reader);
 	}
 	if (r) {
@@ -149,8 +150,8 @@ void run_scan(struct reading *reading, uint32_t worker)
 
 	result.ids.v =
 	        wire_arena_alloc(&request->arena, (params->limit + 1) * sizeof(*result.ids.v));
-	r = columns_init(&columns, &request->arena, params->include, params->limit,
-	                 request->collection->entry.spec.dim, SCAN_PAGE_BYTES);
+	r = columns_init(&columns, request, params->include, params->dtype, params->limit,
+	                 SCAN_PAGE_BYTES);
 	if (!result.ids.v)
 		r = -ENOMEM;
 	if (r == 0 && !reading->nothing) {

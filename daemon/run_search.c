@@ -101,8 +101,8 @@ static int scan_truth(struct search *search, uint64_t first, uint64_t end)
 		}
 		if (at == end || from.slot != row.slot)
 			continue;
-		vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
-		               search->row);
+		vector_prepare(row.record.vector, 1, spec->dim, (enum dtype)spec->dtype,
+		               (enum metric)spec->metric, search->row);
 		scan_rows(search, at, 1, search->row);
 	}
 	return r == RECORD_STORE_END ? 0 : r;
@@ -187,12 +187,18 @@ static uint64_t visible_rows(void *ctx, const uint32_t *rows, uint32_t n)
 /* An outcome: it took more than that. */
 #define GRAPH_CUT 1
 
+/* Queries are f32, whatever the rows are. */
+static uint32_t query_stride(const struct search *search)
+{
+	return vector_stride_bytes(search->collection->entry.spec.dim, DTYPE_F32);
+}
+
 /* The graph's hits of each query, into the heaps. */
 static int graph_hits(struct search *search, struct hnsw_search *one, struct hnsw_scratch *scratch,
                       struct hit *hits)
 {
 	struct reading *reading = search->reading;
-	uint32_t stride = collection_stride(search->collection);
+	uint32_t stride = query_stride(search);
 
 	for (uint32_t q = 0; q < search->scan.n_queries; q++) {
 		struct hnsw_search_stats stats;
@@ -234,7 +240,7 @@ static int search_graph(struct search *search)
 	};
 	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
 
-	row_source_init(&source, search->collection, hnsw, reading->pin.resident_rows);
+	row_source_init(&source, search->collection, reading->pin.resident_rows);
 	if (r == 0)
 		r = graph_hits(search, &one, scratch, hits);
 	free(hits);
@@ -277,20 +283,12 @@ static double coverage(const struct search *search)
 {
 	const struct reading *reading = search->reading;
 	struct record_view view = {.seq = reading->pin.seq, .ns = RECORD_TABLE_ANY_NS};
-	uint64_t mask[MASK_WORDS];
-	uint64_t pending = 0;
+	uint64_t pending;
 
 	if (reading->pin.n_live == 0)
 		return 1.0;
-	for (uint64_t at = reading->covered_rows; at < reading->pin.n_rows;) {
-		uint64_t n = reading->pin.n_rows - at;
-
-		if (n > RECORD_TABLE_CHUNK_ROWS)
-			n = RECORD_TABLE_CHUNK_ROWS;
-		pending += record_table_visible(&search->collection->table, &view, at, (uint32_t)n,
-		                                mask);
-		at += n;
-	}
+	pending = record_table_count(&search->collection->table, &view, reading->covered_rows,
+	                             reading->pin.n_rows);
 	return 1.0 - (double)pending / (double)reading->pin.n_live;
 }
 
@@ -309,8 +307,8 @@ static int gather(struct search *search, struct search_result *result, struct co
 	result->ids.v = wire_arena_alloc(arena, (n + 1) * sizeof(struct wire_id));
 	distances = wire_arena_alloc(arena, (n + 1) * sizeof(float));
 	if (!result->counts.v || !result->ids.v || !distances ||
-	    columns_init(columns, arena, search->params->include, n,
-	                 search->collection->entry.spec.dim, LIMIT_FRAME_BYTES) < 0)
+	    columns_init(columns, search->reading->request, search->params->include,
+	                 search->params->dtype, n, LIMIT_FRAME_BYTES) < 0)
 		return -ENOMEM;
 	result->counts.n = n_queries;
 	for (uint32_t q = 0; q < n_queries; q++) {
@@ -375,6 +373,9 @@ static void answer(struct search *search)
 	struct columns columns;
 	int r = gather(search, &result, &columns);
 
+	reading->used_graph = search->used_graph;
+	reading->has_pending = result.coverage < 1.0;
+	reading->source = search->source;
 	if (r == 0)
 		r = fetch(search, &result, &columns);
 	close_reader(search);
@@ -405,8 +406,9 @@ static bool check_queries(struct search *search)
 	struct request *request = search->reading->request;
 	struct wire_error error;
 	size_t row;
-	int fault = vector_check(search->params->vectors.data, search->scan.n_queries, spec->dim,
-	                         (enum metric)spec->metric, &row);
+	int fault =
+	        vector_check(search->params->vectors.data, search->scan.n_queries, spec->dim,
+	                     (enum dtype)search->params->dtype, (enum metric)spec->metric, &row);
 
 	if (fault == 0)
 		return true;
@@ -416,15 +418,38 @@ static bool check_queries(struct search *search)
 	return false;
 }
 
+/* The queries as rows of f32. */
+static int prepare_queries(struct search *search)
+{
+	const struct record_spec *spec = &search->collection->entry.spec;
+	const void *packed = search->params->vectors.data;
+	size_t n = search->scan.n_queries;
+
+	if (search->params->dtype != WIRE_dtype_f32) {
+		void *wide = wire_arena_alloc(&search->reading->request->arena,
+		                              n * spec->dim * sizeof(float));
+
+		if (!wide)
+			return -ENOMEM;
+		dtype_convert(packed, (enum dtype)search->params->dtype, n * spec->dim, DTYPE_F32,
+		              wide);
+		packed = wide;
+	}
+	vector_prepare(packed, n, spec->dim, DTYPE_F32, (enum metric)spec->metric, search->queries);
+	search->scan.queries = search->queries;
+	return 0;
+}
+
 static int search_init(struct search *search)
 {
 	const struct record_spec *spec = &search->collection->entry.spec;
-	size_t stride = collection_stride(search->collection);
-	uint32_t n_queries = (uint32_t)(search->params->vectors.n / (4 * (size_t)spec->dim));
+	size_t stride = query_stride(search);
+	size_t packed_bytes = spec->dim * (size_t)dtype_bytes((enum dtype)search->params->dtype);
+	uint32_t n_queries = (uint32_t)(search->params->vectors.n / packed_bytes);
 	uint32_t k = search->params->k;
 
 	search->scan = (struct exact_scan){
-	        .kernels = search->reading->request->daemon->kernels,
+	        .kernels = kernels_best((enum dtype)spec->dtype),
 	        .metric = (enum metric)spec->metric,
 	        .dim = spec->dim,
 	        .n_queries = n_queries,
@@ -460,14 +485,11 @@ void run_search(struct reading *reading, uint32_t worker)
 	        .params = request_params(request, search),
 	        .worker = worker,
 	};
-	const struct record_spec *spec = &search.collection->entry.spec;
 	int r = search_init(&search);
 
 	if (r == 0 && check_queries(&search)) {
-		vector_prepare(search.params->vectors.data, search.scan.n_queries, spec->dim,
-		               (enum metric)spec->metric, search.queries);
-		search.scan.queries = search.queries;
-		if (!reading->nothing && reading->pin.n_rows > 0)
+		r = prepare_queries(&search);
+		if (r == 0 && !reading->nothing && reading->pin.n_rows > 0)
 			r = find(&search);
 		for (uint32_t q = 0; r == 0 && q < search.scan.n_queries; q++)
 			topk_sort(&search.scan.best[q]);

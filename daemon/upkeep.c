@@ -56,20 +56,36 @@ static void reopen_ended(struct collection *collection, struct care_state *care)
 
 /* restore ------------------------------------------------------------------------------------- */
 
+/* Whether a job still reads rows of the vector file that are to be written again: they would change
+ * under it, and what it knows to be damaged would look sound before it is. Those that come now pin
+ * fewer rows. */
+static bool has_older_readers(const struct collection *collection)
+{
+	for (const struct list *link = collection->pins.next; link != &collection->pins;
+	     link = link->next) {
+		if (LIST_ELEMENT(link, const struct pin, link)->mapped_rows >
+		    collection->mapped_rows)
+			return true;
+	}
+	return collection->upkeep.care[CARE_LOAD].active;
+}
+
 static bool restore_wanted(struct collection *collection, bool paused)
 {
 	(void)paused;
-	/* A load under way still reads the rows that would be written again. */
 	return collection->vectors && collection->mapped_rows < collection->n_rows &&
-	       !collection->upkeep.holds_reads && !collection->upkeep.care[CARE_LOAD].active;
+	       !collection->upkeep.holds_reads && !has_older_readers(collection);
 }
 
 static void restore_prepare(struct collection *collection, struct care_state *care)
 {
 	uint64_t batch = UPKEEP_RESTORE_BYTES / collection_stride(collection);
 
+	care->from = care->to = collection->mapped_rows;
+	/* More was lost since it was wanted: it is wanted again when they have ended. */
+	if (has_older_readers(collection))
+		return;
 	collection->upkeep.lost_row = UINT64_MAX;
-	care->from = collection->mapped_rows;
 	care->to = collection->n_rows;
 	if (care->to - care->from > batch)
 		care->to = care->from + batch;
@@ -91,8 +107,8 @@ static int read_rows(struct collection *collection, struct record_reader *reader
 		while (at < n && slots[at] < row.slot)
 			at++;
 		if (at < n && slots[at] == row.slot)
-			vector_prepare(row.record.vector, 1, spec->dim, (enum metric)spec->metric,
-			               rows + at * stride);
+			vector_prepare(row.record.vector, 1, spec->dim, (enum dtype)spec->dtype,
+			               (enum metric)spec->metric, rows + at * stride);
 	}
 	record_reader_end(reader);
 	return r == RECORD_STORE_END ? 0 : r;
@@ -103,10 +119,15 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 	uint64_t n = care->to - care->from;
 	size_t size = (size_t)n * collection_stride(collection);
 	struct record_reader **reader = &collection->readers[worker];
-	uint64_t *slots = malloc(n * sizeof(*slots));
-	uint8_t *rows = aligned_alloc(64, size);
-	int r = slots && rows ? 0 : -ENOMEM;
+	uint64_t *slots;
+	uint8_t *rows;
+	int r;
 
+	if (n == 0)
+		return 0;
+	slots = malloc(n * sizeof(*slots));
+	rows = aligned_alloc(64, size);
+	r = slots && rows ? 0 : -ENOMEM;
 	if (r == 0 && vector_file_n_rows(collection->vectors) != care->from)
 		r = vector_file_reset(collection->vectors, care->from);
 	if (r == 0 && !*reader)
@@ -131,7 +152,10 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 static void restore_ended(struct collection *collection, struct care_state *care)
 {
 	if (care->result == 0) {
-		collection->mapped_rows = care->to;
+		uint64_t lost_row = collection->upkeep.lost_row;
+
+		/* Earlier ones may have been lost meanwhile. */
+		collection->mapped_rows = lost_row < care->to ? lost_row : care->to;
 		if (care->to == collection->n_rows)
 			log_info("collection '%s': the vector file has all %llu rows again",
 			         collection->entry.name, (unsigned long long)care->to);
@@ -194,6 +218,7 @@ static bool sync_wanted(struct collection *collection, bool paused)
 	struct upkeep *upkeep = &collection->upkeep;
 	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
 	uint64_t unsynced;
+	bool is_synced;
 
 	/* Who has the turn may be appending: then its end looks again. */
 	if (!collection->vectors || collection->mapped_rows < collection->n_rows ||
@@ -201,18 +226,20 @@ static bool sync_wanted(struct collection *collection, bool paused)
 		return false;
 	unsynced = vector_file_n_rows(collection->vectors) -
 	           vector_file_synced_rows(collection->vectors);
-	if (unsynced == 0)
+	is_synced = vector_file_is_synced(collection->vectors, collection_epoch(collection));
+	if (is_synced)
 		upkeep->synced_ns = now_ns;
-	return unsynced > 0 &&
+	return !is_synced &&
 	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES ||
 	        now_ns - upkeep->synced_ns >= UPKEEP_SYNC_MS * NS_PER_MS);
 }
 
+/* It has the turn, so nobody publishes another epoch meanwhile. */
 static int sync_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	(void)care;
 	(void)worker;
-	return vector_file_sync(collection->vectors);
+	return vector_file_sync(collection->vectors, collection_epoch(collection));
 }
 
 /* What a failed sync left on the disk is not known: the rows are written again. */

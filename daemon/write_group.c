@@ -23,6 +23,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 #include "index/vector.h"
 
@@ -34,7 +35,8 @@ struct change {
 	struct record_change record;
 	uint64_t seq;
 	struct record_id id;
-	const void *vector; /* inserted, replaced: in a frame or the group's arena */
+	const void *vector;   /* inserted, replaced: in a frame or the group's arena */
+	uint64_t retired_row; /* replaced, deleted: of the record table */
 };
 
 /* A request of the group and its counts. */
@@ -60,6 +62,8 @@ struct group {
 	} * namespaces; /* new ones, of kept requests */
 	uint32_t n_namespaces;
 	uint64_t seq; /* of the last kept request; the published one when none changed anything */
+	struct record_epoch epoch; /* of that seq, when the writer has begun one */
+	bool has_epoch;
 	int64_t live_delta;
 	uint32_t n_retired;
 	bool vectors_follow; /* in: the file has all rows; out: it has the new ones too */
@@ -71,6 +75,7 @@ struct group {
 struct batch {
 	const struct wire_ids *ids;
 	struct wire_bin vectors;
+	enum dtype dtype; /* of the vectors */
 	struct wire_texts texts;
 	struct wire_metas metas;
 	struct wire_str namespace;
@@ -83,15 +88,15 @@ static void batch_of(const struct request *request, struct batch *batch)
 	case WIRE_METHOD_upsert: {
 		const struct upsert_params *params = request_params(request, upsert);
 
-		*batch = (struct batch){&params->ids, params->vectors, params->texts, params->metas,
-		                        params->namespace};
+		*batch = (struct batch){&params->ids,  params->vectors, (enum dtype)params->dtype,
+		                        params->texts, params->metas,   params->namespace};
 		return;
 	}
 	case WIRE_METHOD_update: {
 		const struct update_params *params = request_params(request, update);
 
-		*batch = (struct batch){
-		        &params->ids, {0}, params->texts, params->metas, params->namespace};
+		*batch = (struct batch){&params->ids,  {0},           0,
+		                        params->texts, params->metas, params->namespace};
 		return;
 	}
 	default:
@@ -102,13 +107,13 @@ static void batch_of(const struct request *request, struct batch *batch)
 /* Applying: in the transaction ----------------------------------------------------------------- */
 
 static void record_of(struct record *record, struct record_field *fields, const struct batch *batch,
-                      uint32_t i, uint32_t dim)
+                      uint32_t i, size_t vector_bytes)
 {
 	const struct wire_id *id = &batch->ids->v[i];
 
 	*record = (struct record){.id = {id->text, id->n, id->number}};
 	if (batch->vectors.data)
-		record->vector = (const uint8_t *)batch->vectors.data + (size_t)i * dim * 4;
+		record->vector = (const uint8_t *)batch->vectors.data + i * vector_bytes;
 	if (batch->texts.v && batch->texts.v[i].data) {
 		record->text = batch->texts.v[i].data;
 		record->text_n = batch->texts.v[i].n;
@@ -157,13 +162,14 @@ static int apply_one(struct group *group, struct member *member, const struct ba
                      uint32_t i, uint32_t ns)
 {
 	struct record_writer *writer = group->collection->writer;
-	uint32_t dim = group->collection->entry.spec.dim;
+	const struct record_spec *spec = &group->collection->entry.spec;
+	size_t vector_bytes = spec->dim * (size_t)dtype_bytes((enum dtype)spec->dtype);
 	struct change *change = &group->changes[group->n_changes];
 	struct record_field fields[LIMIT_META_SCALARS];
 	struct record record;
 	int r;
 
-	record_of(&record, fields, batch, i, dim);
+	record_of(&record, fields, batch, i, vector_bytes);
 	*change = (struct change){.seq = member->seq, .id = record.id, .vector = record.vector};
 	switch (member->request->wire.method) {
 	case WIRE_METHOD_upsert:
@@ -179,11 +185,11 @@ static int apply_one(struct group *group, struct member *member, const struct ba
 	if (r)
 		return r;
 	if (change->record.vector) {
-		void *copy = wire_arena_alloc(&group->arena, (size_t)dim * 4);
+		void *copy = wire_arena_alloc(&group->arena, vector_bytes);
 
 		if (!copy)
 			return -ENOMEM;
-		memcpy(copy, change->record.vector, (size_t)dim * 4);
+		memcpy(copy, change->record.vector, vector_bytes);
 		change->vector = copy;
 	}
 	member->by_effect[change->record.effect]++;
@@ -212,22 +218,50 @@ static int apply_namespace(struct group *group, struct wire_str name, uint32_t *
 	return r;
 }
 
+/* Makes the batch's vectors such as the collection keeps, in the request's arena; an outcome of
+ * vector_convert(), or -ENOMEM. What is stored is compared with these. */
+static int convert_vectors(const struct record_spec *spec, struct request *request,
+                           struct batch *batch, size_t *ret_row)
+{
+	enum dtype to = (enum dtype)spec->dtype;
+	size_t n_bytes = (size_t)batch->ids->n * spec->dim * dtype_bytes(to);
+	void *converted;
+	int r;
+
+	if (batch->dtype == to)
+		return 0;
+	converted = wire_arena_alloc(&request->arena, n_bytes);
+	if (!converted)
+		return -ENOMEM;
+	r = vector_convert(batch->vectors.data, batch->ids->n, spec->dim, batch->dtype,
+	                   (enum metric)spec->metric, to, converted, ret_row);
+	batch->vectors = (struct wire_bin){converted, n_bytes};
+	batch->dtype = to;
+	return r;
+}
+
 /* Refuses what is wrong with a request itself; the group goes on without it. */
-static bool check_vectors(struct group *group, struct request *request, const struct batch *batch)
+static bool take_vectors(struct group *group, struct request *request, struct batch *batch)
 {
 	const struct record_spec *spec = &group->collection->entry.spec;
 	struct wire_error error;
 	size_t row;
-	int fault;
+	int r;
 
 	if (!batch->vectors.data)
 		return true;
-	fault = vector_check(batch->vectors.data, batch->ids->n, spec->dim,
-	                     (enum metric)spec->metric, &row);
-	if (fault == 0)
+	r = vector_check(batch->vectors.data, batch->ids->n, spec->dim, batch->dtype,
+	                 (enum metric)spec->metric, &row);
+	if (r == 0)
+		r = convert_vectors(spec, request, batch, &row);
+	if (r == 0)
 		return true;
+	if (r < 0) {
+		request_refuse_errno(request, r, "writing");
+		return false;
+	}
 	wire_error_set_row(&error, WIRE_ERROR_BAD_VALUE, "vectors", row, "vector %zu %s", row,
-	                   vector_fault_text(fault));
+	                   vector_fault_text(r));
 	request_refuse_with(request, &error);
 	return false;
 }
@@ -242,7 +276,7 @@ static int apply_member(struct group *group, struct member *member)
 	int r;
 
 	batch_of(request, &batch);
-	if (!check_vectors(group, request, &batch))
+	if (!take_vectors(group, request, &batch))
 		return 0;
 	member->missing.v = wire_arena_alloc(&request->arena, batch.ids->n * sizeof(uint32_t));
 	if (!member->missing.v)
@@ -297,6 +331,11 @@ static bool has_new_slot(const struct change *change)
 	return change->record.effect == RECORD_INSERTED || change->record.effect == RECORD_REPLACED;
 }
 
+static bool retires(const struct change *change)
+{
+	return change->record.effect == RECORD_REPLACED || change->record.effect == RECORD_DELETED;
+}
+
 /* Memory was granted and the slots are there: anything else would leave memory and truth apart,
  * and a restart, which loads the truth, is the better end. */
 static void must(int r)
@@ -305,7 +344,7 @@ static void must(int r)
 		abort();
 }
 
-static void follow_change(struct group *group, const struct change *change)
+static void follow_change(struct group *group, struct change *change)
 {
 	struct record_table *table = &group->collection->table;
 	const struct record_change *record = &change->record;
@@ -320,9 +359,10 @@ static void follow_change(struct group *group, const struct change *change)
 
 	if (has_new_slot(change))
 		must(record_table_append(table, &row));
-	if (record->effect == RECORD_REPLACED || record->effect == RECORD_DELETED) {
-		must(record_table_find(table, table->n_rows, record->retired_slot, &at));
-		record_table_retire(table, at, change->seq);
+	if (retires(change)) {
+		must(record_table_find(table, table->n_rows, record->retired_slot,
+		                       &change->retired_row));
+		record_table_retire(table, change->retired_row, change->seq);
 		group->n_retired++;
 	}
 	if (record->effect == RECORD_TOUCHED) {
@@ -350,8 +390,8 @@ static int follow_vectors(struct group *group)
 		if (!has_new_slot(change))
 			continue;
 		slots[n] = change->record.slot;
-		vector_prepare(change->vector, 1, spec->dim, (enum metric)spec->metric,
-		               rows + (size_t)n * stride);
+		vector_prepare(change->vector, 1, spec->dim, (enum dtype)spec->dtype,
+		               (enum metric)spec->metric, rows + (size_t)n * stride);
 		if (++n == VECTOR_BATCH_ROWS) {
 			r = vector_file_append(collection->vectors, n, slots, rows);
 			n = 0;
@@ -409,6 +449,7 @@ static void group_work(struct job *job, uint32_t worker)
 		return;
 	}
 	job_phase(job, "committed");
+	group->has_epoch = record_writer_epoch(collection->writer, &group->epoch);
 	for (uint32_t i = 0; i < group->n_changes; i++)
 		follow_change(group, &group->changes[i]);
 	if (group->vectors_follow) {
@@ -433,7 +474,14 @@ static void publish(struct group *group)
 			log_error("collection '%s': out of memory for a namespace's name",
 			          collection->entry.name);
 	}
+	indexes_note_new(collection, collection->table.n_rows - collection->n_rows);
+	for (uint32_t i = 0; i < group->n_changes; i++) {
+		if (retires(&group->changes[i]))
+			indexes_note_retired(collection, group->changes[i].retired_row);
+	}
 	collection->seq = group->seq;
+	if (group->has_epoch)
+		record_epochs_add(collection->epochs, &group->epoch);
 	collection->n_rows = collection->table.n_rows;
 	collection->n_live = (uint64_t)((int64_t)collection->n_live + group->live_delta);
 	if (group->vectors_follow && collection->upkeep.lost_row == UINT64_MAX)

@@ -9,29 +9,17 @@
 #include "index/exact.h"
 
 struct tile {
-	const float *rows;
-	size_t n_floats; /* of a row, padding included */
+	const uint8_t *rows;
+	size_t stride_bytes;
+	size_t n_floats; /* of a query, padding included */
 	uint64_t first;
 	uint64_t mask;
 };
 
-static inline float distance_from(enum metric metric, float kernel)
-{
-	switch (metric) {
-	case METRIC_IP:
-		return 1 - kernel;
-	case METRIC_COSINE:
-		return kernel < 1 ? 1 - kernel : 0;
-	case METRIC_L2:
-	default:
-		return kernel;
-	}
-}
-
 static inline void offer(struct exact_scan *scan, uint32_t query, float kernel, uint64_t row_idx)
 {
 	struct topk *best = &scan->best[query];
-	float distance = distance_from(scan->metric, kernel);
+	float distance = metric_distance(scan->metric, kernel);
 
 	if (topk_wants(best, distance, row_idx))
 		topk_push(best, distance, row_idx);
@@ -46,13 +34,13 @@ static const float *query_row(const struct exact_scan *scan, const struct tile *
 static void scan_one(struct exact_scan *scan, const struct tile *tile, uint32_t query)
 {
 	const struct kernels *kernels = scan->kernels;
-	float (*kernel)(const float *, const float *, size_t) =
+	float (*kernel)(const void *, const float *, size_t) =
 	        scan->metric == METRIC_L2 ? kernels->l2 : kernels->dot;
 	const float *q = query_row(scan, tile, query);
 
 	for (uint64_t left = tile->mask; left != 0; left &= left - 1) {
 		size_t i = (size_t)__builtin_ctzll(left);
-		float found = kernel(tile->rows + i * tile->n_floats, q, tile->n_floats);
+		float found = kernel(tile->rows + i * tile->stride_bytes, q, tile->n_floats);
 		offer(scan, query, found, tile->first + i);
 	}
 }
@@ -60,7 +48,7 @@ static void scan_one(struct exact_scan *scan, const struct tile *tile, uint32_t 
 static void scan_four(struct exact_scan *scan, const struct tile *tile, uint32_t query)
 {
 	const struct kernels *kernels = scan->kernels;
-	void (*kernel)(const float *, const float *const[4], size_t, float[4]) =
+	void (*kernel)(const void *, const float *const[4], size_t, float[4]) =
 	        scan->metric == METRIC_L2 ? kernels->l2_x4 : kernels->dot_x4;
 	const float *const q[4] = {
 	        query_row(scan, tile, query),
@@ -72,7 +60,7 @@ static void scan_four(struct exact_scan *scan, const struct tile *tile, uint32_t
 	for (uint64_t left = tile->mask; left != 0; left &= left - 1) {
 		size_t i = (size_t)__builtin_ctzll(left);
 		float found[4];
-		kernel(tile->rows + i * tile->n_floats, q, tile->n_floats, found);
+		kernel(tile->rows + i * tile->stride_bytes, q, tile->n_floats, found);
 		for (uint32_t j = 0; j < 4; j++)
 			offer(scan, query + j, found[j], tile->first + i);
 	}
@@ -91,11 +79,13 @@ static void scan_tile(struct exact_scan *scan, const struct tile *tile)
 
 void exact_scan_rows(struct exact_scan *scan, const struct exact_rows *rows)
 {
-	const size_t n_floats = vector_stride_bytes(scan->dim) / sizeof(float);
+	const size_t stride_bytes = vector_stride_bytes(scan->dim, scan->kernels->dtype);
+	const size_t n_floats = vector_stride_bytes(scan->dim, DTYPE_F32) / sizeof(float);
 
 	for (uint32_t at = 0; at < rows->n; at += 64) {
 		struct tile tile = {
-		        .rows = (const float *)rows->rows + at * n_floats,
+		        .rows = (const uint8_t *)rows->rows + at * stride_bytes,
+		        .stride_bytes = stride_bytes,
 		        .n_floats = n_floats,
 		        .first = rows->first + at,
 		        .mask = rows->mask[at / 64],

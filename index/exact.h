@@ -19,18 +19,18 @@
 #include "index/vector.h"
 
 struct exact_scan {
-	const struct kernels *kernels;
+	const struct kernels *kernels; /* and so the dtype of the rows */
 	enum metric metric;
 	uint32_t dim;
 	uint32_t n_queries;
-	const void *queries;  /* rows from vector_prepare() */
+	const void *queries;  /* f32 rows from vector_prepare() */
 	struct topk *best;    /* one a query */
 	uint64_t comparisons; /* grows by one for each row and query */
 };
 
 /* A stretch of rows that lie one behind the other. */
 struct exact_rows {
-	const void *rows; /* of row first, from vector_prepare() */
+	const void *rows; /* of row first, from vector_prepare(), of the kernels' dtype */
 	uint64_t first;
 	uint32_t n;
 	const uint64_t *mask; /* bit i: row first + i takes part; bits from n on are 0 */

@@ -64,17 +64,28 @@ struct hnsw;
 
 /*
  * Where distances come from: the one thing the graph knows about vectors. A query is in a form
- * that only its space understands (for struct hnsw_space_f32 a row from vector_prepare()). All
- * distances are finite or +infinity, never NaN. Const and without memory of its own: [any].
+ * that only its space understands (for struct hnsw_space_rows a row from vector_prepare()). Rows
+ * are what hnsw_append() was given; HNSW_NO_ROW is infinitely far from everything. All distances
+ * are finite or +infinity, never NaN. Const and without memory of its own: [any].
  */
 struct hnsw_space {
-	/* Distances of n (at most HNSW_BATCH) nodes from the query. */
-	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *nodes,
-	                  uint32_t n, float *ret);
-	/* The query form of a node itself: either made in buf (query_bytes, 64-byte aligned) or
-	 * where the space has it already. Valid until buf is used again. */
-	const void *(*query_of)(const struct hnsw_space *space, uint32_t node, void *buf);
+	/* Distances of n (at most HNSW_BATCH) rows from the query. One that is beyond `bound` may
+	 * be told roughly, as anything beyond it: nobody will need it. */
+	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+	                  uint32_t n, float bound, float *ret);
+	/* Asks for what distances() will read of the rows; NULL where nothing is gained by it. */
+	void (*prefetch)(const struct hnsw_space *space, const uint32_t *rows, uint32_t n);
+	/* The query form of a row: either made in buf (query_bytes, 64-byte aligned) or where the
+	 * space has it already. Valid until buf is used again. */
+	const void *(*query_of)(const struct hnsw_space *space, uint32_t row, void *buf);
 	size_t query_bytes;
+	/* Where distances() estimates: the distances themselves, for queries that were not made by
+	 * query_of(). NULL where it does not. */
+	void (*refine)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+	               uint32_t n, float *ret);
+	/* How far a row's estimate, `distance`, is from the distance itself, nearly always. */
+	float (*spread)(const struct hnsw_space *space, const void *query, uint32_t row,
+	                float distance);
 };
 
 /* Life and growth */
@@ -158,6 +169,10 @@ void hnsw_build_init(struct hnsw_build *build, struct hnsw *hnsw, const struct h
  * takes a millisecond or so. Any number of workers at once, each with a scratch of its own. A
  * worker that has no memory for its scratch leaves its share to the others: -ENOMEM. [worker] */
 int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch);
+/* The same for max_nodes at most, for workers that are lent in turns: HNSW_BUILD_MORE when they
+ * were inserted, and there may be more. [worker] */
+int hnsw_build_some(struct hnsw_build *build, struct hnsw_scratch *scratch, uint32_t max_nodes);
+#define HNSW_BUILD_MORE 1
 void hnsw_build_cancel(struct hnsw_build *build); /* [any] */
 /* Nodes inserted so far, and all of this build's. [any] */
 void hnsw_build_progress(const struct hnsw_build *build, uint32_t *ret_done, uint32_t *ret_total);
@@ -185,6 +200,7 @@ struct hnsw_search {
 struct hnsw_search_stats {
 	uint64_t comparisons; /* distances taken; 0 only from an empty graph */
 	uint64_t hops;        /* nodes whose links were followed */
+	uint64_t refined;     /* estimates that were replaced by the distance itself */
 	bool is_cut; /* max_comparisons was reached: an exact scan may be the better answer */
 };
 

@@ -120,6 +120,16 @@ static inline _Atomic uint32_t *hnsw_list(const struct hnsw *hnsw, uint32_t node
 	return hnsw_lists_at(&hnsw->upper, first + level - 1);
 }
 
+/* Asks for a list at level 0 ahead of its use. */
+static inline void hnsw_prefetch_list(const struct hnsw *hnsw, uint32_t node, uint32_t level)
+{
+	if (level > 0)
+		return;
+	const _Atomic uint32_t *list = hnsw_lists_at(&hnsw->base, node);
+	for (uint32_t i = 0; i < hnsw->base.capacity; i += 16)
+		__builtin_prefetch((const void *)&list[i]);
+}
+
 static inline uint32_t hnsw_capacity(const struct hnsw *hnsw, uint32_t level)
 {
 	return level == 0 ? hnsw->base.capacity : hnsw->upper.capacity;

@@ -27,6 +27,7 @@
 #include "index/hnsw_graph.h"
 
 #include <assert.h>
+#include <math.h>
 #include <sched.h>
 
 /* Candidates are compared with this many selected ones at a time: mostly one of the nearest
@@ -48,6 +49,17 @@ static void *second_query(const struct insertion *insertion)
 	return (uint8_t *)insertion->scratch->query + insertion->scratch->query_bytes;
 }
 
+static void take_distances(const struct insertion *insertion, const void *query,
+                           const uint32_t *nodes, uint32_t n, float bound, float *ret)
+{
+	const struct hnsw_space *space = insertion->space;
+	uint32_t rows[HNSW_BATCH];
+
+	for (uint32_t i = 0; i < n; i++)
+		rows[i] = hnsw_node_row(insertion->hnsw, nodes[i]);
+	space->distances(space, query, rows, n, bound, ret);
+}
+
 static bool is_covered(const struct insertion *insertion, uint64_t candidate,
                        const uint32_t *selected, uint32_t n)
 {
@@ -58,10 +70,11 @@ static bool is_covered(const struct insertion *insertion, uint64_t candidate,
 	if (n == 0)
 		return false;
 	const void *query =
-	        space->query_of(space, hnsw_key_node(candidate), second_query(insertion));
+	        space->query_of(space, hnsw_node_row(insertion->hnsw, hnsw_key_node(candidate)),
+	                        second_query(insertion));
 	for (uint32_t at = 0; at < n; at += SELECT_STEP) {
 		uint32_t step = n - at < SELECT_STEP ? n - at : SELECT_STEP;
-		space->distances(space, query, selected + at, step, distances);
+		take_distances(insertion, query, selected + at, step, bound, distances);
 		for (uint32_t i = 0; i < step; i++) {
 			if (distances[i] < bound)
 				return true;
@@ -106,7 +119,8 @@ static uint32_t reselect(const struct insertion *insertion, uint32_t node, uint3
                          uint32_t n)
 {
 	const struct hnsw_space *space = insertion->space;
-	const void *query = space->query_of(space, node, second_query(insertion));
+	const void *query = space->query_of(space, hnsw_node_row(insertion->hnsw, node),
+	                                    second_query(insertion));
 	uint32_t nodes[HNSW_LINKS_MAX + 1], others[HNSW_LINKS_MAX + 1];
 	uint64_t keys[HNSW_LINKS_MAX + 1];
 	float distances[HNSW_BATCH];
@@ -122,7 +136,7 @@ static uint32_t reselect(const struct insertion *insertion, uint32_t node, uint3
 	}
 	for (uint32_t at = 0; at < n_others; at += HNSW_BATCH) {
 		uint32_t step = n_others - at < HNSW_BATCH ? n_others - at : HNSW_BATCH;
-		space->distances(space, query, others + at, step, distances);
+		take_distances(insertion, query, others + at, step, INFINITY, distances);
 		for (uint32_t i = 0; i < step; i++)
 			keys[at + i] = hnsw_key(distances[i], others[at + i]);
 	}
@@ -256,7 +270,7 @@ static void link_node(const struct insertion *insertion, uint32_t node, uint64_t
 	        .hnsw = hnsw,
 	        .space = insertion->space,
 	        .scratch = insertion->scratch,
-	        .query = insertion->space->query_of(insertion->space, node,
+	        .query = insertion->space->query_of(insertion->space, hnsw_node_row(hnsw, node),
 	                                            insertion->scratch->query),
 	};
 
@@ -344,7 +358,7 @@ static uint32_t take_node(struct hnsw_build *build)
 	return node;
 }
 
-int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
+int hnsw_build_some(struct hnsw_build *build, struct hnsw_scratch *scratch, uint32_t max_nodes)
 {
 	const struct insertion insertion = {build->hnsw, build->space, scratch};
 	const struct hnsw_params *params = &build->hnsw->params;
@@ -353,11 +367,21 @@ int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
 	int r = hnsw_scratch_size(scratch, build->end, ef, build->space->query_bytes);
 	if (r < 0)
 		return r;
-	for (uint32_t node; (node = take_node(build)) < build->end;) {
+	for (uint32_t i = 0; i < max_nodes; i++) {
+		uint32_t node = take_node(build);
+
+		if (node == build->end)
+			return 0;
 		insert_node(&insertion, node);
 		atomic_fetch_add_explicit(&build->n_done, 1, memory_order_relaxed);
 	}
-	return 0;
+	return HNSW_BUILD_MORE;
+}
+
+int hnsw_build_run(struct hnsw_build *build, struct hnsw_scratch *scratch)
+{
+	/* There are never so many nodes. */
+	return hnsw_build_some(build, scratch, UINT32_MAX);
 }
 
 void hnsw_build_cancel(struct hnsw_build *build)

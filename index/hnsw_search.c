@@ -17,25 +17,31 @@
 #include "index/hnsw_graph.h"
 
 #include <assert.h>
+#include <math.h>
+
+/* Candidates that are refined at a time, once there are k. */
+#define REFINE_STEP 4u
 
 /* Nodes of one hop with their keys. */
 struct batch {
 	uint32_t n;
 	uint32_t nodes[HNSW_BATCH];
+	uint32_t rows[HNSW_BATCH];
 	float distances[HNSW_BATCH];
 };
 
-static void take_distances(struct hnsw_walk *walk, struct batch *batch)
+static void take_distances(struct hnsw_walk *walk, struct batch *batch, float bound)
 {
-	walk->space->distances(walk->space, walk->query, batch->nodes, batch->n, batch->distances);
+	walk->space->distances(walk->space, walk->query, batch->rows, batch->n, bound,
+	                       batch->distances);
 	walk->stats.comparisons += batch->n;
 }
 
 uint64_t hnsw_walk_key(struct hnsw_walk *walk, uint32_t node)
 {
-	struct batch batch = {.n = 1, .nodes = {node}};
+	struct batch batch = {.n = 1, .nodes = {node}, .rows = {hnsw_node_row(walk->hnsw, node)}};
 
-	take_distances(walk, &batch);
+	take_distances(walk, &batch, INFINITY);
 	return hnsw_key(batch.distances[0], node);
 }
 
@@ -50,7 +56,9 @@ uint64_t hnsw_walk_greedy(struct hnsw_walk *walk, uint64_t from, uint32_t level)
 		before = nearest;
 		batch.n = hnsw_links(hnsw_list(walk->hnsw, hnsw_key_node(nearest), level), capacity,
 		                     batch.nodes);
-		take_distances(walk, &batch);
+		for (uint32_t i = 0; i < batch.n; i++)
+			batch.rows[i] = hnsw_node_row(walk->hnsw, batch.nodes[i]);
+		take_distances(walk, &batch, hnsw_key_distance(nearest));
 		walk->stats.hops++;
 		for (uint32_t i = 0; i < batch.n; i++) {
 			uint64_t key = hnsw_key(batch.distances[i], batch.nodes[i]);
@@ -77,6 +85,12 @@ static bool is_wanted(const struct beam *beam, uint64_t key)
 	return beam->n_found < beam->ef || hnsw_key_rank(key) < hnsw_key_rank(~beam->found[0]);
 }
 
+/* What is farther is not wanted. */
+static float bound_of(const struct beam *beam)
+{
+	return beam->n_found < beam->ef ? INFINITY : hnsw_key_distance(~beam->found[0]);
+}
+
 static void keep(struct beam *beam, uint64_t key)
 {
 	if (beam->n_found < beam->ef)
@@ -96,7 +110,9 @@ static void keep_visible(struct beam *beam, const uint64_t *keys, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t node = hnsw_key_node(keys[i]);
-		if (node >= search->below || hnsw_is_dead(hnsw, node))
+		if (node >= search->below ||
+		    (atomic_load_explicit(hnsw_state(hnsw, node), memory_order_relaxed) &
+		     HNSW_STATE_DEAD))
 			continue;
 		alive[n_alive] = keys[i];
 		rows[n_alive++] = hnsw_node_row(hnsw, node);
@@ -120,6 +136,7 @@ static void offer(struct beam *beam, const struct batch *batch)
 		if (!is_wanted(beam, key))
 			continue;
 		hnsw_queue_push(beam->candidates, &beam->n_candidates, key);
+		hnsw_prefetch_list(beam->walk->hnsw, batch->nodes[i], beam->level);
 		if (beam->walk->search)
 			wanted[n++] = key;
 		else
@@ -129,7 +146,17 @@ static void offer(struct beam *beam, const struct batch *batch)
 		keep_visible(beam, wanted, n);
 }
 
-static void follow(struct beam *beam, uint32_t node)
+static void measure(struct beam *beam, struct batch *batch)
+{
+	if (batch->n > 0) {
+		take_distances(beam->walk, batch, bound_of(beam));
+		offer(beam, batch);
+	}
+	batch->n = 0;
+}
+
+/* Adds the neighbours of a node that were not met before. */
+static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 {
 	struct hnsw_walk *walk = beam->walk;
 	uint32_t capacity = hnsw_capacity(walk->hnsw, beam->level);
@@ -137,17 +164,27 @@ static void follow(struct beam *beam, uint32_t node)
 	uint32_t n_links = hnsw_links(hnsw_list(walk->hnsw, node, beam->level), capacity, links);
 
 	walk->stats.hops++;
-	for (uint32_t i = 0; i < n_links;) {
-		struct batch batch = {.n = 0};
-		for (; i < n_links && batch.n < HNSW_BATCH; i++) {
-			if (hnsw_mark(walk->scratch, links[i]))
-				batch.nodes[batch.n++] = links[i];
-		}
-		if (batch.n > 0) {
-			take_distances(walk, &batch);
-			offer(beam, &batch);
-		}
+	for (uint32_t i = 0; i < n_links; i++) {
+		if (!hnsw_mark(walk->scratch, links[i]))
+			continue;
+		if (batch->n == HNSW_BATCH)
+			measure(beam, batch);
+		batch->rows[batch->n] = hnsw_node_row(walk->hnsw, links[i]);
+		batch->nodes[batch->n++] = links[i];
 	}
+	if (0)
+		walk->space->prefetch(walk->space, batch->rows, batch->n);
+}
+
+/* Takes the nearest candidate out; false when none is left that may lead nearer. */
+static bool next_candidate(struct beam *beam, uint32_t *ret_node)
+{
+	if (beam->n_candidates == 0 ||
+	    (beam->n_found == beam->ef &&
+	     hnsw_key_rank(beam->candidates[0]) > hnsw_key_rank(~beam->found[0])))
+		return false;
+	*ret_node = hnsw_key_node(hnsw_queue_pop(beam->candidates, &beam->n_candidates));
+	return true;
 }
 
 static bool is_spent(struct hnsw_walk *walk)
@@ -170,20 +207,77 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	        .candidates = walk->scratch->candidates,
 	        .found = walk->scratch->found,
 	};
-	struct batch first = {
-	        .n = 1, .nodes = {hnsw_key_node(from)}, .distances = {hnsw_key_distance(from)}};
+	struct batch first = {.n = 1,
+	                      .nodes = {hnsw_key_node(from)},
+	                      .rows = {hnsw_node_row(walk->hnsw, hnsw_key_node(from))},
+	                      .distances = {hnsw_key_distance(from)}};
 
+	struct batch batches[2];
+	struct batch *coming = &batches[0];
+	uint32_t node;
+
+	batches[0].n = 0;
+	batches[1].n = 0;
 	assert(ef <= walk->scratch->n_found);
 	hnsw_marks_clear(walk->scratch);
 	hnsw_mark(walk->scratch, hnsw_key_node(from));
 	offer(&beam, &first);
-	while (beam.n_candidates > 0 && !is_spent(walk)) {
-		uint64_t nearest = hnsw_queue_pop(beam.candidates, &beam.n_candidates);
-		if (beam.n_found == ef && hnsw_key_rank(nearest) > hnsw_key_rank(~beam.found[0]))
-			break;
-		follow(&beam, hnsw_key_node(nearest));
+	while (!is_spent(walk) && next_candidate(&beam, &node)) {
+		follow(&beam, node, coming);
+		measure(&beam, coming);
 	}
 	return beam.n_found;
+}
+
+/* The found as hits with the distances that the walk took. */
+static void tell(const struct hnsw_walk *walk, uint32_t n, struct hit *ret_hits)
+{
+	for (uint32_t left = n; left > 0;) {
+		uint64_t key = ~hnsw_queue_pop(walk->scratch->found, &left);
+		ret_hits[left] = (struct hit){
+		        .distance = hnsw_key_distance(key),
+		        .row_idx = hnsw_node_row(walk->hnsw, hnsw_key_node(key)),
+		};
+	}
+}
+
+/* The k nearest of the found by distances themselves. From the nearest estimate outwards, until an
+ * estimate is farther than the k-th nearest by more than what estimates err by. */
+static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hit *ret_hits)
+{
+	const struct hnsw_space *space = walk->space;
+	uint64_t *found = walk->scratch->found;
+	struct topk best;
+
+	/* From the farthest down: the queue leaves its end free as it gets shorter. */
+	for (uint32_t left = n; left > 0;) {
+		uint64_t key = ~hnsw_queue_pop(found, &left);
+		found[left] = key;
+	}
+	topk_init(&best, ret_hits, k);
+	for (uint32_t at = 0, step; at < n; at += step) {
+		uint32_t rows[HNSW_BATCH];
+		float distances[HNSW_BATCH];
+
+		for (uint32_t i = 0; i < HNSW_BATCH && at + i < n; i++)
+			rows[i] = hnsw_node_row(walk->hnsw, hnsw_key_node(found[at + i]));
+		/* The first k are needed in any case. */
+		step = best.n < k ? k - (uint32_t)best.n : REFINE_STEP;
+		step = step < HNSW_BATCH ? step : HNSW_BATCH;
+		step = step < n - at ? step : n - at;
+		float nearest = hnsw_key_distance(found[at]);
+		if (best.n == k && nearest - space->spread(space, walk->query, rows[0], nearest) >
+		                           best.hits[0].distance)
+			break;
+		space->refine(space, walk->query, rows, step, distances);
+		walk->stats.refined += step;
+		for (uint32_t i = 0; i < step; i++) {
+			if (topk_wants(&best, distances[i], rows[i]))
+				topk_push(&best, distances[i], rows[i]);
+		}
+	}
+	topk_sort(&best);
+	return (uint32_t)best.n;
 }
 
 uint32_t hnsw_search(const struct hnsw *hnsw, const struct hnsw_search *search,
@@ -208,14 +302,12 @@ uint32_t hnsw_search(const struct hnsw *hnsw, const struct hnsw_search *search,
 		n = hnsw_walk_beam(&walk, nearest, 0,
 		                   search->ef > search->k ? search->ef : search->k);
 	}
-	while (n > search->k)
-		hnsw_queue_pop(scratch->found, &n);
-	for (uint32_t left = n; left > 0;) {
-		uint64_t key = ~hnsw_queue_pop(scratch->found, &left);
-		ret_hits[left] = (struct hit){
-		        .distance = hnsw_key_distance(key),
-		        .row_idx = hnsw_node_row(hnsw, hnsw_key_node(key)),
-		};
+	if (n > 0 && search->space->refine) {
+		n = refine(&walk, n, search->k, ret_hits);
+	} else {
+		while (n > search->k)
+			hnsw_queue_pop(scratch->found, &n);
+		tell(&walk, n, ret_hits);
 	}
 	*ret_stats = walk.stats;
 	return n;

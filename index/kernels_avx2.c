@@ -3,49 +3,55 @@
 /*
  * AVX2 with FMA: two sums of eight lanes for each pair of row and query. Two are enough for one
  * query, which waits for memory, and four queries with two each are what sixteen registers hold.
- * One query and four take the same steps, hence the same bits.
+ * All forms take the same steps, hence the same bits. Rows of f16 are widened as they are loaded
+ * (F16C), and then are like others.
  */
 
-#include "index/kernels.h"
+#include "index/kernels_set.h"
 
 #include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 struct sums {
 	__m256 s0, s1;
 };
 
-/* Sixteen floats of a row. */
+/* Sixteen elements as floats. */
 struct block {
 	__m256 b0, b1;
 };
 
-INLINE struct sums zero(void)
+KERNELS_INLINE struct sums zero(void)
 {
 	return (struct sums){_mm256_setzero_ps(), _mm256_setzero_ps()};
 }
 
-INLINE struct block load(const float *from)
+KERNELS_INLINE __m256 load_8(const void *from, size_t i, enum dtype dtype)
 {
-	return (struct block){_mm256_load_ps(from), _mm256_load_ps(from + 8)};
+	if (dtype == DTYPE_F16)
+		return _mm256_cvtph_ps(
+		        _mm_load_si128((const __m128i *)((const uint16_t *)from + i)));
+	return _mm256_load_ps((const float *)from + i);
 }
 
-INLINE void add_l2(struct sums *sums, struct block row, const float *query)
+KERNELS_INLINE struct block load(const void *from, size_t i, enum dtype dtype)
 {
-	__m256 d0 = _mm256_sub_ps(row.b0, _mm256_load_ps(query));
-	__m256 d1 = _mm256_sub_ps(row.b1, _mm256_load_ps(query + 8));
-	sums->s0 = _mm256_fmadd_ps(d0, d0, sums->s0);
-	sums->s1 = _mm256_fmadd_ps(d1, d1, sums->s1);
+	return (struct block){load_8(from, i, dtype), load_8(from, i + 8, dtype)};
 }
 
-INLINE void add_dot(struct sums *sums, struct block row, const float *query)
+KERNELS_INLINE __m256 add_8(enum kernel_op op, __m256 sum, __m256 a, __m256 b)
 {
-	sums->s0 = _mm256_fmadd_ps(row.b0, _mm256_load_ps(query), sums->s0);
-	sums->s1 = _mm256_fmadd_ps(row.b1, _mm256_load_ps(query + 8), sums->s1);
+	__m256 d = _mm256_sub_ps(a, b);
+	return op == OP_L2 ? _mm256_fmadd_ps(d, d, sum) : _mm256_fmadd_ps(a, b, sum);
 }
 
-INLINE float reduce(struct sums sums)
+KERNELS_INLINE void add(enum kernel_op op, struct sums *sums, struct block block, const void *other,
+                        size_t i, enum dtype dtype)
+{
+	sums->s0 = add_8(op, sums->s0, block.b0, load_8(other, i, dtype));
+	sums->s1 = add_8(op, sums->s1, block.b1, load_8(other, i + 8, dtype));
+}
+
+KERNELS_INLINE float reduce(struct sums sums)
 {
 	__m256 sum = _mm256_add_ps(sums.s0, sums.s1);
 	__m128 half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
@@ -54,33 +60,30 @@ INLINE float reduce(struct sums sums)
 	return _mm_cvtss_f32(half);
 }
 
-static float l2(const float *a, const float *b, size_t n)
+KERNELS_INLINE float one(enum kernel_op op, enum kernel_order order, const void *row,
+                         enum dtype dtype, const float *query, size_t n)
 {
 	struct sums sums = zero();
+
+	(void)order;
 	for (size_t i = 0; i < n; i += 16)
-		add_l2(&sums, load(a + i), b + i);
+		add(op, &sums, load(row, i, dtype), query, i, DTYPE_F32);
 	return reduce(sums);
 }
 
-static float dot(const float *a, const float *b, size_t n)
+KERNELS_INLINE void four(enum kernel_op op, enum kernel_order order, const void *single,
+                         enum dtype single_dtype, const void *a, const void *b, const void *c,
+                         const void *d, enum dtype dtype, size_t n, float *ret)
 {
-	struct sums sums = zero();
-	for (size_t i = 0; i < n; i += 16)
-		add_dot(&sums, load(a + i), b + i);
-	return reduce(sums);
-}
-
-static void l2_x4(const float *row, const float *const queries[4], size_t n, float ret[4])
-{
-	const float *a = queries[0], *b = queries[1], *c = queries[2], *d = queries[3];
 	struct sums sums_a = zero(), sums_b = zero(), sums_c = zero(), sums_d = zero();
 
+	(void)order;
 	for (size_t i = 0; i < n; i += 16) {
-		struct block block = load(row + i);
-		add_l2(&sums_a, block, a + i);
-		add_l2(&sums_b, block, b + i);
-		add_l2(&sums_c, block, c + i);
-		add_l2(&sums_d, block, d + i);
+		struct block block = load(single, i, single_dtype);
+		add(op, &sums_a, block, a, i, dtype);
+		add(op, &sums_b, block, b, i, dtype);
+		add(op, &sums_c, block, c, i, dtype);
+		add(op, &sums_d, block, d, i, dtype);
 	}
 	ret[0] = reduce(sums_a);
 	ret[1] = reduce(sums_b);
@@ -88,28 +91,5 @@ static void l2_x4(const float *row, const float *const queries[4], size_t n, flo
 	ret[3] = reduce(sums_d);
 }
 
-static void dot_x4(const float *row, const float *const queries[4], size_t n, float ret[4])
-{
-	const float *a = queries[0], *b = queries[1], *c = queries[2], *d = queries[3];
-	struct sums sums_a = zero(), sums_b = zero(), sums_c = zero(), sums_d = zero();
-
-	for (size_t i = 0; i < n; i += 16) {
-		struct block block = load(row + i);
-		add_dot(&sums_a, block, a + i);
-		add_dot(&sums_b, block, b + i);
-		add_dot(&sums_c, block, c + i);
-		add_dot(&sums_d, block, d + i);
-	}
-	ret[0] = reduce(sums_a);
-	ret[1] = reduce(sums_b);
-	ret[2] = reduce(sums_c);
-	ret[3] = reduce(sums_d);
-}
-
-const struct kernels kernels_avx2 = {
-        .name = "avx2",
-        .l2 = l2,
-        .dot = dot,
-        .l2_x4 = l2_x4,
-        .dot_x4 = dot_x4,
-};
+KERNELS_SET(avx2, f32, DTYPE_F32)
+KERNELS_SET(avx2, f16, DTYPE_F16)

@@ -6,69 +6,101 @@
  * of sixteen floats in memory.
  *
  * Four queries are four times one: reading the row once saves nothing beside the arithmetic here.
+ * But widening a row of f16 costs as much as comparing it, so that is done once for all four.
  */
 
-#include "index/kernels.h"
+#include "index/half.h"
+#include "index/kernels_set.h"
 
-typedef float f32x4 __attribute__((vector_size(16), may_alias));
+#define PIECE 256 /* elements that are widened at once: 1 KiB of floats */
 
 struct lanes {
-	f32x4 sum[4];
+	half_f32x4 sum[4];
 };
 
-static inline f32x4 load(const float *from, size_t i)
+KERNELS_INLINE half_f32x4 load(const void *from, size_t i, enum dtype dtype)
 {
-	return *(const f32x4 *)(from + 4 * i);
+	if (dtype == DTYPE_F16)
+		return half_load((const uint16_t *)from + i);
+	return *(const half_f32x4 *)((const float *)from + i);
 }
 
-static inline float reduce(const struct lanes *lanes)
+KERNELS_INLINE half_f32x4 term(enum kernel_op op, half_f32x4 a, half_f32x4 b)
 {
-	f32x4 sum = (lanes->sum[0] + lanes->sum[1]) + (lanes->sum[2] + lanes->sum[3]);
+	half_f32x4 d = a - b;
+	return op == OP_L2 ? d * d : a * b;
+}
+
+KERNELS_INLINE float reduce(const struct lanes *lanes)
+{
+	half_f32x4 sum = (lanes->sum[0] + lanes->sum[1]) + (lanes->sum[2] + lanes->sum[3]);
 	return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static float l2(const float *a, const float *b, size_t n)
+KERNELS_INLINE void add(enum kernel_op op, struct lanes *lanes, const void *a, enum dtype a_dtype,
+                        const void *b, enum dtype b_dtype, size_t n)
+{
+	struct lanes sums = *lanes;
+
+	for (size_t i = 0; i < n; i += 16) {
+		sums.sum[0] += term(op, load(a, i, a_dtype), load(b, i, b_dtype));
+		sums.sum[1] += term(op, load(a, i + 4, a_dtype), load(b, i + 4, b_dtype));
+		sums.sum[2] += term(op, load(a, i + 8, a_dtype), load(b, i + 8, b_dtype));
+		sums.sum[3] += term(op, load(a, i + 12, a_dtype), load(b, i + 12, b_dtype));
+	}
+	*lanes = sums;
+}
+
+KERNELS_INLINE float pair(enum kernel_op op, const void *a, enum dtype a_dtype, const void *b,
+                          enum dtype b_dtype, size_t n)
 {
 	struct lanes lanes = {0};
-	for (const float *end = a + n; a < end; a += 16, b += 16) {
-		f32x4 d0 = load(a, 0) - load(b, 0), d1 = load(a, 1) - load(b, 1);
-		f32x4 d2 = load(a, 2) - load(b, 2), d3 = load(a, 3) - load(b, 3);
-		lanes.sum[0] += d0 * d0;
-		lanes.sum[1] += d1 * d1;
-		lanes.sum[2] += d2 * d2;
-		lanes.sum[3] += d3 * d3;
-	}
+
+	add(op, &lanes, a, a_dtype, b, b_dtype, n);
 	return reduce(&lanes);
 }
 
-static float dot(const float *a, const float *b, size_t n)
+/* A row of f16 with four queries, a piece of it at a time. */
+KERNELS_INLINE void widened_four(enum kernel_op op, const uint16_t *row, const void *const fours[4],
+                                 size_t n, float *ret)
 {
-	struct lanes lanes = {0};
-	for (const float *end = a + n; a < end; a += 16, b += 16) {
-		lanes.sum[0] += load(a, 0) * load(b, 0);
-		lanes.sum[1] += load(a, 1) * load(b, 1);
-		lanes.sum[2] += load(a, 2) * load(b, 2);
-		lanes.sum[3] += load(a, 3) * load(b, 3);
+	struct lanes lanes[4] = {0};
+	half_f32x4 wide[PIECE / 4];
+
+	for (size_t at = 0; at < n; at += PIECE) {
+		size_t n_piece = n - at < PIECE ? n - at : PIECE;
+
+		for (size_t i = 0; i < n_piece; i += 4)
+			wide[i / 4] = half_load(row + at + i);
+		for (size_t k = 0; k < 4; k++)
+			add(op, &lanes[k], wide, DTYPE_F32, (const float *)fours[k] + at, DTYPE_F32,
+			    n_piece);
 	}
-	return reduce(&lanes);
+	for (size_t k = 0; k < 4; k++)
+		ret[k] = reduce(&lanes[k]);
 }
 
-static void l2_x4(const float *row, const float *const queries[4], size_t n, float ret[4])
+KERNELS_INLINE float one(enum kernel_op op, enum kernel_order order, const void *row,
+                         enum dtype dtype, const float *query, size_t n)
 {
-	for (size_t q = 0; q < 4; q++)
-		ret[q] = l2(row, queries[q], n);
+	(void)order;
+	return pair(op, row, dtype, query, DTYPE_F32, n);
 }
 
-static void dot_x4(const float *row, const float *const queries[4], size_t n, float ret[4])
+KERNELS_INLINE void four(enum kernel_op op, enum kernel_order order, const void *single,
+                         enum dtype single_dtype, const void *a, const void *b, const void *c,
+                         const void *d, enum dtype dtype, size_t n, float *ret)
 {
-	for (size_t q = 0; q < 4; q++)
-		ret[q] = dot(row, queries[q], n);
+	const void *const fours[4] = {a, b, c, d};
+
+	(void)order;
+	if (single_dtype == DTYPE_F16) {
+		widened_four(op, single, fours, n, ret);
+		return;
+	}
+	for (size_t i = 0; i < 4; i++)
+		ret[i] = pair(op, single, single_dtype, fours[i], dtype, n);
 }
 
-const struct kernels kernels_scalar = {
-        .name = "scalar",
-        .l2 = l2,
-        .dot = dot,
-        .l2_x4 = l2_x4,
-        .dot_x4 = dot_x4,
-};
+KERNELS_SET(scalar, f32, DTYPE_F32)
+KERNELS_SET(scalar, f16, DTYPE_F16)

@@ -328,3 +328,19 @@ uint32_t record_table_visible(const struct record_table *table, const struct rec
 	}
 	return n_visible;
 }
+
+uint64_t record_table_count(const struct record_table *table, const struct record_view *view,
+                            uint64_t first, uint64_t end)
+{
+	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
+	uint64_t count = 0;
+
+	for (uint64_t at = first; at < end;) {
+		uint64_t n =
+		        end - at < RECORD_TABLE_CHUNK_ROWS ? end - at : RECORD_TABLE_CHUNK_ROWS;
+
+		count += record_table_visible(table, view, at, (uint32_t)n, mask);
+		at += n;
+	}
+	return count;
+}

@@ -95,3 +95,6 @@ struct record_view {
  * n is at most RECORD_TABLE_CHUNK_ROWS. Returns how many are visible. [any] */
 uint32_t record_table_visible(const struct record_table *table, const struct record_view *view,
                               uint64_t first, uint32_t n, uint64_t *mask);
+/* How many of rows [first, end) are visible: a walk. [any] */
+uint64_t record_table_count(const struct record_table *table, const struct record_view *view,
+                            uint64_t first, uint64_t end);

@@ -18,9 +18,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* What mimalloc keeps in front of a block this large. It takes far less; the arena is rounded up
- * to 32 MiB of address space anyway. */
-#define ARENA_HEAD_BYTES SLAB_BYTES
+/* What mimalloc keeps around a block this large. It takes far less, but of an arena of whole 32 MiB
+ * it refuses a block that leaves it a single slab; the arena is rounded up to 32 MiB of address
+ * space anyway. */
+#define ARENA_HEAD_BYTES (2 * SLAB_BYTES)
 
 struct slab_block {
 	mi_heap_t *heap;

@@ -27,7 +27,7 @@
  */
 
 #define WIRE_METRICS(C, X) C(X, l2) C(X, ip) C(X, cosine)
-#define WIRE_DTYPES(C, X) C(X, f32)
+#define WIRE_DTYPES(C, X) C(X, f32) C(X, f16)
 #define WIRE_INCLUDES(C, X) C(X, vectors) C(X, texts) C(X, metas) C(X, namespaces)
 #define WIRE_TOPICS(C, X) C(X, changes) C(X, jobs)
 #define WIRE_MODES(C, X) C(X, exact) C(X, hnsw)
@@ -81,6 +81,7 @@
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
+	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
 	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)                 \
 	K(failures, struct wire_rows, WIRE_ROWS, NULL, &failure_row_schema)
@@ -88,7 +89,8 @@
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
 #define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(index) R(work) R(failure) R(error)
+	R(collection)    \
+	R(budget) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -137,6 +139,18 @@
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
 
+/* Searches that were answered alike. */
+#define ROW_tally(F, X)                              \
+	F(X, str, collection, REQUIRED, 0, 0, 0)     \
+	F(X, str, index, REQUIRED, 0, 0, 0)          \
+	F(X, mode, mode, REQUIRED, 0, 0, 0)          \
+	F(X, bool, fell_back, REQUIRED, 0, 0, 0)     \
+	F(X, source, served_from, REQUIRED, 0, 0, 0) \
+	F(X, bool, pending, REQUIRED, 0, 0, 0)       \
+	F(X, u64, searches, REQUIRED, 0, 0, 0)       \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)    \
+	F(X, u64, scanned, REQUIRED, 0, 0, 0)
+
 /* What is declared of an index, and how it is served. */
 #define ROW_index(F, X)                               \
 	F(X, str, name, REQUIRED, 0, 0, 0)            \
@@ -155,6 +169,7 @@
 	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
 	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
+	F(X, u64, rebuilds, REQUIRED, 0, 0, 0)        \
 	F(X, str, error, REQUIRED, 0, 0, 0)
 
 /* A job on an index. */
@@ -231,13 +246,16 @@
 #define PARAMS_subscribe(F, X) F(X, topics, topics, REQUIRED, 0, 0, 0)
 #define RESULT_subscribe(F, X) F(X, topics, topics, REQUIRED, 0, 0, 0)
 
+/* What the vectors of a request and of its answer are. */
+#define DTYPE_FIELD(F, X) F(X, dtype, dtype, OPTIONAL, 0, 0, WIRE_dtype_f32)
+
 #define COLLECTION_FIELD(F, X) F(X, name, collection, REQUIRED, 1, LIMIT_NAME_BYTES, 0)
 
 #define PARAMS_create_collection(F, X)                       \
 	F(X, name, name, REQUIRED, 1, LIMIT_NAME_BYTES, 0)   \
 	F(X, u32, dim, REQUIRED, 1, LIMIT_DIM, 0)            \
 	F(X, metric, metric, REQUIRED, 0, 0, 0)              \
-	F(X, dtype, dtype, OPTIONAL, 0, 0, WIRE_dtype_f32)   \
+	DTYPE_FIELD(F, X)                                    \
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0) \
 	F(X, bool, exist_ok, OPTIONAL, 0, 0, false)
 #define RESULT_create_collection(F, X)     \
@@ -271,7 +289,8 @@
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0)        \
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
 	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0)            \
-	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
+	F(X, bin, vectors, REQUIRED, 2, LIMIT_FRAME_BYTES, 0)       \
+	DTYPE_FIELD(F, X)                                           \
 	F(X, texts, texts, OPTIONAL, 1, LIMIT_BATCH_ROWS, 0)        \
 	F(X, metas, metas, OPTIONAL, 1, LIMIT_BATCH_ROWS, 0)
 #define RESULT_upsert(F, X)                    \
@@ -294,10 +313,11 @@
 	F(X, u32, unchanged, REQUIRED, 0, 0, 0) \
 	F(X, u32s, missing, REQUIRED, 0, 0, 0)
 
-#define PARAMS_get(F, X)                                 \
-	COLLECTION_FIELD(F, X)                           \
-	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0) \
-	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT)
+#define PARAMS_get(F, X)                                               \
+	COLLECTION_FIELD(F, X)                                         \
+	F(X, ids, ids, REQUIRED, 1, LIMIT_BATCH_ROWS, 0)               \
+	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT) \
+	DTYPE_FIELD(F, X)
 #define RESULT_get(F, X)                           \
 	F(X, u32s, positions, REQUIRED, 0, 0, 0)   \
 	F(X, bin, vectors, OPTIONAL, 0, 0, 0)      \
@@ -314,12 +334,13 @@
 	F(X, u32, deleted, REQUIRED, 0, 0, 0) \
 	F(X, u32s, missing, REQUIRED, 0, 0, 0)
 
-#define PARAMS_scan(F, X)                                           \
-	COLLECTION_FIELD(F, X)                                      \
-	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
-	F(X, u64, cursor, OPTIONAL, 0, INT64_MAX, 0)                \
-	F(X, u32, limit, OPTIONAL, 1, LIMIT_SCAN_ROWS, 1000)        \
-	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT)
+#define PARAMS_scan(F, X)                                              \
+	COLLECTION_FIELD(F, X)                                         \
+	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0)    \
+	F(X, u64, cursor, OPTIONAL, 0, INT64_MAX, 0)                   \
+	F(X, u32, limit, OPTIONAL, 1, LIMIT_SCAN_ROWS, 1000)           \
+	F(X, includes, include, OPTIONAL, 0, 0, WIRE_INCLUDES_DEFAULT) \
+	DTYPE_FIELD(F, X)
 #define RESULT_scan(F, X)                          \
 	F(X, ids, ids, REQUIRED, 0, 0, 0)          \
 	F(X, bin, vectors, OPTIONAL, 0, 0, 0)      \
@@ -341,7 +362,8 @@
 	COLLECTION_FIELD(F, X)                                      \
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0)        \
 	F(X, str, namespace, OPTIONAL, 0, LIMIT_NAMESPACE_BYTES, 0) \
-	F(X, bin, vectors, REQUIRED, 4, LIMIT_FRAME_BYTES, 0)       \
+	F(X, bin, vectors, REQUIRED, 2, LIMIT_FRAME_BYTES, 0)       \
+	DTYPE_FIELD(F, X)                                           \
 	F(X, u32, k, OPTIONAL, 1, LIMIT_K, 10)                      \
 	F(X, u32, ef_search, OPTIONAL, 0, LIMIT_INDEX_EF, 0)        \
 	F(X, bool, exact, OPTIONAL, 0, 0, false)                    \
@@ -405,17 +427,18 @@
 #define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
 #define PARAMS_stats(F, X)
-#define RESULT_stats(F, X)                        \
-	F(X, str, version, REQUIRED, 0, 0, 0)     \
-	F(X, u64, pid, REQUIRED, 0, 0, 0)         \
-	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)   \
-	F(X, u32, connections, REQUIRED, 0, 0, 0) \
-	F(X, u64, requests, REQUIRED, 0, 0, 0)    \
-	F(X, u64, errors, REQUIRED, 0, 0, 0)      \
-	F(X, budget, budget, REQUIRED, 0, 0, 0)   \
-	F(X, memory, memory, REQUIRED, 0, 0, 0)   \
-	F(X, lanes, lanes, REQUIRED, 0, 0, 0)     \
-	F(X, usages, collections, REQUIRED, 0, 0, 0)
+#define RESULT_stats(F, X)                           \
+	F(X, str, version, REQUIRED, 0, 0, 0)        \
+	F(X, u64, pid, REQUIRED, 0, 0, 0)            \
+	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)      \
+	F(X, u32, connections, REQUIRED, 0, 0, 0)    \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
+	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
+	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
+	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
+	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
+	F(X, usages, collections, REQUIRED, 0, 0, 0) \
+	F(X, tallies, searches, REQUIRED, 0, 0, 0)
 
 #define PARAMS_errors(F, X)
 #define RESULT_errors(F, X) F(X, failures, failures, REQUIRED, 0, 0, 0)

@@ -21,6 +21,7 @@ enum record_metric {
 
 enum record_dtype {
 	RECORD_DTYPE_F32 = 0,
+	RECORD_DTYPE_F16 = 1,
 };
 
 struct record_spec {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "storage/record_state.h"
 #include "storage/record_store_private.h"
 #include "storage/sql.h"
 
@@ -61,7 +62,6 @@ enum column {
 enum reader_stmt {
 	READER_BEGIN,
 	READER_COMMIT,
-	READER_STATE,
 	READER_NAMESPACES,
 	READER_VECTORS,
 	READER_N_STMTS,
@@ -70,7 +70,6 @@ enum reader_stmt {
 static const char *const texts[READER_N_STMTS] = {
         [READER_BEGIN] = "BEGIN",
         [READER_COMMIT] = "COMMIT",
-        [READER_STATE] = "SELECT seq, floor_seq, next_slot, n_live, n_retired FROM state",
         [READER_NAMESPACES] = "SELECT ns, name FROM namespaces WHERE ns > 0 ORDER BY ns",
         [READER_VECTORS] = ("SELECT slot, vector FROM vectors WHERE slot BETWEEN ?1 AND ?2"
                             " ORDER BY slot"),
@@ -234,24 +233,12 @@ static int take_row(struct record_reader *reader, sqlite3_stmt *stmt, unsigned w
 
 int record_reader_state(struct record_reader *reader, struct record_store_state *ret)
 {
-	sqlite3_stmt *stmt = reader->stmts[READER_STATE];
-	int r;
+	return record_state_read(reader->db, ret);
+}
 
-	r = sql_step(stmt);
-	if (r == SQL_ROW) {
-		*ret = (struct record_store_state){
-		        .seq = sql_column_u64(stmt, 0),
-		        .floor_seq = sql_column_u64(stmt, 1),
-		        .next_slot = sql_column_u64(stmt, 2),
-		        .n_live = sql_column_u64(stmt, 3),
-		        .n_retired = sql_column_u64(stmt, 4),
-		};
-		r = 0;
-	} else if (r == 0) {
-		r = sql_fail_because(-EBADMSG, "the state row is missing");
-	}
-	sqlite3_reset(stmt);
-	return r;
+int record_reader_epochs(struct record_reader *reader, struct record_epochs *ret)
+{
+	return record_state_read_epochs(reader->db, ret);
 }
 
 /* Hands out the row of the statement that was just stepped with result r. */

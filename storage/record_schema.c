@@ -108,8 +108,19 @@ static const char schema_1[] =
         " result BLOB"
         ") STRICT;";
 
+/* Epochs. What was derived from a database of version 1 says nothing of its history, so the first
+ * one begins here. */
+static const char schema_2[] = "CREATE TABLE epochs ("
+                               " number INTEGER PRIMARY KEY,"
+                               " epoch BLOB NOT NULL UNIQUE,"
+                               " seq INTEGER NOT NULL,"
+                               " next_slot INTEGER NOT NULL"
+                               ") STRICT;"
+                               "INSERT INTO epochs"
+                               " SELECT 1, randomblob(16), seq, next_slot FROM state;";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {schema_1};
+static const char *const steps[] = {schema_1, schema_2};
 
 _Static_assert(sizeof(steps) / sizeof(steps[0]) == RECORD_STORE_SCHEMA_VERSION,
                "one step for each version");

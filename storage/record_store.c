@@ -24,9 +24,17 @@
 /* A checkpoint copies from file to file and needs no page cache worth the name. */
 #define MAINTENANCE_CACHE_BYTES (64 << 10)
 
+/* 0: of a dtype that this version does not know. */
 static size_t element_bytes(uint32_t dtype)
 {
-	return dtype == RECORD_DTYPE_F32 ? sizeof(float) : 0;
+	switch (dtype) {
+	case RECORD_DTYPE_F32:
+		return 4;
+	case RECORD_DTYPE_F16:
+		return 2;
+	default:
+		return 0;
+	}
 }
 
 static int path_in(const char *dir, char **ret)

@@ -19,9 +19,10 @@
 #include <stdint.h>
 
 #include "storage/record.h"
+#include "storage/record_epochs.h"
 #include "storage/store_io.h"
 
-#define RECORD_STORE_SCHEMA_VERSION 1
+#define RECORD_STORE_SCHEMA_VERSION 2
 
 /* Outcomes. */
 enum {
@@ -96,6 +97,8 @@ struct record_writer *record_writer_free(struct record_writer *writer);
  * and make a new one. A sync that failed is not tried again. */
 int record_writer_begin(struct record_writer *writer);
 int record_writer_commit(struct record_writer *writer);
+/* The epoch that the writer's first commit of a request with an effect began; false before it. */
+bool record_writer_epoch(const struct record_writer *writer, struct record_epoch *ret);
 /* Undoes what is open. Fine when nothing is. */
 void record_writer_rollback(struct record_writer *writer);
 /* Starts a request; *ret_seq is the seq that its changes will carry if it has any. All writes
@@ -152,7 +155,8 @@ struct record_store_state {
 	uint64_t floor_seq; /* retirements above it are in the log */
 	uint64_t next_slot;
 	uint64_t n_live;
-	uint64_t n_retired; /* rows waiting for reap */
+	uint64_t n_retired;     /* rows waiting for reap */
+	uint64_t n_retirements; /* entries in the log */
 };
 
 int record_reader_new(struct record_store *store, struct record_reader **ret);
@@ -162,6 +166,7 @@ int record_reader_begin(struct record_reader *reader);
 void record_reader_end(struct record_reader *reader);
 
 int record_reader_state(struct record_reader *reader, struct record_store_state *ret);
+int record_reader_epochs(struct record_reader *reader, struct record_epochs *ret);
 /* The version of the id that was live at seq: 0, or RECORD_STORE_MISSING. */
 int record_reader_by_id(struct record_reader *reader, const struct record_id *id, uint64_t seq,
                         unsigned want, struct record_row *ret);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/record_state.h"
 #include "storage/record_writer_private.h"
 
 static const char *const texts[WRITER_N_STMTS] = {
@@ -28,6 +29,9 @@ static const char *const texts[WRITER_N_STMTS] = {
         [WRITER_ROLLBACK_TO] = "ROLLBACK TO request",
         [WRITER_PUT_STATE] = "UPDATE state SET seq = ?1, floor_seq = ?2, next_slot = ?3,"
                              " n_live = ?4, n_retired = ?5, n_retirements = ?6",
+        [WRITER_ADD_EPOCH] = "INSERT INTO epochs (epoch, seq, next_slot) VALUES (?1, ?2, ?3)",
+        [WRITER_TRIM_EPOCHS] = "DELETE FROM epochs"
+                               " WHERE number <= (SELECT max(number) FROM epochs) - ?1",
         [WRITER_FIND_NAMESPACE] = "SELECT ns FROM namespaces WHERE name = ?1",
         [WRITER_ADD_NAMESPACE] = "INSERT INTO namespaces (ns, name) VALUES (?1, ?2)",
         [WRITER_FIND_LIVE] = "SELECT slot, ns, expires_at FROM records"
@@ -72,36 +76,29 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int n_frames)
 
 static int read_counters(struct record_writer *writer)
 {
-	struct writer_counters *counters = &writer->committed;
-	sqlite3_stmt *stmt;
+	struct record_store_state state;
+	int64_t n_namespaces = 0, last_ns = 0;
 	int r;
 
-	r = sql_prepare(writer->db,
-	                "SELECT seq, floor_seq, next_slot, n_live, n_retired, n_retirements,"
-	                " (SELECT count(*) - 1 FROM namespaces),"
-	                " (SELECT max(ns) + 1 FROM namespaces) FROM state",
-	                &stmt);
+	r = record_state_read(writer->db, &state);
+	if (r == 0)
+		r = sql_query_int(writer->db, "SELECT count(*) - 1 FROM namespaces", &n_namespaces);
+	if (r == 0)
+		r = sql_query_int(writer->db, "SELECT max(ns) FROM namespaces", &last_ns);
 	if (r < 0)
 		return r;
-	r = sql_step(stmt);
-	if (r == SQL_ROW) {
-		*counters = (struct writer_counters){
-		        .seq = sql_column_u64(stmt, 0),
-		        .floor_seq = sql_column_u64(stmt, 1),
-		        .next_slot = sql_column_u64(stmt, 2),
-		        .n_live = sql_column_u64(stmt, 3),
-		        .n_retired = sql_column_u64(stmt, 4),
-		        .n_retirements = sql_column_u64(stmt, 5),
-		        .n_namespaces = sql_column_u64(stmt, 6),
-		        .next_ns = sql_column_u64(stmt, 7),
-		};
-		r = 0;
-	} else if (r == 0) {
-		r = sql_fail_because(-EBADMSG, "the state row is missing");
-	}
-	sqlite3_finalize(stmt);
-	writer->current = writer->before_request = *counters;
-	return r;
+	writer->committed = (struct writer_counters){
+	        .seq = state.seq,
+	        .floor_seq = state.floor_seq,
+	        .next_slot = state.next_slot,
+	        .n_live = state.n_live,
+	        .n_retired = state.n_retired,
+	        .n_retirements = state.n_retirements,
+	        .n_namespaces = (uint64_t)n_namespaces,
+	        .next_ns = (uint64_t)last_ns + 1,
+	};
+	writer->current = writer->before_request = writer->committed;
+	return uuid_new(&writer->epoch.id);
 }
 
 int record_writer_new(struct record_store *store, struct record_writer **ret)
@@ -182,13 +179,37 @@ static int put_state(struct record_writer *writer)
 	return sql_run(stmt);
 }
 
+/* Before the first seq of this writer: in one transaction with it, so that no crash can part
+ * them, and a start that writes nothing costs no commit. */
+static int begin_epoch(struct record_writer *writer)
+{
+	sqlite3_stmt *add = writer->stmts[WRITER_ADD_EPOCH];
+	sqlite3_stmt *trim = writer->stmts[WRITER_TRIM_EPOCHS];
+	struct record_epoch *epoch = &writer->epoch;
+	int r;
+
+	epoch->seq = writer->committed.seq;
+	epoch->next_slot = writer->committed.next_slot;
+	sql_bind_blob(add, 1, epoch->id.bytes, sizeof(epoch->id.bytes));
+	sql_bind_u64(add, 2, epoch->seq);
+	sql_bind_u64(add, 3, epoch->next_slot);
+	r = sql_run(add);
+	if (r < 0)
+		return r;
+	sql_bind_u64(trim, 1, RECORD_EPOCHS_MAX);
+	return sql_run(trim);
+}
+
 int record_writer_commit(struct record_writer *writer)
 {
+	bool begins_epoch = !writer->has_begun_epoch && writer->current.seq > writer->committed.seq;
 	int r;
 
 	if (writer->error < 0)
 		return writer->error;
-	r = put_state(writer);
+	r = begins_epoch ? begin_epoch(writer) : 0;
+	if (r == 0)
+		r = put_state(writer);
 	if (r == 0)
 		r = sql_run(writer->stmts[WRITER_COMMIT]);
 	if (r < 0) {
@@ -196,7 +217,15 @@ int record_writer_commit(struct record_writer *writer)
 		return r;
 	}
 	writer->committed = writer->current;
+	writer->has_begun_epoch |= begins_epoch;
 	return 0;
+}
+
+bool record_writer_epoch(const struct record_writer *writer, struct record_epoch *ret)
+{
+	if (writer->has_begun_epoch)
+		*ret = writer->epoch;
+	return writer->has_begun_epoch;
 }
 
 void record_writer_rollback(struct record_writer *writer)

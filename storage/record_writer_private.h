@@ -6,6 +6,7 @@
  * record_writer.c (groups, requests, namespaces), record_change.c (one record), record_reap.c.
  */
 
+#include "storage/record_epochs.h"
 #include "storage/record_fields.h"
 #include "storage/record_store_private.h"
 #include "storage/sql.h"
@@ -18,6 +19,8 @@ enum writer_stmt {
 	WRITER_RELEASE,
 	WRITER_ROLLBACK_TO,
 	WRITER_PUT_STATE,
+	WRITER_ADD_EPOCH,
+	WRITER_TRIM_EPOCHS,
 	WRITER_FIND_NAMESPACE,
 	WRITER_ADD_NAMESPACE,
 	WRITER_FIND_LIVE,
@@ -60,6 +63,10 @@ struct record_writer {
 	struct writer_counters current;
 	struct writer_counters before_request;
 	bool has_changes; /* the request that is open changed something */
+	/* Drawn when the writer is made; the truth has it from the first commit on that raises the
+	 * seq, as of the commit before. */
+	struct record_epoch epoch;
+	bool has_begun_epoch;
 	/* Not 0: a commit failed or SQLite gave up the transaction. The writer is spent. */
 	int error;
 	struct record_fields fields; /* of the record that is being written */

@@ -52,8 +52,8 @@ static int load_bytes(struct snapshot *snapshot, void *buf, size_t n, uint64_t o
 {
 	ssize_t got = store_read(snapshot->file, buf, n, offset);
 
-	if (got == -EIO || got == -EISDIR)
-		return bad(ret_why, "it cannot be read");
+	if (got == -EISDIR)
+		return bad(ret_why, "it is a directory");
 	if (got < 0)
 		return (int)got;
 	return (size_t)got == n ? 0 : bad(ret_why, "it is cut short");

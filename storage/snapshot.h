@@ -46,7 +46,8 @@ struct snapshot_fingerprint {
 
 struct snapshot_head {
 	struct snapshot_fingerprint fingerprint;
-	uint64_t seq; /* the published seq that it shows */
+	struct uuid epoch; /* of the truth, when it was at that seq (record_epochs.h) */
+	uint64_t seq;      /* the published seq that it shows */
 	uint64_t generation;
 	uint64_t n_nodes;
 };
@@ -90,8 +91,8 @@ struct snapshot;
 
 /* Checks all but the chunks' content. For an outcome above 0, *ret is untouched and *ret_why a
  * literal to follow "the snapshot is not used: " ("it is cut short"). Whether the fingerprint is
- * the one wanted is for the caller to see. A medium that cannot read it makes it SNAPSHOT_BAD;
- * other errors are not its fault and < 0. */
+ * the one wanted is for the caller to see. Errors < 0 need not be the file's fault: a medium that
+ * cannot read it (-EIO) may do so the next time. */
 int snapshot_open(struct store_io *io, const char *path, struct snapshot **ret,
                   const char **ret_why);
 /* Unmaps what was mapped and closes. */

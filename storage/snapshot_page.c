@@ -36,6 +36,7 @@ bool snapshot_page_encode(const struct snapshot_head *head, struct snapshot_page
 	        .metric = of->spec.metric,
 	        .dtype = of->spec.dtype,
 	        .seq = head->seq,
+	        .epoch = head->epoch,
 	        .generation = head->generation,
 	        .n_nodes = head->n_nodes,
 	        .n_params = of->n_params,
@@ -66,6 +67,7 @@ bool snapshot_page_decode(const struct snapshot_page *page, struct snapshot_head
 	                        .n_params = page->n_params,
 	                },
 	        .seq = page->seq,
+	        .epoch = page->epoch,
 	        .generation = page->generation,
 	        .n_nodes = page->n_nodes,
 	};

@@ -13,7 +13,7 @@
 #include "storage/snapshot.h"
 
 #define SNAPSHOT_PAGE_BYTES 4096u
-#define SNAPSHOT_VERSION 1u
+#define SNAPSHOT_VERSION 2u
 /* Bytes that are checksummed and then copied or written at once: they stay in the CPU's cache. */
 #define SNAPSHOT_PIECE_BYTES (256u << 10)
 
@@ -39,7 +39,8 @@ struct snapshot_page {
 	uint32_t n_params;
 	uint8_t params[SNAPSHOT_PARAMS_BYTES_MAX];
 	char space[129];
-	uint8_t zeros[SNAPSHOT_PAGE_BYTES - 489];
+	struct uuid epoch;
+	uint8_t zeros[SNAPSHOT_PAGE_BYTES - 505];
 	uint32_t crc;
 };
 

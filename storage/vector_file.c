@@ -50,6 +50,7 @@ struct vector_file {
 	uint64_t synced_rows;
 	uint64_t last_slot;  /* of row n_rows - 1 */
 	uint64_t generation; /* the newest that was tried */
+	struct uuid epoch;   /* in the committed header */
 	uint8_t next_header; /* the page the next header goes to: 0 or 1 */
 	int sync_error;      /* of a failed sync, until reset */
 };
@@ -140,7 +141,7 @@ static int grow_to_cover(struct vector_file *file, uint64_t n_rows)
 	return size_bytes > file->size_bytes ? resize(file, size_bytes) : 0;
 }
 
-static int write_header(struct vector_file *file, uint64_t synced_rows)
+static int write_header(struct vector_file *file, uint64_t synced_rows, const struct uuid *epoch)
 {
 	struct vector_header header = {
 	        .version = VECTOR_FILE_VERSION,
@@ -152,6 +153,7 @@ static int write_header(struct vector_file *file, uint64_t synced_rows)
 	        .extent_rows = file->layout.extent_rows,
 	        .synced_rows = synced_rows,
 	        .generation = file->generation,
+	        .epoch = *epoch,
 	};
 
 	memcpy(header.magic, vector_header_magic, sizeof(header.magic));
@@ -189,7 +191,8 @@ static int sync_data(struct vector_file *file)
 }
 
 /* Makes n_rows the durable count; extents from from_extent on have changed since the last one. */
-static int commit(struct vector_file *file, uint64_t n_rows, uint64_t from_extent)
+static int commit(struct vector_file *file, uint64_t n_rows, uint64_t from_extent,
+                  const struct uuid *epoch)
 {
 	uint64_t end = vector_layout_extents(&file->layout, n_rows);
 	int r;
@@ -205,7 +208,7 @@ static int commit(struct vector_file *file, uint64_t n_rows, uint64_t from_exten
 		if (r < 0)
 			return r;
 	}
-	r = write_header(file, n_rows);
+	r = write_header(file, n_rows, epoch);
 	if (r < 0)
 		return r;
 	r = sync_data(file);
@@ -215,6 +218,7 @@ static int commit(struct vector_file *file, uint64_t n_rows, uint64_t from_exten
 	for (uint64_t idx = from_extent; idx < end; idx++)
 		extent_of(file, idx)->next_head ^= 1;
 	file->synced_rows = n_rows;
+	file->epoch = *epoch;
 	return 0;
 }
 
@@ -274,6 +278,7 @@ static int load_header(struct vector_file *file, const char **ret_why)
 	file->generation = newest->generation;
 	file->next_header = newest == &pages[0];
 	file->synced_rows = newest->synced_rows;
+	file->epoch = newest->epoch;
 	return 0;
 }
 
@@ -355,13 +360,14 @@ static int start_over(struct vector_file *file, struct store_io *io, const char 
 	file->generation = 1;
 	file->next_header = 0;
 	file->synced_rows = 0;
+	file->epoch = (struct uuid){0};
 	int r = resize(file, 0);
 	if (r < 0)
 		return r;
 	r = resize(file, VECTOR_EXTENTS_AT);
 	if (r < 0)
 		return r;
-	r = write_header(file, 0);
+	r = write_header(file, 0, &file->epoch);
 	if (r < 0)
 		return r;
 	file->next_header = 1;
@@ -462,6 +468,16 @@ uint64_t vector_file_synced_rows(const struct vector_file *file)
 	return file->synced_rows;
 }
 
+uint64_t vector_file_last_slot(const struct vector_file *file)
+{
+	return file->n_rows > 0 ? file->last_slot : 0;
+}
+
+const struct uuid *vector_file_epoch(const struct vector_file *file)
+{
+	return &file->epoch;
+}
+
 int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint64_t *ret_slots)
 {
 	assert(first <= file->n_rows && n <= file->n_rows - first);
@@ -531,7 +547,7 @@ int vector_file_reset(struct vector_file *file, uint64_t first)
 		extent_of(file, extent_idx)->sums = kept;
 	}
 	if (must_commit(file, first)) {
-		r = commit(file, first, extent_idx);
+		r = commit(file, first, extent_idx, &file->epoch);
 		if (r < 0) {
 			if (n_kept > 0)
 				extent_of(file, extent_idx)->sums = all;
@@ -606,13 +622,26 @@ int vector_file_append(struct vector_file *file, uint64_t n, const uint64_t *slo
 	return 0;
 }
 
-int vector_file_sync(struct vector_file *file)
+bool vector_file_is_synced(const struct vector_file *file, const struct uuid *epoch)
 {
-	if (file->sync_error != 0)
-		return file->sync_error;
-	if (file->n_rows == file->synced_rows)
+	return file->n_rows == file->synced_rows && uuid_equal(epoch, &file->epoch);
+}
+
+int vector_file_sync(struct vector_file *file, const struct uuid *epoch)
+{
+	uint64_t from_extent = file->synced_rows / file->layout.extent_rows;
+
+	if (vector_file_is_synced(file, epoch))
 		return 0;
-	return commit(file, file->n_rows, file->synced_rows / file->layout.extent_rows);
+	/* Only the header is new: it is written whole, so a failure before does not matter. */
+	if (file->n_rows == file->synced_rows)
+		from_extent = vector_layout_extents(&file->layout, file->n_rows);
+	else if (file->sync_error != 0)
+		return file->sync_error;
+	int r = commit(file, file->n_rows, from_extent, epoch);
+	if (r == 0)
+		file->sync_error = 0;
+	return r;
 }
 
 int vector_file_extent(struct vector_file *file, uint64_t extent_idx, const void **ret_rows)

@@ -15,7 +15,7 @@
  *
  * Threads: open, free, append, sync, reset and the counts belong to one job at a time [worker];
  * extent() may run beside append, sync and reset on any thread, for rows that were published to
- * the caller.
+ * the caller and that reset() does not forget.
  */
 
 #include <stdbool.h>
@@ -55,10 +55,15 @@ uint32_t vector_file_extent_rows(const struct vector_file *file);
 uint64_t vector_file_n_rows(const struct vector_file *file);
 /* Rows that would survive a power cut. */
 uint64_t vector_file_synced_rows(const struct vector_file *file);
+/* Of the last row; 0: there are none. */
+uint64_t vector_file_last_slot(const struct vector_file *file);
+/* Of the last sync; zeros before the first. */
+const struct uuid *vector_file_epoch(const struct vector_file *file);
 /* Copies the slots of rows [first, first + n), which must be there. Ascending. */
 int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint64_t *ret_slots);
 
-/* Forgets rows from first on: the next append begins there. Durable when it forgets synced rows.
+/* Forgets rows from first on: the next append begins there. Nobody may read those any more: they
+ * count as sound from now on, whatever stands there. Durable when it forgets synced rows.
  * -EBADMSG when rows before first share an extent with it and are not what was written: reset to
  * the first row of that extent instead. Nothing is forgotten on error. */
 int vector_file_reset(struct vector_file *file, uint64_t first);
@@ -66,10 +71,13 @@ int vector_file_reset(struct vector_file *file, uint64_t first);
  * them or none: after an error it may be called again. -ENOSPC also at VECTOR_FILE_ROWS_MAX. */
 int vector_file_append(struct vector_file *file, uint64_t n, const uint64_t *slots,
                        const void *rows);
-/* Makes all rows durable, then the header that counts them. When the medium refused to (a failed
- * fdatasync: nobody knows what it dropped), every later sync fails alike until a reset() to
- * synced_rows or before, after which the rows are appended again. */
-int vector_file_sync(struct vector_file *file);
+/* Makes all rows durable, then the header that counts them and says under which epoch of the truth
+ * (record_epochs.h) they were written. When the medium refused rows (a failed fdatasync: nobody
+ * knows what it dropped), every later sync fails alike until a reset() to synced_rows or before,
+ * after which the rows are appended again. */
+int vector_file_sync(struct vector_file *file, const struct uuid *epoch);
+/* Whether sync() with that epoch would have nothing to do. */
+bool vector_file_is_synced(const struct vector_file *file, const struct uuid *epoch);
 
 /* The rows of one extent, 64-byte aligned. The first call for an extent checks the rows it had at
  * open: -EBADMSG, then and on every later call, when they are not what was written. A reset() to

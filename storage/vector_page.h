@@ -16,7 +16,7 @@
 #include "storage/uuid.h"
 
 #define VECTOR_PAGE_BYTES 4096u
-#define VECTOR_FILE_VERSION 1u
+#define VECTOR_FILE_VERSION 2u
 /* Extents begin and end on multiples of the largest page that kernels use, to be mapped there. */
 #define VECTOR_EXTENT_ALIGN 65536u
 #define VECTOR_EXTENTS_AT VECTOR_EXTENT_ALIGN
@@ -37,7 +37,8 @@ struct vector_header {
 	uint32_t extent_rows;
 	uint64_t synced_rows;
 	uint64_t generation;
-	uint8_t zeros[VECTOR_PAGE_BYTES - 68];
+	struct uuid epoch;
+	uint8_t zeros[VECTOR_PAGE_BYTES - 84];
 	uint32_t crc;
 };
 

@@ -31,7 +31,7 @@ struct cli_args {
 	uint64_t timeout_ms;
 	bool json, help, version;
 
-	const char *namespace_, *space, *metric;
+	const char *namespace_, *space, *metric, *dtype;
 	uint64_t dim;
 	bool exist_ok, missing_ok, yes;
 
@@ -76,6 +76,7 @@ enum cli_option_idx {
 	CLI_OPT_NAMESPACE,
 	CLI_OPT_SPACE,
 	CLI_OPT_METRIC,
+	CLI_OPT_DTYPE,
 	CLI_OPT_DIM,
 	CLI_OPT_EXIST_OK,
 	CLI_OPT_MISSING_OK,
@@ -151,6 +152,8 @@ int cli_limits(struct cli *cli);
 int cli_stats(struct cli *cli);
 /* collections.c */
 int cli_create(struct cli *cli);
+/* What a collection is to be like, by --metric, which is there, and --dtype. Says what is wrong. */
+int cli_take_form(const struct cli *cli, struct kith_create_collection_params *params);
 int cli_list(struct cli *cli);
 int cli_rename(struct cli *cli);
 int cli_describe(struct cli *cli);

@@ -11,6 +11,22 @@
 #include "client/cli/json.h"
 #include "client/cli/output.h"
 
+int cli_take_form(const struct cli *cli, struct kith_create_collection_params *params)
+{
+	const struct cli_args *args = &cli->args;
+	int metric = kith_metric_find(args->metric);
+	int dtype = args->dtype ? kith_dtype_find(args->dtype) : KITH_DTYPE_F32;
+
+	if (metric < 0)
+		return cli_say(cli, CLI_USAGE, "--metric is l2, ip or cosine, not '%s'",
+		               args->metric);
+	if (dtype < 0)
+		return cli_say(cli, CLI_USAGE, "--dtype is f32 or f16, not '%s'", args->dtype);
+	params->metric = (uint32_t)metric;
+	params->dtype = (uint32_t)dtype;
+	return 0;
+}
+
 int cli_create(struct cli *cli)
 {
 	const struct cli_args *args = &cli->args;
@@ -19,16 +35,13 @@ int cli_create(struct cli *cli)
 	                                               .space = kith_text(args->space),
 	                                               .exist_ok = args->exist_ok};
 	struct kith_create_collection_result *result;
-	int metric, status, r;
+	int status, r;
 
 	if (!args->dim || !args->metric)
 		return cli_say(cli, CLI_USAGE, "--dim and --metric are required");
-	metric = kith_metric_find(args->metric);
-	if (metric < 0)
-		return cli_say(cli, CLI_USAGE, "--metric is l2, ip or cosine, not '%s'",
-		               args->metric);
-	params.metric = (uint32_t)metric;
-	status = cli_connect(cli);
+	status = cli_take_form(cli, &params);
+	if (status == 0)
+		status = cli_connect(cli);
 	if (status)
 		return status;
 	r = kith_create_collection(cli->conn, &params, &result);
@@ -56,7 +69,7 @@ static json_t *json_from_collection(const struct kith_collection *collection)
 
 int cli_list(struct cli *cli)
 {
-	static const char *const titles[] = {"COLLECTION", ">DIM",  "METRIC",
+	static const char *const titles[] = {"COLLECTION", ">DIM",  "DTYPE", "METRIC",
 	                                     "CREATED",    "SPACE", "UUID"};
 	struct kith_list_collections_result *result;
 	struct table *table = NULL;
@@ -80,6 +93,7 @@ int cli_list(struct cli *cli)
 		}
 		table_str(table, collection->name);
 		table_format(table, "%u", collection->dim);
+		table_text(table, kith_dtype_name(collection->dtype));
 		table_text(table, kith_metric_name(collection->metric));
 		table_text(table, output_time(collection->created_ms, cell));
 		table_str(table, collection->space);

@@ -13,6 +13,8 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                            "the embedding space: model and revision"},
         [CLI_OPT_METRIC] = {"metric", 'm', "METRIC", CLI_TEXT, AT(metric), 0, 0,
                             "l2, ip or cosine"},
+        [CLI_OPT_DTYPE] = {"dtype", 0, "DTYPE", CLI_TEXT, AT(dtype), 0, 0,
+                           "how vectors are kept: f32 (default) or f16"},
         [CLI_OPT_DIM] = {"dim", 'd', "N", CLI_NUMBER, AT(dim), 1, UINT32_MAX, "floats in a vector"},
         [CLI_OPT_EXIST_OK] = {"exist-ok", 0, NULL, CLI_FLAG, AT(exist_ok), 0, 0,
                               "fine when an equal one is there"},
@@ -77,8 +79,9 @@ static const struct cli_command commands[] = {
         {"ping", "", 0, 0, OPT(COUNT), cli_ping, "ask the daemon whether it is there", NULL},
         {"limits", "", 0, 0, 0, cli_limits, "print every limit of the daemon", NULL},
         {"stats", "", 0, 0, 0, cli_stats, "print what the daemon holds and does", NULL},
-        {"create", "COLLECTION", 1, 1, OPT(DIM) | OPT(METRIC) | OPT(SPACE) | OPT(EXIST_OK),
-         cli_create, "make a collection", "--dim and --metric are required.\n"},
+        {"create", "COLLECTION", 1, 1,
+         OPT(DIM) | OPT(METRIC) | OPT(DTYPE) | OPT(SPACE) | OPT(EXIST_OK), cli_create,
+         "make a collection", "--dim and --metric are required.\n"},
         {"list", "", 0, 0, 0, cli_list, "print all collections", NULL},
         {"describe", "COLLECTION", 1, 1, 0, cli_describe, "print what a collection is", NULL},
         {"rename", "COLLECTION NAME", 2, 2, 0, cli_rename, "give a collection another name", NULL},
@@ -86,8 +89,8 @@ static const struct cli_command commands[] = {
          "delete a collection with all its records",
          "Asks first; where there is no terminal to ask on, --yes is required.\n"},
         {"import", "COLLECTION FILE.fvecs", 2, 2,
-         OPT(JSONL) | OPT(NAMESPACE) | OPT(SPACE) | OPT(METRIC) | OPT(DIM) | OPT(BATCH) |
-                 OPT(FIRST_ID),
+         OPT(JSONL) | OPT(NAMESPACE) | OPT(SPACE) | OPT(METRIC) | OPT(DTYPE) | OPT(DIM) |
+                 OPT(BATCH) | OPT(FIRST_ID),
          cli_import, "store the vectors of a file",
          "A row of an .fvecs file is its dimension, a 32-bit little-endian integer, and as many\n"
          "32-bit little-endian floats; '-' reads standard input. With --metric the collection is\n"

@@ -150,7 +150,9 @@ static int create(struct import *import)
 
 	if (!args->metric)
 		return 0;
-	params.metric = (uint32_t)kith_metric_find(args->metric);
+	r = cli_take_form(import->cli, &params);
+	if (r)
+		return r;
 	r = kith_create_collection(import->cli->conn, &params, NULL);
 	return r ? cli_failed(import->cli, r) : 0;
 }
@@ -158,14 +160,16 @@ static int create(struct import *import)
 static int prepare(struct import *import)
 {
 	const struct cli_args *args = &import->cli->args;
+	struct kith_create_collection_params form;
 	struct kith_limits_result *limits;
 	uint64_t max_rows;
 	bool enough;
 	int r;
 
-	if (args->metric && kith_metric_find(args->metric) < 0)
-		return cli_say(import->cli, CLI_USAGE, "--metric is l2, ip or cosine, not '%s'",
-		               args->metric);
+	if (args->metric && cli_take_form(import->cli, &form) != 0)
+		return CLI_USAGE;
+	if (args->dtype && !args->metric)
+		return cli_say(import->cli, CLI_USAGE, "--dtype goes with --metric");
 	if (args->dim && import->fvecs.dim && args->dim != import->fvecs.dim)
 		return cli_say(import->cli, CLI_BAD_INPUT, "%s has %u dimensions, not %" PRIu64,
 		               import->fvecs.path, import->fvecs.dim, args->dim);

@@ -27,6 +27,7 @@ static json_t *json_from_index(const struct kith_index *index)
 	json_object_set_new(object, "searches", json_from_u64(index->searches));
 	json_object_set_new(object, "comparisons", json_from_u64(index->comparisons));
 	json_object_set_new(object, "builds", json_from_u64(index->builds));
+	json_object_set_new(object, "rebuilds", json_from_u64(index->rebuilds));
 	return object;
 }
 

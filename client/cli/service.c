@@ -197,9 +197,20 @@ static json_t *json_from_lane(const struct kith_lane *lane)
 	                 (int)lane->running, "done", json_from_u64(lane->done));
 }
 
+static json_t *json_from_tally(const struct kith_tally *tally)
+{
+	return json_pack("{s:o, s:o, s:s, s:b, s:s, s:b, s:o, s:o, s:o}", "collection",
+	                 json_from_str(tally->collection), "index", json_from_str(tally->index),
+	                 "mode", kith_mode_name(tally->mode), "fell_back", tally->fell_back,
+	                 "served_from", kith_source_name(tally->served_from), "pending",
+	                 tally->pending, "searches", json_from_u64(tally->searches), "comparisons",
+	                 json_from_u64(tally->comparisons), "scanned",
+	                 json_from_u64(tally->scanned));
+}
+
 static void print_stats_json(const struct kith_stats_result *stats)
 {
-	json_t *lanes = json_array(), *collections = json_array();
+	json_t *lanes = json_array(), *collections = json_array(), *searches = json_array();
 
 	for (uint32_t i = 0; i < stats->lanes.n; i++)
 		json_array_append_new(lanes, json_from_lane(&stats->lanes.v[i]));
@@ -211,14 +222,16 @@ static void print_stats_json(const struct kith_stats_result *stats)
 		json_object_set_new(row, "open", json_boolean(usage->open));
 		json_array_append_new(collections, row);
 	}
+	for (uint32_t i = 0; i < stats->searches.n; i++)
+		json_array_append_new(searches, json_from_tally(&stats->searches.v[i]));
 	json_print_line(json_pack(
-	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 	        json_from_str(stats->version), "pid", json_from_u64(stats->pid), "uptime_ms",
 	        json_from_u64(stats->uptime_ms), "connections", (int)stats->connections, "requests",
 	        json_from_u64(stats->requests), "errors", json_from_u64(stats->errors), "budget",
 	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "memory",
 	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "lanes",
-	        lanes, "collections", collections));
+	        lanes, "collections", collections, "searches", searches));
 }
 
 static void print_daemon(const struct kith_stats_result *stats)
@@ -289,6 +302,31 @@ static void print_usages(const struct kith_usages *usages)
 		table_print(table);
 }
 
+static void print_tallies(const struct kith_tallies *tallies)
+{
+	static const char *const titles[] = {"SEARCHES OF", "INDEX",     "BY",        "FROM",
+	                                     "COVERED",     ">SEARCHES", ">COMPARED", ">SCANNED"};
+	struct table *table = table_new(N_OF(titles), titles);
+	char cell[OUTPUT_CELL_SIZE];
+
+	for (uint32_t i = 0; table && i < tallies->n; i++) {
+		const struct kith_tally *tally = &tallies->v[i];
+
+		table_str(table, tally->collection);
+		table_str(table, tally->index.n ? tally->index : kith_text("-"));
+		table_text(table, tally->mode == KITH_MODE_HNSW ? "graph"
+		                  : tally->fell_back            ? "scan (fell back)"
+		                                                : "scan");
+		table_text(table, kith_source_name(tally->served_from));
+		table_text(table, tally->pending ? "in part" : "wholly");
+		table_text(table, output_count(tally->searches, cell));
+		table_text(table, output_count(tally->comparisons, cell));
+		table_text(table, output_count(tally->scanned, cell));
+	}
+	if (table)
+		table_print(table);
+}
+
 int cli_stats(struct cli *cli)
 {
 	struct kith_stats_result *stats;
@@ -308,6 +346,10 @@ int cli_stats(struct cli *cli)
 		if (stats->collections.n > 0) {
 			putchar('\n');
 			print_usages(&stats->collections);
+		}
+		if (stats->searches.n > 0) {
+			putchar('\n');
+			print_tallies(&stats->searches);
 		}
 	}
 	kith_free(stats);

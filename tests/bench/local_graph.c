@@ -5,25 +5,31 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "index/codes.h"
 #include "index/hnsw.h"
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_sq8.h"
 
 #define LEVEL_SEED 1
 
 struct local_graph {
 	const struct row_set *rows;
 	struct hnsw *hnsw;
-	struct hnsw_space_f32 space;
+	struct codes codes;
+	struct hnsw_space_sq8 space;
 	struct hnsw_scratch scratch;
 	char *queries; /* prepared, in rows of the row set's stride */
+	void *query;   /* the space's form of the one at hand */
 };
 
-static const float *row_of(void *ctx, uint32_t row)
+/* Rows that the codes' mean is taken of. */
+#define MEAN_ROWS 4096
+
+static const void *row_of(void *ctx, uint32_t row)
 {
 	const struct row_set *rows = ctx;
 	const char *extent = rows->extents[row / rows->extent_rows];
 
-	return (const float *)(extent + (size_t)(row % rows->extent_rows) * rows->stride_bytes);
+	return (const void *)(extent + (size_t)(row % rows->extent_rows) * rows->stride_bytes);
 }
 
 static int append_rows(struct local_graph *graph)
@@ -40,6 +46,29 @@ static int append_rows(struct local_graph *graph)
 	r = r ? r : hnsw_append(graph->hnsw, n, slots, rows);
 	free(slots);
 	free(rows);
+	return r;
+}
+
+static int encode_rows(struct local_graph *graph)
+{
+	const struct row_set *rows = graph->rows;
+	size_t n = rows->dataset->n_base;
+	size_t n_mean = n < MEAN_ROWS ? n : MEAN_ROWS;
+	const void *of_mean[MEAN_ROWS] = {0};
+	int r;
+
+	for (size_t i = 0; i < n_mean; i++)
+		of_mean[i] = row_of((void *)rows, (uint32_t)(i * n / n_mean));
+	r = codes_set_mean(&graph->codes, of_mean, n_mean);
+	if (r == 0 && codes_reserve(&graph->codes, n) < n)
+		r = -ENOMEM;
+	for (uint32_t first = 0; first < n && !r; first += rows->extent_rows) {
+		size_t left = n - first;
+
+		codes_encode(&graph->codes, first,
+		             left < rows->extent_rows ? left : rows->extent_rows,
+		             row_of((void *)rows, first));
+	}
 	return r;
 }
 
@@ -77,7 +106,7 @@ static int prepare_queries(struct local_graph *graph)
 	graph->queries = aligned_alloc(64, dataset->n_queries * rows->stride_bytes);
 	if (!graph->queries)
 		return -ENOMEM;
-	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, rows->metric,
+	vector_prepare(dataset->queries, dataset->n_queries, dataset->dim, DTYPE_F32, rows->metric,
 	               graph->queries);
 	return 0;
 }
@@ -96,11 +125,14 @@ int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
 	if (!graph)
 		return -ENOMEM;
 	graph->rows = rows;
+	codes_init(&graph->codes, rows->metric, rows->dataset->dim, DTYPE_F32, rows->budget);
 	r = hnsw_new(&params, rows->budget, &graph->hnsw);
 	if (!r) {
-		hnsw_space_f32_init(&graph->space, graph->hnsw, rows->metric, rows->dataset->dim,
-		                    row_of, (void *)rows);
-		r = append_rows(graph);
+		r = encode_rows(graph);
+		hnsw_space_sq8_init(&graph->space, &graph->codes, rows->dataset->n_base,
+		                    rows->dataset->n_base, row_of, (void *)rows);
+		graph->query = aligned_alloc(64, graph->space.space.query_bytes);
+		r = r ? r : graph->query ? append_rows(graph) : -ENOMEM;
 	}
 	r = r ? r : insert_rows(graph, spec->n_threads);
 	r = r ? r : prepare_queries(graph);
@@ -117,6 +149,8 @@ struct local_graph *local_graph_free(struct local_graph *graph)
 	if (!graph)
 		return NULL;
 	hnsw_free(graph->hnsw);
+	codes_release(&graph->codes);
+	free(graph->query);
 	hnsw_scratch_release(&graph->scratch);
 	free(graph->queries);
 	free(graph);
@@ -129,7 +163,7 @@ uint64_t local_graph_bytes(const struct local_graph *graph)
 	uint64_t spilled;
 
 	hnsw_bytes(graph->hnsw, &granted, &spilled);
-	return granted + spilled;
+	return granted + spilled + codes_bytes(&graph->codes);
 }
 
 int local_graph_search(struct local_graph *graph, size_t query_idx, uint32_t k, uint32_t ef,
@@ -139,13 +173,17 @@ int local_graph_search(struct local_graph *graph, size_t query_idx, uint32_t k, 
 	struct hnsw_search_stats stats;
 	struct hnsw_search search = {
 	        .space = &graph->space.space,
-	        .query = graph->queries + query_idx * graph->rows->stride_bytes,
+	        .query = graph->query,
 	        .k = k,
 	        .ef = ef,
 	        .below = hnsw_covered(graph->hnsw),
 	};
 	int r = hnsw_scratch_reserve(&graph->scratch, graph->hnsw, ef);
 
+	hnsw_space_sq8_query(&graph->space,
+	                     (const float *)(const void *)(graph->queries +
+	                                                   query_idx * graph->rows->stride_bytes),
+	                     graph->query);
 	if (r)
 		return r;
 	if (hnsw_search(graph->hnsw, &search, &graph->scratch, hits, &stats) != k)

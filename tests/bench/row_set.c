@@ -10,7 +10,7 @@
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
 /* Of the budget, for the record table, and for a graph over the rows. */
-#define MORE_SLABS 32
+#define MORE_SLABS 64
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
@@ -40,7 +40,7 @@ static int fill_table(struct row_set *set)
 
 /* A set without rows yet, in a budget with room for n_slabs of them. */
 static int set_new(const char *name, const struct dataset *dataset, enum metric metric,
-                   size_t n_slabs, struct row_set **ret)
+                   enum dtype dtype, size_t n_slabs, struct row_set **ret)
 {
 	struct row_set *set = calloc(1, sizeof(*set));
 	int r;
@@ -50,7 +50,8 @@ static int set_new(const char *name, const struct dataset *dataset, enum metric 
 	set->name = name;
 	set->dataset = dataset;
 	set->metric = metric;
-	set->stride_bytes = vector_stride_bytes(dataset->dim);
+	set->dtype = dtype;
+	set->stride_bytes = vector_stride_bytes(dataset->dim, dtype);
 	r = budget_new((uint64_t)(n_slabs + MORE_SLABS) * SLAB_BYTES, NULL, &set->budget);
 	if (r) {
 		free(set);
@@ -74,11 +75,37 @@ static int set_extents(struct row_set *set, uint32_t extent_rows)
 	return set->extents ? 0 : -ENOMEM;
 }
 
-int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret)
+/* Rows [first, first + n) of the dataset. */
+static int prepare(const struct row_set *set, size_t first, size_t n, void *rows)
 {
-	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim);
+	const struct dataset *dataset = set->dataset;
+	size_t bytes = n * dataset->dim * dtype_bytes(set->dtype);
+	void *packed;
+	size_t bad;
+	int r;
+
+	if (set->dtype == DTYPE_F32) {
+		vector_prepare(dataset_row(dataset, first), n, dataset->dim, DTYPE_F32, set->metric,
+		               rows);
+		return 0;
+	}
+	packed = malloc(bytes);
+	if (!packed)
+		return -ENOMEM;
+	r = vector_convert(dataset_row(dataset, first), n, dataset->dim, DTYPE_F32, set->metric,
+	                   set->dtype, packed, &bad);
+	if (r == 0)
+		vector_prepare(packed, n, dataset->dim, set->dtype, set->metric, rows);
+	free(packed);
+	return r ? -ERANGE : 0;
+}
+
+static int make_resident(const char *name, const struct dataset *dataset, enum metric metric,
+                         enum dtype dtype, struct row_set **ret)
+{
+	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim, dtype);
 	struct row_set *set;
-	int r = set_new("resident", dataset, metric, dataset->n_base / extent_rows + 1, &set);
+	int r = set_new(name, dataset, metric, dtype, dataset->n_base / extent_rows + 1, &set);
 
 	if (r)
 		return r;
@@ -89,8 +116,7 @@ int row_set_resident(const struct dataset *dataset, enum metric metric, struct r
 		r = grant_slab(&set->grant, &slab);
 		if (r)
 			break;
-		vector_prepare(dataset_row(dataset, i * extent_rows), rows_in(set, i), dataset->dim,
-		               metric, slab);
+		r = prepare(set, i * extent_rows, rows_in(set, i), slab);
 		set->extents[i] = slab;
 	}
 	if (r) {
@@ -99,6 +125,16 @@ int row_set_resident(const struct dataset *dataset, enum metric metric, struct r
 	}
 	*ret = set;
 	return 0;
+}
+
+int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret)
+{
+	return make_resident("resident", dataset, metric, DTYPE_F32, ret);
+}
+
+int row_set_resident_f16(const struct dataset *dataset, enum metric metric, struct row_set **ret)
+{
+	return make_resident("resident f16", dataset, metric, DTYPE_F16, ret);
 }
 
 /* Appends all rows, an extent's worth at a time. */
@@ -115,8 +151,8 @@ static int fill_file(struct row_set *set)
 
 		for (size_t i = 0; i < n; i++)
 			slots[i] = first + i + 1;
-		vector_prepare(dataset_row(dataset, first), n, dataset->dim, set->metric, rows);
-		r = vector_file_append(set->file, n, slots, rows);
+		r = prepare(set, first, n, rows);
+		r = r ? r : vector_file_append(set->file, n, slots, rows);
 	}
 	free(slots);
 	free(rows);
@@ -129,7 +165,7 @@ int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row
 	char path[SCRATCH_PATH_SIZE];
 	const char *why;
 	struct row_set *set;
-	int r = set_new("mapped", dataset, metric, 0, &set);
+	int r = set_new("mapped", dataset, metric, DTYPE_F32, 0, &set);
 
 	if (r)
 		return r;
@@ -202,7 +238,8 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 {
 	static _Thread_local struct hit hits[ROW_SET_MAX_QUERIES][ROW_SET_MAX_K];
 	struct topk best[ROW_SET_MAX_QUERIES];
-	char *queries = aligned_alloc(64, (size_t)n * set->stride_bytes);
+	uint32_t query_stride = vector_stride_bytes(set->dataset->dim, DTYPE_F32);
+	char *queries = aligned_alloc(64, (size_t)n * query_stride);
 	struct exact_scan scan = {
 	        .kernels = kernels,
 	        .metric = set->metric,
@@ -216,7 +253,7 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 		abort();
 	for (uint32_t i = 0; i < n; i++) {
 		vector_prepare(dataset_query(set->dataset, query_idx + i), 1, set->dataset->dim,
-		               set->metric, queries + (size_t)i * set->stride_bytes);
+		               DTYPE_F32, set->metric, queries + (size_t)i * query_stride);
 		topk_init(&best[i], hits[i], k);
 	}
 	for (size_t i = 0; i < set->n_extents; i++)

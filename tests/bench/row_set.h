@@ -25,9 +25,10 @@
 #define ROW_SET_MAX_K 64
 
 struct row_set {
-	const char *name; /* "resident", "mapped" */
+	const char *name; /* "resident", "mapped", "resident f16" */
 	const struct dataset *dataset;
 	enum metric metric;
+	enum dtype dtype;
 	uint32_t stride_bytes;
 	uint32_t extent_rows;
 	size_t n_extents;
@@ -41,6 +42,8 @@ struct row_set {
 
 /* Borrows the dataset. */
 int row_set_resident(const struct dataset *dataset, enum metric metric, struct row_set **ret);
+/* The same rounded to f16; -ERANGE when a vector cannot be. */
+int row_set_resident_f16(const struct dataset *dataset, enum metric metric, struct row_set **ret);
 int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row_set **ret);
 /* NULL is fine; returns NULL. */
 struct row_set *row_set_free(struct row_set *set);

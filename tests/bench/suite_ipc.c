@@ -137,7 +137,7 @@ static void search_here(void *ctx)
 {
 	struct search_run *run = ctx;
 
-	row_set_search(run->rows, kernels_best(), run->query_idx, 1, BENCH_K, run->found);
+	row_set_search(run->rows, kernels_best(DTYPE_F32), run->query_idx, 1, BENCH_K, run->found);
 }
 
 static size_t request_bytes(const struct dataset *dataset)

@@ -102,7 +102,7 @@ static void tell_build(struct vector_run *run, const char *engine, struct sample
 
 static int measure_builds(struct vector_run *run)
 {
-	int r = row_set_resident(run->dataset, run->dataset->metric, &run->rows);
+	int r = row_set_mapped(run->dataset, run->dataset->metric, &run->rows);
 
 	for (size_t i = 0; i < BUILDS && !r; i++) {
 		r = build_local(run);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "index/slab.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/store_twin.h"
@@ -87,6 +88,74 @@ static void a_build_does_not_hold_up_that_of_another_index(void **state)
 {
 	(void)state;
 	one_held_build_leaves_another_alone(usual, (struct ask){"notes", "wide", 32, true, false});
+}
+
+#define BUILDS 4u
+/* Several turns. */
+#define BUILD_RECORDS 1000u
+
+struct build_seen {
+	bool is_begun, is_ended;
+};
+
+/* How far the builds are of which one is held, before its turn. */
+static void look_at_builds(struct kith_conn *conn, struct build_seen seen[static BUILDS])
+{
+	char name[8], phase[32];
+	struct kith_work job;
+
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		if (find_job(conn, name, NULL, &job, phase)) {
+			seen[i].is_begun = strcmp(phase, "graph") == 0 && job.done > 0;
+			seen[i].is_ended = strcmp(phase, "save") == 0;
+		} else {
+			seen[i].is_ended = index_of(conn, name, NULL).at.generation > 0;
+		}
+	}
+}
+
+/* With one worker for all of them they take turns: each has got on before any of them ends. */
+static void many_builds_get_on_with_one_worker(void **state)
+{
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn = connect_to(daemon);
+	struct build_seen seen[BUILDS] = {0};
+	uint32_t n_begun = 0;
+	struct gate *gate;
+	char name[8];
+
+	(void)state;
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		make_collection(conn, name, KITH_METRIC_L2);
+		put_records(conn, name, 0, BUILD_RECORDS, 1);
+	}
+	gate = daemon_thread_gate(daemon, "build", "start");
+	ensure(conn, (struct ask){.collection = "c0"});
+	gate_await(gate);
+	for (uint32_t i = 1; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		ensure(conn, (struct ask){.collection = name});
+	}
+	while (n_begun < BUILDS) {
+		gate_pass(gate);
+		gate_await(gate);
+		look_at_builds(conn, seen);
+		n_begun = 0;
+		for (uint32_t i = 0; i < BUILDS; i++) {
+			assert_false(seen[i].is_ended);
+			n_begun += seen[i].is_begun;
+		}
+	}
+	gate_open(gate);
+	for (uint32_t i = 0; i < BUILDS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		await_settled(conn, name, NULL);
+		assert_int_equal(index_of(conn, name, NULL).at.builds, 1);
+		expect_records(conn, name, 0, BUILD_RECORDS, 1);
+	}
+	end(daemon, conn);
 }
 
 static void two_indexes_of_one_collection_go_their_own_ways(void **state)
@@ -446,6 +515,66 @@ static void pending_records_are_folded_in_by_count_and_by_age(void **state)
 	end(daemon, conn);
 }
 
+static void expect_pending(struct kith_conn *conn, uint64_t n)
+{
+	struct kith_search_result *found = search_near(conn, "notes", 7, 1, 5, false);
+	struct index_view index = index_of(conn, "notes", NULL);
+	double n_live = (double)usage_of(conn, "notes").records;
+
+	assert_int_equal(index.at.pending, n);
+	assert_true(index.at.coverage == 1.0 - (double)n / n_live);
+	/* What the search found for itself. */
+	assert_int_equal(found->scanned, n);
+	assert_true(found->coverage == index.at.coverage);
+	kith_free(found);
+}
+
+static void pending_records_are_counted_whatever_happens_to_them(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	struct gate *gate;
+
+	(void)state;
+	fake_clock_init(&clock, INT64_C(1700000000000));
+	daemon = daemon_thread_new_with(store_io_posix(), &clock.clock, 32);
+	conn = connect_to(daemon);
+	fill(conn, "notes");
+	ensure(conn, usual);
+	await_settled(conn, "notes", NULL);
+	put_records(conn, "notes", RECORDS, 10, 1);
+	expect_pending(conn, 10);
+	put_records(conn, "notes", RECORDS, 3, 2); /* pending ones replaced */
+	expect_pending(conn, 10);
+	delete_records(conn, "notes", RECORDS, 2); /* pending ones gone */
+	expect_pending(conn, 8);
+	put_records(conn, "notes", 20, 4, 2); /* held ones replaced */
+	expect_pending(conn, 12);
+	delete_records(conn, "notes", 30, 5); /* held ones gone */
+	expect_pending(conn, 12);
+	optimize(conn, "notes", NULL);
+	expect_pending(conn, 0);
+	gate = daemon_thread_gate(daemon, "insert", "start");
+	put_records(conn, "notes", 1000, 256, 1);
+	gate_await(gate);
+	expect_pending(conn, 256);
+	put_records(conn, "notes", 2000, 3, 1);
+	put_records(conn, "notes", 1000, 1, 2);
+	delete_records(conn, "notes", 1001, 1);
+	expect_pending(conn, 258);
+	gate_open(gate);
+	await_no_jobs(conn);
+	expect_pending(conn, 4);
+	kith_close(conn);
+	daemon_thread_restart(daemon);
+	conn = connect_to(daemon);
+	await_state(conn, "notes", NULL, KITH_INDEX_STATE_SERVING);
+	await_no_jobs(conn);
+	expect_pending(conn, 4);
+	end(daemon, conn);
+}
+
 static void a_failed_save_is_told_and_tried_again(void **state)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
@@ -471,6 +600,88 @@ static void a_failed_save_is_told_and_tried_again(void **state)
 	await_settled(conn, "notes", NULL);
 	assert_string_equal(index_of(conn, "notes", NULL).error, "");
 	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 1);
+	end(daemon, conn);
+	store_twin_free(twin);
+}
+
+#define WIDE 64u
+#define WIDE_RECORDS 1200u
+
+/* Records of another collection take most of the slab that is begun: a graph of WIDE_RECORDS has no
+ * room in it, and needs another one. *n: how many there are. */
+static void fill_the_slab(struct kith_conn *conn, uint64_t *n)
+{
+	struct kith_stats_result *stats;
+	uint64_t left;
+
+	do {
+		put_records(conn, "mails", *n, 1000, 1);
+		*n += 1000;
+		DONE(conn, kith_stats(conn, &stats));
+		left = SLAB_BYTES - stats->budget.spilled_bytes % SLAB_BYTES;
+		kith_free(stats);
+	} while (left > SLAB_BYTES / 4);
+}
+
+static bool has_no_memory(void *ctx)
+{
+	return strstr(index_of(ctx, "notes", NULL).error, "no memory for the graph") != NULL;
+}
+
+static bool is_in_order_or_has_no_memory(void *ctx)
+{
+	return index_of(ctx, "notes", NULL).at.pending == 0 || has_no_memory(ctx);
+}
+
+static void expect_in_the_end(struct kith_conn *conn, struct fake_clock *clock, uint64_t n)
+{
+	while (has_no_memory(conn))
+		fake_clock_advance_ms(clock, 500);
+	await_settled(conn, "notes", NULL);
+	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 1);
+	assert_int_equal(index_of(conn, "notes", NULL).at.nodes, n);
+	expect_records(conn, "notes", 0, (uint32_t)n, 1);
+}
+
+/* The budget is full, and what it spills to gives nothing more. */
+static void flights_without_memory_are_tried_again(void **state)
+{
+	const struct store_twin_fault no_more = {
+	        .path_part = "spill", .nth = 1, .err = ENOSPC, .lasting = true};
+	struct ask wide = {"notes", NULL, WIDE, true, false};
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	uint64_t n = WIDE_RECORDS, n_mails = 0;
+
+	(void)state;
+	fake_clock_init(&clock, INT64_C(1700000000000));
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 0);
+	conn = connect_to(daemon);
+	make_collection(conn, "mails", KITH_METRIC_L2);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, WIDE_RECORDS, 1);
+	fill_the_slab(conn, &n_mails);
+	/* A build: who asks is told; what was declared is built when there is room. */
+	store_twin_fail(twin, no_more);
+	ensure_refused(conn, wide, KITH_ERROR_BUILD_FAILED);
+	assert_true(has_no_memory(conn));
+	expect_records(conn, "notes", 0, 50, 1);
+	store_twin_heal(twin);
+	expect_in_the_end(conn, &clock, n);
+	/* An insert: what it would fold in is compared one by one, and folded in later. */
+	fill_the_slab(conn, &n_mails);
+	store_twin_fail(twin, no_more);
+	while (!has_no_memory(conn)) {
+		put_records(conn, "notes", n, 256, 1);
+		n += 256;
+		await(is_in_order_or_has_no_memory, conn, "an insert ended");
+	}
+	assert_int_equal(index_of(conn, "notes", NULL).at.pending, 256);
+	expect_records(conn, "notes", n - 300, 300, 1);
+	store_twin_heal(twin);
+	expect_in_the_end(conn, &clock, n);
 	end(daemon, conn);
 	store_twin_free(twin);
 }
@@ -535,6 +746,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_build_does_not_hold_up_that_of_another_collection),
 	        cmocka_unit_test(a_build_does_not_hold_up_that_of_another_index),
+	        cmocka_unit_test(many_builds_get_on_with_one_worker),
 	        cmocka_unit_test(two_indexes_of_one_collection_go_their_own_ways),
 	        cmocka_unit_test(a_collection_has_so_many_indexes_and_no_more),
 	        cmocka_unit_test(jobs_tell_the_phase_and_who_waits),
@@ -548,7 +760,9 @@ int main(void)
 	        cmocka_unit_test(an_ensure_right_after_a_start_builds_nothing),
 	        cmocka_unit_test(a_cancelled_load_is_loaded_again),
 	        cmocka_unit_test(pending_records_are_folded_in_by_count_and_by_age),
+	        cmocka_unit_test(pending_records_are_counted_whatever_happens_to_them),
 	        cmocka_unit_test(a_failed_save_is_told_and_tried_again),
+	        cmocka_unit_test(flights_without_memory_are_tried_again),
 	        cmocka_unit_test(who_optimizes_is_told_when_the_build_is_cancelled),
 	        cmocka_unit_test(an_insert_over_damaged_vectors_leaves_no_trace),
 	};

@@ -19,8 +19,13 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
+#include "daemon/index.h"
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
+#include "tests/lib/store_twin.h"
 
 #define RECORDS 400u
 
@@ -244,7 +249,43 @@ static void a_cache_newer_than_the_database_is_not_used(void **state)
 	service_kill_and_start(service);
 	expect_records(service->conn, "notes", 20000, 50, 1);
 	expect_no_records(service->conn, "notes", 10000, 50, 1);
-	assert_true(daemon_process_said(service->daemon, "it is newer than the database"));
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
+}
+
+/* The same once the truth has come as far as the cache is, by other records: seqs, slots and counts
+ * are equal, and only that they come from another history tells them apart. */
+static void a_cache_of_another_history_is_not_used(void **state)
+{
+	struct service_fixture *service = *state;
+	char older[DAEMON_PROCESS_PATH_SIZE], other[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	service_stop(service);
+	run("cp -a '%s' '%s'", service->daemon->data_dir, aside(service->daemon, older));
+	assert_true((size_t)snprintf(other, sizeof(other), "%s/other", service->daemon->root) <
+	            sizeof(other));
+	service_start(service);
+	put_records(service->conn, "notes", 10000, 50, 1);
+	optimize(service->conn, "notes", NULL);
+	service_stop(service);
+	run("mv '%s' '%s'", service->daemon->cache_dir, other);
+	run("rm -r '%s'", service->daemon->data_dir);
+	run("mv '%s' '%s'", older, service->daemon->data_dir);
+	service_start(service);
+	put_records(service->conn, "notes", 20000, 50, 1);
+	optimize(service->conn, "notes", NULL);
+	service_stop(service);
+	run("rm -r '%s'", service->daemon->cache_dir);
+	run("mv '%s' '%s'", other, service->daemon->cache_dir);
+	service_start(service);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
+	expect_records(service->conn, "notes", 0, RECORDS, 1);
+	expect_records(service->conn, "notes", 20000, 50, 1);
+	expect_no_records(service->conn, "notes", 10000, 50, 1);
 }
 
 /* The one snapshot in the directory. */
@@ -265,6 +306,69 @@ static char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_S
 	closedir(entries);
 	assert_int_equal(n, 1);
 	return path;
+}
+
+/* The truth has been through so many more epochs since. */
+static void age(struct service_fixture *service, const char *data_dir, uint32_t n)
+{
+	char path[2 * DAEMON_PROCESS_PATH_SIZE], text[256];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/records.db", data_dir);
+	snprintf(text, sizeof(text),
+	         "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < %u)"
+	         " INSERT INTO epochs (epoch, seq, next_slot)"
+	         " SELECT randomblob(16), seq, next_slot FROM state, i",
+	         n);
+	service_stop(service);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	/* As it was: the daemon of another test may configure it. */
+	assert_int_equal(sqlite3_shutdown(), SQLITE_OK);
+	service_start(service);
+}
+
+struct awaited_save {
+	const char *path;
+	ino_t old;
+};
+
+static bool is_saved_anew(void *ctx)
+{
+	const struct awaited_save *save = ctx;
+	struct stat now;
+
+	return stat(save->path, &now) == 0 && now.st_ino != save->old;
+}
+
+/* Before the epoch of a snapshot is forgotten it is saved anew, so that it can always be opened. */
+static void a_snapshot_of_an_old_epoch_is_saved_anew(void **state)
+{
+	struct service_fixture *service = *state;
+	char data_dir[DAEMON_PROCESS_PATH_SIZE], cache_dir[DAEMON_PROCESS_PATH_SIZE];
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct awaited_save save = {.path = path};
+	struct stat before;
+
+	make_saved_index(service->conn, "notes");
+	collection_path(service->conn, "notes", service->daemon->data_dir, data_dir);
+	collection_path(service->conn, "notes", service->daemon->cache_dir, cache_dir);
+	snapshot_in(cache_dir, path);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(stat(path, &before), 0);
+		save.old = before.st_ino;
+		age(service, data_dir, 200);
+		expect_records(service->conn, "notes", 0, 10, 1);
+		await(is_saved_anew, &save, "the snapshot is saved anew");
+	}
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
+	assert_false(daemon_process_said(service->daemon, "it is of another history"));
+	age(service, data_dir, 256);
+	expect_records(service->conn, "notes", 0, RECORDS, 1);
+	await_settled(service->conn, "notes", NULL);
+	assert_int_equal(n_said(service->daemon, SAID_BUILT), 2);
+	assert_true(daemon_process_said(service->daemon, "it is of another history"));
 }
 
 /* Its files under the names of ours: as like ours as they can be, and another collection's. */
@@ -475,6 +579,113 @@ static void a_bad_snapshot_is_answered_for_by_exact_search(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* Errors that pass --------------------------------------------------------------------------------
+ */
+
+/* A daemon with a saved index, stopped, over a twin and a clock that stands still. */
+struct hindered {
+	struct store_twin *twin;
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn; /* once it was started again */
+};
+
+static void hindered_begin(struct hindered *hindered, struct store_twin_fault fault)
+{
+	hindered->twin = store_twin_new(store_io_posix());
+	fake_clock_init(&hindered->clock, INT64_C(1700000000000));
+	hindered->daemon =
+	        daemon_thread_new_with(store_twin_io(hindered->twin), &hindered->clock.clock, 32);
+	hindered->conn = connect_to(hindered->daemon);
+	make_saved_index(hindered->conn, "notes");
+	kith_close(hindered->conn);
+	daemon_thread_stop(hindered->daemon);
+	fault.path_part = "hnsw-";
+	store_twin_fail(hindered->twin, fault);
+	daemon_thread_start(hindered->daemon);
+	hindered->conn = connect_to(hindered->daemon);
+}
+
+static void hindered_end(struct hindered *hindered)
+{
+	kith_close(hindered->conn);
+	daemon_thread_free(hindered->daemon);
+	store_twin_free(hindered->twin);
+}
+
+/* Exact search answers; who asks for the index is told, and nothing is built for it. */
+static void expect_hindered(struct hindered *hindered)
+{
+	struct kith_conn *conn = hindered->conn;
+	struct kith_optimize_params which = {.collection = kith_text("notes")};
+	struct kith_search_result *found;
+	struct index_view index;
+
+	ensure_refused(conn, usual, KITH_ERROR_BUILD_FAILED);
+	REFUSED(conn, KITH_ERROR_BUILD_FAILED, "index", kith_optimize(conn, &which, NULL));
+	found = search_near(conn, "notes", 7, 1, 5, false);
+	assert_int_equal(found->mode, KITH_MODE_EXACT);
+	assert_true(holds_record(found, 7, 1));
+	kith_free(found);
+	index = index_of(conn, "notes", NULL);
+	assert_int_equal(index.at.state, KITH_INDEX_STATE_DECLARED);
+	assert_non_null(strstr(index.error, "cannot be read at present"));
+	assert_int_equal(index.at.builds, 0);
+}
+
+static void a_snapshot_that_cannot_be_opened_at_present_is_opened_later(void **state)
+{
+	static const struct store_twin_fault faults[] = {
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = EMFILE, .lasting = true},
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = ENOMEM, .lasting = true},
+	        {.kind = STORE_TWIN_OPEN, .nth = 1, .err = EIO, .lasting = true},
+	        {.kind = STORE_TWIN_READ, .nth = 1, .err = EIO, .lasting = true},
+	        {.kind = STORE_TWIN_READ, .nth = 3, .err = EIO, .lasting = true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+		struct hindered hindered;
+
+		hindered_begin(&hindered, faults[i]);
+		expect_hindered(&hindered);
+		put_records(hindered.conn, "notes", RECORDS, 5, 1);
+		store_twin_heal(hindered.twin);
+		while (index_of(hindered.conn, "notes", NULL).at.state == KITH_INDEX_STATE_DECLARED)
+			fake_clock_advance_ms(&hindered.clock, 500);
+		assert_int_equal(ensure(hindered.conn, usual).outcome, KITH_ENSURED_EXISTING);
+		expect_opened_not_built(hindered.conn, RECORDS, 5);
+		expect_records(hindered.conn, "notes", 0, RECORDS + 5, 1);
+		hindered_end(&hindered);
+	}
+}
+
+/* No limit to that, unless it is the medium that cannot read it. */
+static void a_snapshot_that_the_medium_does_not_read_is_lost_in_the_end(void **state)
+{
+	static const int errors[] = {EMFILE, EIO};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct store_twin_fault fault = {
+		        .kind = STORE_TWIN_OPEN, .nth = 1, .err = errors[i], .lasting = true};
+		struct hindered hindered;
+		bool is_lost = errors[i] == EIO;
+
+		hindered_begin(&hindered, fault);
+		expect_count(hindered.conn, "notes", RECORDS);
+		while (store_twin_n_failed(hindered.twin) < INDEX_READ_TRIES + (is_lost ? 0u : 1u))
+			fake_clock_advance_ms(&hindered.clock, 500);
+		store_twin_heal(hindered.twin);
+		while (index_of(hindered.conn, "notes", NULL).at.generation == 0)
+			fake_clock_advance_ms(&hindered.clock, 500);
+		await_settled(hindered.conn, "notes", NULL);
+		assert_int_equal(index_of(hindered.conn, "notes", NULL).at.builds, is_lost);
+		expect_records(hindered.conn, "notes", 0, RECORDS, 1);
+		hindered_end(&hindered);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +699,10 @@ int main(void)
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(a_cache_newer_than_the_database_is_not_used,
 	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_cache_of_another_history_is_not_used,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_snapshot_of_an_old_epoch_is_saved_anew,
+	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(anothers_cache_directory_is_refused_and_built_again,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(without_a_cache_directory_the_index_is_built_again,
@@ -497,6 +712,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test(a_bad_snapshot_is_answered_for_by_exact_search),
+	        cmocka_unit_test(a_snapshot_that_cannot_be_opened_at_present_is_opened_later),
+	        cmocka_unit_test(a_snapshot_that_the_medium_does_not_read_is_lost_in_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  * right at once, the file becomes whole again, and the log says what was wrong.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +17,9 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
-#include "tests/lib/service_fixture.h"
+#include "tests/lib/store_twin.h"
 #include "tests/lib/vector_fixture.h"
 
 /* Two extents, the second one partly filled. */
@@ -329,6 +331,68 @@ static void a_cache_that_cannot_be_used_leaves_the_truth_to_search_in(void **sta
 	expect_answers();
 }
 
+/* A search that was planned over the file stands, another one finds the damage: the rows are not
+ * written again under the first, which finds it too and answers right. */
+static void rows_are_not_restored_under_a_search_that_may_read_them(void **state)
+{
+	/* Going back writes a header; then no row gets into the file. */
+	const struct store_twin_fault no_rows = {.kind = STORE_TWIN_WRITE,
+	                                         .path_part = "/vectors",
+	                                         .nth = 2,
+	                                         .err = ENOSPC,
+	                                         .lasting = true};
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct daemon_thread *daemon = daemon_thread_new_with(store_twin_io(twin), NULL, 0);
+	struct kith_conn *conn = connect_to(daemon), *held = connect_to(daemon);
+	float vector[RECORD_DIM];
+	struct kith_search_params search = {
+	        .collection = kith_text("notes"),
+	        .vectors = kith_vectors(record_vector(5, 1, vector), RECORD_DIM),
+	        .k = 1,
+	};
+	struct kith_search_result *found;
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+	struct gate *gate;
+	uint64_t ticket;
+
+	(void)state;
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 100, 1);
+	collection_path(conn, "notes", daemon_thread_cache_dir(daemon), dir);
+	kith_close(conn);
+	kith_close(held);
+	daemon_thread_stop(daemon);
+	spoil_vectors(dir, 5);
+	daemon_thread_start(daemon);
+	conn = connect_to(daemon);
+	held = connect_to(daemon);
+	expect_count(conn, "notes", 100);
+	store_twin_fail(twin, no_rows);
+	gate = daemon_thread_gate_one(daemon, "search", "start");
+	DONE(held, kith_submit_search(held, &search, &ticket));
+	DONE(held, kith_flush(held));
+	gate_await(gate);
+	expect_records(conn, "notes", 0, 100, 1);
+	/* Whatever the damage began has had its turn when these are answered. */
+	put_records(conn, "notes", 100, 1, 1);
+	put_records(conn, "notes", 101, 1, 1);
+	gate_open(gate);
+	DONE(held, kith_collect_search(held, ticket, KITH_USUAL, &found));
+	assert_int_equal(found->ids.v[0].number, 5);
+	assert_true(found->distances.v[0] == 0.0f);
+	kith_free(found);
+	while (store_twin_n_failed(twin) == 0)
+		DONE(conn, kith_ping(conn));
+	expect_records(conn, "notes", 0, 102, 1);
+	store_twin_heal(twin);
+	await_mapped(conn, "notes");
+	expect_records(conn, "notes", 0, 102, 1);
+	kith_close(conn);
+	kith_close(held);
+	daemon_thread_free(daemon);
+	store_twin_free(twin);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +406,7 @@ int main(void)
 	        cmocka_unit_test(an_older_copy_is_brought_up_to_date),
 	        cmocka_unit_test(records_written_beside_a_damaged_file_are_found),
 	        cmocka_unit_test(a_cache_that_cannot_be_used_leaves_the_truth_to_search_in),
+	        cmocka_unit_test(rows_are_not_restored_under_a_search_that_may_read_them),
 	};
 
 	return cmocka_run_group_tests_name("vector_file", tests, group_setup, group_teardown);

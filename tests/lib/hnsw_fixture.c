@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centr
 {
 	uint32_t n_around = n_centres(spec->data);
 	float *packed = calloc((size_t)n * spec->dim + 1, sizeof(float));
-	float *rows = aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim));
+	float *rows =
+	        aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim, DTYPE_F32));
 
 	assert_non_null(packed);
 	assert_non_null(rows);
@@ -54,12 +56,12 @@ static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centr
 			        spread * random_float() +
 			        (n_around ? centres[i % n_around * spec->dim + d] : 0);
 	}
-	vector_prepare(packed, n, spec->dim, spec->metric, rows);
+	vector_prepare(packed, n, spec->dim, DTYPE_F32, spec->metric, rows);
 	free(packed);
 	return rows;
 }
 
-static const float *row_of(void *ctx, uint32_t row)
+static const void *row_of(void *ctx, uint32_t row)
 {
 	const struct hnsw_fixture *fixture = ctx;
 
@@ -82,7 +84,7 @@ void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_s
 	        .dim = spec->dim,
 	        .n_rows = spec->n_rows,
 	        .n_queries = spec->n_queries,
-	        .n_floats = vector_stride_bytes(spec->dim) / (uint32_t)sizeof(float),
+	        .n_floats = vector_stride_bytes(spec->dim, DTYPE_F32) / (uint32_t)sizeof(float),
 	};
 	fixture->rows = make_rows(spec, centres, spec->n_rows, spread);
 	fixture->queries = make_rows(spec, centres, spec->n_queries, is_repeated ? 0.2f : spread);
@@ -91,8 +93,7 @@ void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_s
 	                            &fixture->budget),
 	                 0);
 	assert_int_equal(hnsw_new(&spec->params, fixture->budget, &fixture->hnsw), 0);
-	hnsw_space_f32_init(&fixture->space, fixture->hnsw, spec->metric, spec->dim, row_of,
-	                    fixture);
+	hnsw_space_rows_init(&fixture->space, spec->metric, spec->dim, DTYPE_F32, row_of, fixture);
 }
 
 void hnsw_fixture_close(struct hnsw_fixture *fixture)
@@ -190,7 +191,7 @@ uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, ui
 	struct topk best;
 	uint64_t *mask = malloc((n / 64 + 1) * sizeof(*mask));
 	struct exact_scan scan = {
-	        .kernels = kernels_best(),
+	        .kernels = kernels_best(DTYPE_F32),
 	        .metric = fixture->metric,
 	        .dim = fixture->dim,
 	        .n_queries = 1,
@@ -216,10 +217,9 @@ static void assert_answer(const struct hnsw_fixture *fixture, const float *query
 	const struct hnsw_space *space = &fixture->space.space;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t node;
+		uint32_t row = (uint32_t)hits[i].row_idx;
 		float distance;
-		assert_int_equal(hnsw_find(fixture->hnsw, 3 * hits[i].row_idx + 1, &node), 0);
-		space->distances(space, query, &node, 1, &distance);
+		space->distances(space, query, &row, 1, INFINITY, &distance);
 		assert_memory_equal(&distance, &hits[i].distance, sizeof(distance));
 		if (i == 0)
 			continue;

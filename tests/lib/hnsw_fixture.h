@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "index/hnsw_space_f32.h"
+#include "index/hnsw_space_rows.h"
 
 enum hnsw_data {
 	HNSW_DATA_UNIFORM,
@@ -26,7 +26,7 @@ struct hnsw_fixture {
 	float *queries;
 	struct budget *budget;
 	struct hnsw *hnsw;
-	struct hnsw_space_f32 space;
+	struct hnsw_space_rows space;
 	struct hnsw_scratch scratch;
 };
 

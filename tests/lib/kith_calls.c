@@ -41,7 +41,7 @@ char *collection_path(struct kith_conn *conn, const char *collection, const char
 
 void spoil_vectors(const char *dir, uint64_t row)
 {
-	uint32_t stride = vector_stride_bytes(RECORD_DIM);
+	uint32_t stride = vector_stride_bytes(RECORD_DIM, DTYPE_F32);
 	struct vector_fixture_where where = vector_fixture_where(stride);
 	char path[DAEMON_PROCESS_PATH_SIZE + 16];
 

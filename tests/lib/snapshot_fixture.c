@@ -36,6 +36,7 @@ struct snapshot_head snapshot_fixture_head(uint64_t mark)
 	                        .n_params = 5,
 	                        .params = {16, 0, 200, 0, 7},
 	                },
+	        .epoch = {{0xe, 0xb0, 0xc4, (uint8_t)mark}},
 	        .seq = 1000 + mark,
 	        .generation = mark,
 	        .n_nodes = 100 * mark,
@@ -108,6 +109,7 @@ void snapshot_fixture_assert_whole(struct store_io *io, const char *path, uint64
 	assert_int_equal(snapshot_open(io, path, &snapshot, &why), 0);
 	const struct snapshot_head *got = snapshot_head(snapshot);
 	assert_true(snapshot_fingerprint_equal(&got->fingerprint, &head.fingerprint));
+	assert_true(uuid_equal(&got->epoch, &head.epoch));
 	assert_int_equal(got->seq, head.seq);
 	assert_int_equal(got->generation, head.generation);
 	assert_int_equal(got->n_nodes, head.n_nodes);

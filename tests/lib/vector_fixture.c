@@ -24,6 +24,8 @@ struct vector_fixture_where vector_fixture_where(uint32_t stride_bytes)
 	};
 }
 
+const struct uuid vector_fixture_epoch = {{0xe, 0xb0, 0xc4}};
+
 struct vector_file_spec vector_fixture_spec(uint32_t stride_bytes)
 {
 	return (struct vector_file_spec){

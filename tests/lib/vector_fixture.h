@@ -27,6 +27,8 @@ struct vector_fixture_where {
 struct vector_fixture_where vector_fixture_where(uint32_t stride_bytes);
 struct vector_file_spec vector_fixture_spec(uint32_t stride_bytes);
 uint64_t vector_fixture_slot(uint64_t row);
+/* What files are synced under. */
+extern const struct uuid vector_fixture_epoch;
 
 /* Appends rows [n_rows, n_rows + n) in batches of so many rows; returns the first error. */
 int vector_fixture_append(struct vector_file *file, const struct vector_file_spec *spec, uint64_t n,

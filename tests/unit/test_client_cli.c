@@ -122,7 +122,8 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		fake_answer(daemon, request, &limits);
 		break;
 	case WIRE_METHOD_create_collection:
-		cli_log(daemon, "create %u %u %d\n", create->dim, create->metric, create->exist_ok);
+		cli_log(daemon, "create %u %u %u %d\n", create->dim, create->metric, create->dtype,
+		        create->exist_ok);
 		fake_answer(
 		        daemon, request,
 		        &(struct create_collection_result){.uuid = {"u-1", 3}, .created = true});
@@ -208,9 +209,10 @@ static void import_sends_every_row_once_in_batches(void **state)
 	     "{}\n"
 	     "{\"meta\":{}}\n"
 	     "{\"text\":\"gr\\u00fcn\",\"meta\":{\"f\":0.5}}");
-	assert_int_equal(import(fixture, " --batch 2 --first-id 100 --metric cosine"), 0);
+	assert_int_equal(import(fixture, " --batch 2 --first-id 100 --metric cosine --dtype f16"),
+	                 0);
 	fake_daemon_stop(&fixture->daemon);
-	assert_string_equal(fixture->log, "create 4 2 1\n"
+	assert_string_equal(fixture->log, "create 4 2 1 1\n"
 	                                  "'a'|one|4|0\n"
 	                                  "40|1\n"
 	                                  "102|2\n"
@@ -401,6 +403,8 @@ static void a_wrong_command_line_never_connects(void **state)
 	        "create notes --dim 4",
 	        "create notes --dim 4 --metric euclid",
 	        "create notes --dim -4 --metric l2",
+	        "create notes --dim 4 --metric l2 --dtype f64",
+	        "import notes /dev/null --dtype f16",
 	        "drop notes",
 	        "ping --timeout soon",
 	        "ensure",

@@ -217,8 +217,8 @@ struct gated_space {
 	sem_t reached, go_on;
 };
 
-static void gated_distances(const struct hnsw_space *space, const void *query,
-                            const uint32_t *nodes, uint32_t n, float *ret)
+static void gated_distances(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+                            uint32_t n, float bound, float *ret)
 {
 	/* The gate is the one thing of a space that changes. */
 	struct gated_space *gated = (struct gated_space *)(uintptr_t)space;
@@ -227,13 +227,13 @@ static void gated_distances(const struct hnsw_space *space, const void *query,
 		sem_post(&gated->reached);
 		sem_wait(&gated->go_on);
 	}
-	gated->inner->distances(gated->inner, query, nodes, n, ret);
+	gated->inner->distances(gated->inner, query, rows, n, bound, ret);
 }
 
-static const void *gated_query_of(const struct hnsw_space *space, uint32_t node, void *buf)
+static const void *gated_query_of(const struct hnsw_space *space, uint32_t row, void *buf)
 {
 	const struct gated_space *gated = (const struct gated_space *)space;
-	return gated->inner->query_of(gated->inner, node, buf);
+	return gated->inner->query_of(gated->inner, row, buf);
 }
 
 static void gated_open(struct gated_space *gated, const struct hnsw_space *inner, uint32_t calls)

@@ -109,9 +109,8 @@ static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw *
 /* Searches a graph that was loaded, whatever its links; for the sanitizers to see. */
 static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 {
-	struct hnsw_space_f32 space = fixture->space;
 	struct hnsw_search search = {
-	        .space = &space.space,
+	        .space = &fixture->space.space,
 	        .k = 10,
 	        .ef = 40,
 	        .below = hnsw_covered(hnsw),
@@ -119,7 +118,6 @@ static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 	struct hnsw_search_stats stats;
 	struct hit hits[10];
 
-	space.hnsw = hnsw;
 	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, 40), 0);
 	for (uint32_t q = 0; q < fixture->n_queries; q++) {
 		search.query = hnsw_fixture_query(fixture, q);
@@ -178,7 +176,6 @@ static void a_saved_graph_is_loaded_equal_and_goes_on_growing(void **state)
 		/* The same nodes come to the same links in both. */
 		struct hnsw_fixture twin = fixture;
 		twin.hnsw = loaded;
-		twin.space.hnsw = loaded;
 		hnsw_fixture_append(&fixture, sizes[i], 20);
 		hnsw_fixture_build(&fixture, 1);
 		hnsw_fixture_append(&twin, sizes[i], 20);
@@ -305,7 +302,6 @@ static void a_damaged_tree_still_takes_nodes(void **state)
 	assert_int_equal(load(&fixture, &shelf, &loaded), 0);
 	struct hnsw_fixture twin = fixture;
 	twin.hnsw = loaded;
-	twin.space.hnsw = loaded;
 	hnsw_fixture_append(&twin, 200, 20);
 	hnsw_fixture_build(&twin, 2);
 	search_somewhere(&fixture, loaded);

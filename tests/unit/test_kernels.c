@@ -56,7 +56,7 @@ static float element(enum shape shape, uint32_t dim)
 
 static void fill(float *row, uint32_t dim, enum shape shape)
 {
-	memset(row, 0, vector_stride_bytes(dim));
+	memset(row, 0, vector_stride_bytes(dim, DTYPE_F32));
 	for (uint32_t i = 0; i < dim; i++)
 		row[i] = element(shape, dim);
 }
@@ -71,9 +71,11 @@ static void check_close(float got, double exact, double sum_abs, uint32_t dim)
 	assert_true(fabs(got - exact) <= bound);
 }
 
-static void check_pair(const struct kernels *kernels, const float *a, const float *b, uint32_t dim)
+/* `stored` is the row as the kernels take it, `a` its values. */
+static void check_pair(const struct kernels *kernels, const void *stored, const float *a,
+                       const float *b, uint32_t dim)
 {
-	size_t n = vector_stride_bytes(dim) / sizeof(float);
+	size_t n = vector_stride_bytes(dim, DTYPE_F32) / sizeof(float);
 	double l2 = 0, dot = 0, sum_abs = 0;
 
 	for (uint32_t i = 0; i < dim; i++) {
@@ -82,8 +84,8 @@ static void check_pair(const struct kernels *kernels, const float *a, const floa
 		dot += (double)a[i] * b[i];
 		sum_abs += fabs((double)a[i] * b[i]);
 	}
-	check_close(kernels->l2(a, b, n), l2, l2, dim);
-	check_close(kernels->dot(a, b, n), dot, sum_abs, dim);
+	check_close(kernels->l2(stored, b, n), l2, l2, dim);
+	check_close(kernels->dot(stored, b, n), dot, sum_abs, dim);
 }
 
 static void every_set_agrees_with_sums_in_f64(void **state)
@@ -92,16 +94,68 @@ static void every_set_agrees_with_sums_in_f64(void **state)
 
 	(void)state;
 	srand48(3);
-	for (const struct kernels *const *set = kernels_all(); *set; set++)
+	for (const struct kernels *const *set = kernels_all(DTYPE_F32); *set; set++)
 		for (size_t d = 0; d < N_DIMS; d++)
 			for (enum shape shape = 0; shape < N_SHAPES; shape++)
 				for (int round = 0; round < 5; round++) {
 					fill(a, dims[d], shape);
 					fill(b, dims[d], shape);
-					check_pair(*set, a, b, dims[d]);
+					check_pair(*set, a, a, b, dims[d]);
 					fill(b, dims[d], SHAPE_EVEN);
-					check_pair(*set, a, b, dims[d]);
+					check_pair(*set, a, a, b, dims[d]);
 				}
+}
+
+/* A row of f16, and the f32 row with the same values: subnormals and the largest are among them. */
+static void fill_half(uint16_t *half, float *row, uint32_t dim)
+{
+	memset(half, 0, vector_stride_bytes(dim, DTYPE_F16));
+	memset(row, 0, vector_stride_bytes(dim, DTYPE_F32));
+	for (uint32_t i = 0; i < dim; i++)
+		do
+			half[i] = (uint16_t)(lrand48() >> (drand48() < 0.1 ? 20 : 10));
+		while ((half[i] & 0x7c00) == 0x7c00);
+	dtype_convert(half, DTYPE_F16, dim, DTYPE_F32, row);
+}
+
+static void assert_same_bits(float a, float b)
+{
+	assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void a_row_of_f16_gives_the_bits_of_the_f32_row(void **state)
+{
+	static _Alignas(64) uint16_t half[MAX_DIM];
+	static _Alignas(64) float row[MAX_DIM], queries[4][MAX_DIM];
+	const float *const pointers[4] = {queries[0], queries[1], queries[2], queries[3]};
+	const struct kernels *const *f32 = kernels_all(DTYPE_F32);
+
+	(void)state;
+	srand48(8);
+	for (const struct kernels *const *set = kernels_all(DTYPE_F16); *set; set++, f32++)
+		for (size_t d = 0; d < N_DIMS; d++)
+			for (int round = 0; round < 5; round++) {
+				size_t n = vector_stride_bytes(dims[d], DTYPE_F32) / sizeof(float);
+				float got[4], expected[4];
+
+				assert_int_equal((*set)->dtype, DTYPE_F16);
+				assert_string_equal((*set)->name, (*f32)->name);
+				fill_half(half, row, dims[d]);
+				for (size_t q = 0; q < 4; q++)
+					fill(queries[q], dims[d], SHAPE_MIXED);
+				check_pair(*set, half, row, queries[0], dims[d]);
+				assert_same_bits((*set)->l2(half, queries[0], n),
+				                 (*f32)->l2(row, queries[0], n));
+				assert_same_bits((*set)->dot(half, queries[0], n),
+				                 (*f32)->dot(row, queries[0], n));
+				(*set)->l2_x4(half, pointers, n, got);
+				(*f32)->l2_x4(row, pointers, n, expected);
+				assert_memory_equal(got, expected, sizeof(got));
+				(*set)->dot_x4(half, pointers, n, got);
+				(*f32)->dot_x4(row, pointers, n, expected);
+				assert_memory_equal(got, expected, sizeof(got));
+				assert_true((*set)->l2(half, row, n) == 0);
+			}
 }
 
 static void four_queries_give_the_bits_of_one(void **state)
@@ -111,10 +165,10 @@ static void four_queries_give_the_bits_of_one(void **state)
 
 	(void)state;
 	srand48(4);
-	for (const struct kernels *const *set = kernels_all(); *set; set++)
+	for (const struct kernels *const *set = kernels_all(DTYPE_F32); *set; set++)
 		for (size_t d = 0; d < N_DIMS; d++)
 			for (enum shape shape = 0; shape < N_SHAPES; shape++) {
-				size_t n = vector_stride_bytes(dims[d]) / sizeof(float);
+				size_t n = vector_stride_bytes(dims[d], DTYPE_F32) / sizeof(float);
 				float l2[4], dot[4];
 				fill(row, dims[d], shape);
 				for (size_t q = 0; q < 4; q++)
@@ -130,17 +184,55 @@ static void four_queries_give_the_bits_of_one(void **state)
 			}
 }
 
+static void check_scattered(const struct kernels *kernels, const void *const rows[4],
+                            const float *query, size_t n)
+{
+	for (uint32_t n_rows = 1; n_rows <= 4; n_rows++) {
+		float l2[5] = {-1, -1, -1, -1, -1}, dot[5] = {-1, -1, -1, -1, -1};
+
+		kernels->l2_rows(rows, n_rows, query, n, l2);
+		kernels->dot_rows(rows, n_rows, query, n, dot);
+		for (uint32_t i = 0; i < n_rows; i++) {
+			assert_same_bits(l2[i], kernels->l2(rows[i], query, n));
+			assert_same_bits(dot[i], kernels->dot(rows[i], query, n));
+		}
+		assert_true(l2[n_rows] == -1 && dot[n_rows] == -1);
+	}
+}
+
+static void rows_that_lie_anywhere_give_the_bits_of_one(void **state)
+{
+	static _Alignas(64) uint16_t halves[4][MAX_DIM];
+	static _Alignas(64) float rows[4][MAX_DIM], query[MAX_DIM];
+	const void *const f16[4] = {halves[3], halves[0], halves[2], halves[1]};
+	const void *const f32[4] = {rows[3], rows[0], rows[2], rows[1]};
+
+	(void)state;
+	srand48(9);
+	for (size_t d = 0; d < N_DIMS; d++) {
+		size_t n = vector_stride_bytes(dims[d], DTYPE_F32) / sizeof(float);
+
+		fill(query, dims[d], SHAPE_MIXED);
+		for (size_t i = 0; i < 4; i++)
+			fill_half(halves[i], rows[i], dims[d]);
+		for (const struct kernels *const *set = kernels_all(DTYPE_F16); *set; set++)
+			check_scattered(*set, f16, query, n);
+		for (const struct kernels *const *set = kernels_all(DTYPE_F32); *set; set++)
+			check_scattered(*set, f32, query, n);
+	}
+}
+
 static void a_row_is_at_distance_zero_from_itself(void **state)
 {
 	static _Alignas(64) float row[MAX_DIM];
 
 	(void)state;
 	srand48(5);
-	for (const struct kernels *const *set = kernels_all(); *set; set++)
+	for (const struct kernels *const *set = kernels_all(DTYPE_F32); *set; set++)
 		for (size_t d = 0; d < N_DIMS; d++)
 			for (enum shape shape = 0; shape < N_SHAPES; shape++) {
 				fill(row, dims[d], shape);
-				size_t n = vector_stride_bytes(dims[d]) / sizeof(float);
+				size_t n = vector_stride_bytes(dims[d], DTYPE_F32) / sizeof(float);
 				assert_true((*set)->l2(row, row, n) == 0);
 			}
 }
@@ -151,9 +243,9 @@ static void the_order_of_arguments_does_not_matter(void **state)
 
 	(void)state;
 	srand48(6);
-	for (const struct kernels *const *set = kernels_all(); *set; set++)
+	for (const struct kernels *const *set = kernels_all(DTYPE_F32); *set; set++)
 		for (size_t d = 0; d < N_DIMS; d++) {
-			size_t n = vector_stride_bytes(dims[d]) / sizeof(float);
+			size_t n = vector_stride_bytes(dims[d], DTYPE_F32) / sizeof(float);
 			fill(a, dims[d], SHAPE_MIXED);
 			fill(b, dims[d], SHAPE_MIXED);
 			assert_true((*set)->l2(a, b, n) == (*set)->l2(b, a, n));
@@ -163,20 +255,24 @@ static void the_order_of_arguments_does_not_matter(void **state)
 
 static void the_sets_begin_with_scalar_and_end_with_the_best(void **state)
 {
-	const struct kernels *const *set = kernels_all();
-
 	(void)state;
-	assert_string_equal(set[0]->name, "scalar");
-	while (set[1])
-		set++;
-	assert_ptr_equal(*set, kernels_best());
+	for (enum dtype dtype = 0; dtype < N_DTYPES; dtype++) {
+		const struct kernels *const *set = kernels_all(dtype);
+
+		assert_string_equal(set[0]->name, "scalar");
+		while (set[1])
+			set++;
+		assert_ptr_equal(*set, kernels_best(dtype));
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(every_set_agrees_with_sums_in_f64),
+	        cmocka_unit_test(a_row_of_f16_gives_the_bits_of_the_f32_row),
 	        cmocka_unit_test(four_queries_give_the_bits_of_one),
+	        cmocka_unit_test(rows_that_lie_anywhere_give_the_bits_of_one),
 	        cmocka_unit_test(a_row_is_at_distance_zero_from_itself),
 	        cmocka_unit_test(the_order_of_arguments_does_not_matter),
 	        cmocka_unit_test(the_sets_begin_with_scalar_and_end_with_the_best),

@@ -89,9 +89,25 @@ static void no_store_is_told_from_a_broken_one(void **state)
 static void a_newer_schema_is_refused_and_left_alone(void **state)
 {
 	(void)state;
-	fixture_exec(&fixture, "PRAGMA user_version = 2");
+	fixture_exec(&fixture, "PRAGMA user_version = 3");
 	assert_int_equal(open_again(fixture.scratch.path), RECORD_STORE_NEWER);
-	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 2);
+	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 3);
+}
+
+static void the_dtype_says_how_long_a_vector_is(void **state)
+{
+	(void)state;
+	fixture_put(&fixture, "wide", 1, NULL);
+	assert_int_equal(fixture_query(&fixture, "SELECT length(vector) FROM vectors"),
+	                 4 * FIXTURE_DIM);
+	fixture_delete(&fixture, "wide");
+	fixture_exec(&fixture, "UPDATE collection SET dtype = 1; DELETE FROM vectors");
+	record_fixture_reopen(&fixture);
+	fixture_put(&fixture, "half", 1, NULL);
+	assert_int_equal(fixture_query(&fixture, "SELECT length(vector) FROM vectors"),
+	                 2 * FIXTURE_DIM);
+	fixture_exec(&fixture, "UPDATE collection SET dtype = 2");
+	assert_int_equal(open_again(fixture.scratch.path), -EBADMSG);
 }
 
 static void a_foreign_application_is_refused(void **state)
@@ -386,6 +402,7 @@ int main(void)
 	        TEST(everything_is_there_after_reopening),
 	        TEST(no_store_is_told_from_a_broken_one),
 	        TEST(a_newer_schema_is_refused_and_left_alone),
+	        TEST(the_dtype_says_how_long_a_vector_is),
 	        TEST(a_foreign_application_is_refused),
 	        TEST(another_collections_store_is_refused),
 	        TEST(what_is_not_a_database_is_refused),

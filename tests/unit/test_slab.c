@@ -52,6 +52,19 @@ static void slabs_are_aligned_and_do_not_overlap(void **state)
 	slab_block_free(block);
 }
 
+/* Alone and with what mimalloc needs around them some of these fill its arenas to the byte. */
+static void a_block_may_have_any_number_of_slabs(void **state)
+{
+	static const uint32_t sizes[] = {1, 13, 14, 15, 16, 29, 30, 31, 32, 46, 78, 127, 128, 510};
+	struct slab_block *block;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_int_equal(slab_block_new(sizes[i], &block), 0);
+		slab_block_free(block);
+	}
+}
+
 static void a_slab_serves_again_after_give_and_after_purge(void **state)
 {
 	struct slab_block *block;
@@ -149,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_of_no_slabs_is_legal),
 		cmocka_unit_test(slabs_are_aligned_and_do_not_overlap),
+		cmocka_unit_test(a_block_may_have_any_number_of_slabs),
 		cmocka_unit_test(a_slab_serves_again_after_give_and_after_purge),
 #if defined(__linux__) && !defined(KITH_SLAB_TWIN)
 		cmocka_unit_test(pages_come_with_use_and_go_with_purge),

@@ -210,7 +210,7 @@ static void bytes_stand_where_the_format_says(void **state)
 	unsigned char *file = scratch_file_load(path, &n);
 	assert_int_equal(n, SNAPSHOT_FIXTURE_BYTES);
 	assert_memory_equal(file, "KITHSNP\n", 8);
-	assert_int_equal(number_at(file, 8, 4), 1);
+	assert_int_equal(number_at(file, 8, 4), 2);
 	assert_int_equal(number_at(file, 12, 4), 784);
 	assert_memory_equal(file + 16, head.fingerprint.spec.uuid.bytes, 16);
 	assert_int_equal(number_at(file, 32, 4), RECORD_METRIC_COSINE);
@@ -227,6 +227,7 @@ static void bytes_stand_where_the_format_says(void **state)
 	assert_int_equal(number_at(file, 96, 4), 5);
 	assert_memory_equal(file + 100, head.fingerprint.params, 5);
 	assert_string_equal((const char *)file + 356, "minilm@2");
+	assert_memory_equal(file + 485, head.epoch.bytes, 16);
 	assert_int_equal(number_at(file, 4092, 4), crc32c(0, file, 4092));
 	for (size_t i = 0; i < SNAPSHOT_FIXTURE_CHUNKS; i++) {
 		const struct snapshot_fixture_chunk *chunk = &snapshot_fixture_chunks[i];
@@ -467,7 +468,7 @@ static void a_link_or_directory_in_its_place_is_bad(void **state)
 	snapshot_fixture_assert_whole(store_io_posix(), elsewhere, 1);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_outcome(SNAPSHOT_BAD, "it cannot be read");
+	assert_outcome(SNAPSHOT_BAD, "it is a directory");
 }
 
 static void *check_it_all(void *snapshot)

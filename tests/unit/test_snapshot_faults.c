@@ -247,11 +247,14 @@ static void foreign_files_and_other_versions_are_told_apart(void **state)
 	save_forged(bytes);
 	assert_outcome(SNAPSHOT_BAD, "it is something else");
 	memcpy(bytes, "KITHSNP\n", 8);
-	put_number(bytes + 8, 0, 4);
-	save_forged(bytes);
-	assert_outcome(SNAPSHOT_BAD, "it is of no known format version");
+	/* Version 1 did not say which history it is of. */
+	for (uint32_t version = 0; version <= 1; version++) {
+		put_number(bytes + 8, version, 4);
+		save_forged(bytes);
+		assert_outcome(SNAPSHOT_BAD, "it is of no known format version");
+	}
 	/* A newer one may be anything behind its version. */
-	put_number(bytes + 8, 2, 4);
+	put_number(bytes + 8, 3, 4);
 	memset(bytes + 12, 0xff, 4092 - 12);
 	put_number(bytes + 4092, crc32c(0, bytes, 4092), 4);
 	scratch_file_save(path, bytes, FIXTURE_PAGE_BYTES);
@@ -468,11 +471,11 @@ static void every_failing_operation_of_reading_is_told(void **state)
 	store_twin_free(twin);
 }
 
-static void a_medium_that_cannot_read_makes_it_bad(void **state)
+static void a_medium_that_cannot_read_is_not_the_files_fault(void **state)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
 	struct snapshot *snapshot = NULL;
-	const char *why;
+	const char *why = NULL;
 	uint8_t byte;
 
 	(void)state;
@@ -480,9 +483,8 @@ static void a_medium_that_cannot_read_makes_it_bad(void **state)
 	for (uint64_t nth = 1; nth <= 2; nth++) { /* the header and the table */
 		store_twin_fail(twin, (struct store_twin_fault){
 		                              .kind = STORE_TWIN_READ, .nth = nth, .err = EIO});
-		assert_int_equal(snapshot_open(store_twin_io(twin), path, &snapshot, &why),
-		                 SNAPSHOT_BAD);
-		assert_string_equal(why, "it cannot be read");
+		assert_int_equal(snapshot_open(store_twin_io(twin), path, &snapshot, &why), -EIO);
+		assert_null(why);
 		assert_null(snapshot);
 		store_twin_heal(twin);
 	}
@@ -565,7 +567,7 @@ int main(void)
 	        TEST(every_failing_operation_of_a_save_keeps_the_old_or_the_new),
 	        TEST(a_save_that_loses_the_disk_keeps_the_old_or_the_new),
 	        TEST(every_failing_operation_of_reading_is_told),
-	        TEST(a_medium_that_cannot_read_makes_it_bad),
+	        TEST(a_medium_that_cannot_read_is_not_the_files_fault),
 	        TEST(a_power_cut_at_any_moment_keeps_the_old_or_the_new),
 	};
 

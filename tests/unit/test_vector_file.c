@@ -112,7 +112,7 @@ static void rows_come_back_over_many_extents(void **state)
 		n += k;
 		assert_int_equal(vector_file_n_rows(file), n);
 		vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		assert_int_equal(vector_file_synced_rows(file), n);
 		vector_file_free(file);
 		file = open_sound(&spec, n);
@@ -140,14 +140,14 @@ static void bytes_stand_where_the_format_says(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 130, 130, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	unsigned char *bytes = scratch_file_load(path, &n);
 	assert_int_equal(n, second + where.extent_bytes);
 
 	const unsigned char *header = bytes + FIXTURE_PAGE_BYTES;
 	assert_memory_equal(header, "KITHVEC\n", 8);
-	assert_int_equal(number_at(header, 8, 4), 1);
+	assert_int_equal(number_at(header, 8, 4), 2);
 	assert_int_equal(number_at(header, 12, 4), spec.dim);
 	assert_memory_equal(header + 16, &spec.uuid, 16);
 	assert_int_equal(number_at(header, 32, 4), spec.metric);
@@ -156,6 +156,7 @@ static void bytes_stand_where_the_format_says(void **state)
 	assert_int_equal(number_at(header, 44, 4), 128);
 	assert_int_equal(number_at(header, 48, 8), 130);
 	assert_int_equal(number_at(header, 56, 8), 2);
+	assert_memory_equal(header + 64, &vector_fixture_epoch, 16);
 	assert_int_equal(number_at(header, 4092, 4), crc32c(0, header, 4092));
 
 	const unsigned char *extent = bytes + second;
@@ -197,7 +198,7 @@ static void rows_behind_the_last_sync_are_forgotten(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 50, 50, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(vector_fixture_append(file, &spec, 300, 7, 2), 0);
 	assert_int_equal(vector_file_synced_rows(file), 50);
 	vector_file_free(file);
@@ -205,7 +206,7 @@ static void rows_behind_the_last_sync_are_forgotten(void **state)
 	file = open_sound(&spec, 50);
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
 	assert_int_equal(vector_fixture_append(file, &spec, 200, 200, 3), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 
 	file = open_sound(&spec, 250);
@@ -230,14 +231,14 @@ static void heads_of_lost_syncs_are_never_taken(void **state)
 		/* Heads are written, the header is not. */
 		store_twin_fail(twin, (struct store_twin_fault){
 		                              .kind = STORE_TWIN_SYNC, .nth = 1, .err = EIO});
-		assert_int_equal(vector_file_sync(file), -EIO);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), -EIO);
 		store_twin_heal(twin);
 		vector_file_free(file);
 
 		file = open_file(store_twin_io(twin), &spec, &why);
 		assert_null(why);
 		assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 100), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		vector_file_free(file);
 
 		file = open_sound(&spec, life * 10u);
@@ -263,7 +264,7 @@ static void slots_must_ascend(void **state)
 	assert_int_equal(vector_file_append(file, 1, slots, rows), -EINVAL);
 	assert_int_equal(vector_file_append(file, 1, slots + 1, rows), 0);
 	assert_int_equal(vector_file_append(file, 0, NULL, NULL), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_sound(&spec, 2);
 	assert_int_equal(vector_file_append(file, 1, slots + 1, rows), -EINVAL);
@@ -282,7 +283,7 @@ static void reset_goes_back_to_any_row(void **state)
 		struct vector_file *file = open_empty(&spec);
 
 		assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		assert_int_equal(vector_fixture_append(file, &spec, 50, 50, 1), 0);
 		assert_int_equal(vector_file_reset(file, first), 0);
 		assert_int_equal(vector_file_n_rows(file), first);
@@ -297,7 +298,7 @@ static void reset_goes_back_to_any_row(void **state)
 
 		file = open_sound(&spec, first < 300 ? first : 300);
 		assert_int_equal(vector_fixture_append(file, &spec, 200, 64, 2), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		vector_file_free(file);
 		file = open_sound(&spec, (first < 300 ? first : 300) + 200);
 		vector_fixture_check(file, &spec, 1, 2, UINT64_MAX);
@@ -331,9 +332,9 @@ static void a_sync_without_new_rows_does_no_io(void **state)
 
 	(void)state;
 	assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	size_t n_ops = store_twin_n_ops(twin);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(store_twin_n_ops(twin), n_ops);
 	vector_file_free(file);
 	store_twin_free(twin);
@@ -352,7 +353,7 @@ static void data_are_synced_before_the_header_that_counts_them(void **state)
 	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC_DIR, scratch.path), 1);
 	store_twin_forget(twin);
 	assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	for (size_t i = 0; i < store_twin_n_ops(twin); i++) {
 		const struct store_twin_op *op = store_twin_op(twin, i);
 
@@ -376,7 +377,7 @@ static void opening_reads_heads_and_slots_only(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&spec);
 	assert_int_equal(vector_fixture_append(file, &spec, 600, 100, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_file(store_twin_io(twin), &spec, &why);
 	assert_null(why);
@@ -412,7 +413,7 @@ static void rows_stay_where_they_are_while_the_file_grows_past_a_window(void **s
 	assert_int_equal(vector_file_extent(file, 39, &again), 0);
 	assert_ptr_equal(rows, again);
 	assert_int_equal(vector_fixture_append(file, &spec, n - 1, 32, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_sound(&spec, n);
 	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
@@ -463,7 +464,7 @@ static void readers_run_beside_the_writer(void **state)
 	(void)state;
 	struct vector_file *file = open_empty(&shared.spec);
 	assert_int_equal(vector_fixture_append(file, &shared.spec, 200, 200, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	/* The readers race for the check of what was there at open, too. */
 	shared.file = open_sound(&shared.spec, 200);
@@ -472,7 +473,7 @@ static void readers_run_beside_the_writer(void **state)
 		assert_int_equal(pthread_create(&readers[i], NULL, read_published, &shared), 0);
 	while (vector_file_n_rows(shared.file) < shared.n_final) {
 		assert_int_equal(vector_fixture_append(shared.file, &shared.spec, 25, 25, 1), 0);
-		assert_int_equal(vector_file_sync(shared.file), 0);
+		assert_int_equal(vector_file_sync(shared.file, &vector_fixture_epoch), 0);
 		atomic_store_explicit(&shared.published, vector_file_n_rows(shared.file),
 		                      memory_order_release);
 	}

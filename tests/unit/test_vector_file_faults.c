@@ -62,9 +62,9 @@ static void make_file(const struct vector_file_spec *spec, uint64_t n_older, uin
 	unlink(path);
 	struct vector_file *file = open_at(path, spec, &why);
 	assert_int_equal(vector_fixture_append(file, spec, n_older, 64, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	assert_int_equal(vector_fixture_append(file, spec, n_rows - n_older, 64, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 }
 
@@ -163,7 +163,7 @@ static void a_file_that_fell_back_goes_on_from_there(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, size);
 	assert_int_equal(vector_fixture_append(file, &spec, 280, 64, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	assert_opens(&spec, 300, NULL);
 }
@@ -224,7 +224,7 @@ static void a_flipped_row_makes_its_extent_bad_and_no_other(void **state)
 		assert_null(rows);
 		/* Rows appended to it do not make it good. */
 		assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		assert_int_equal(vector_file_extent(file, bad, &rows), -EBADMSG);
 		/* Nor can it be kept in part. */
 		assert_int_equal(vector_file_reset(file, bad * 128 + 5), -EBADMSG);
@@ -234,7 +234,7 @@ static void a_flipped_row_makes_its_extent_bad_and_no_other(void **state)
 		assert_int_equal(vector_file_reset(file, bad * 128), 0);
 		assert_int_equal(vector_fixture_append(file, &spec, 300 - bad * 128, 64, 1), 0);
 		vector_fixture_check(file, &spec, 1, 1, NO_EXTENT);
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		vector_file_free(file);
 		assert_opens(&spec, 300, NULL);
 	}
@@ -250,7 +250,7 @@ static void a_row_that_rots_between_append_and_sync_is_found(void **state)
 	struct vector_file *file = open_at(path, &spec, &why);
 	assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
 	vector_fixture_flip(path, FIXTURE_EXTENTS_AT + rows_at + 7);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	vector_file_free(file);
 	file = open_at(path, &spec, &why);
 	assert_null(why);
@@ -329,7 +329,7 @@ static void forge_header(unsigned page, uint32_t offset, const void *value, size
 static void a_sealed_header_is_still_not_believed(void **state)
 {
 	struct vector_file_spec spec = vector_fixture_spec(STRIDE);
-	uint32_t version = 2;
+	uint32_t versions[] = {1, 3};
 	uint64_t counts[] = {31, 129, VECTOR_FILE_ROWS_MAX, VECTOR_FILE_ROWS_MAX + 1, UINT64_MAX};
 	static const char *const whys[] = {
 	        "the head of an extent is damaged",      "it is shorter than its header says",
@@ -338,9 +338,11 @@ static void a_sealed_header_is_still_not_believed(void **state)
 	};
 
 	(void)state;
-	make_file(&spec, 20, 30);
-	forge_header(0, 8, &version, sizeof(version));
-	assert_opens(&spec, 0, "it is of another format version");
+	for (size_t i = 0; i < 2; i++) {
+		make_file(&spec, 20, 30);
+		forge_header(0, 8, &versions[i], sizeof(versions[i]));
+		assert_opens(&spec, 0, "it is of another format version");
+	}
 	/* A header older than all heads there are: they belong to no state it knows. */
 	make_file(&spec, 20, 30);
 	forge_header(0, 56, &(uint64_t){1}, sizeof(uint64_t));
@@ -453,22 +455,22 @@ static void append_and_sync(struct vector_file *file, const struct vector_file_s
 		assert_int_equal(vector_fixture_append(file, spec, 150, 150, 1), 0);
 	}
 	assert_int_equal(vector_file_n_rows(file), 180);
-	r = vector_file_sync(file);
+	r = vector_file_sync(file, &vector_fixture_epoch);
 	if (r == 0)
 		return;
 	assert_int_equal(vector_file_synced_rows(file), 30);
 	store_twin_heal(twin);
 	if (!a_sync_has_failed(twin)) {
-		assert_int_equal(vector_file_sync(file), 0);
+		assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		return;
 	}
 	/* The medium refused a sync: what it dropped must be written again. */
-	assert_int_equal(vector_file_sync(file), r);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), r);
 	assert_int_equal(vector_file_reset(file, 100), 0);
-	assert_int_equal(vector_file_sync(file), r);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), r);
 	assert_int_equal(vector_file_reset(file, 30), 0);
 	assert_int_equal(vector_fixture_append(file, spec, 150, 150, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 }
 
 static void every_failing_operation_of_append_and_sync_can_be_made_good(void **state)
@@ -519,7 +521,7 @@ static void a_process_that_dies_at_any_operation_leaves_a_sound_file(void **stat
 		                 0);
 		store_twin_cut(twin, nth, 100);
 		int r = vector_fixture_append(file, &spec, 150, 150, 1);
-		r = r < 0 ? r : vector_file_sync(file);
+		r = r < 0 ? r : vector_file_sync(file, &vector_fixture_epoch);
 		is_cut = r < 0;
 		vector_file_free(file);
 		store_twin_heal(twin);
@@ -561,15 +563,52 @@ static void every_failing_operation_of_reset_changes_nothing(void **state)
 		vector_fixture_check(file, &spec, 1, 1, NO_EXTENT);
 		/* It goes on as if nothing had been tried. */
 		assert_int_equal(vector_fixture_append(file, &spec, 10, 10, 1), 0);
-		r = vector_file_sync(file);
+		r = vector_file_sync(file, &vector_fixture_epoch);
 		if (r < 0) {
 			assert_int_equal(vector_file_reset(file, 50), 0);
-			assert_int_equal(vector_file_sync(file), 0);
+			assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 		}
 		uint64_t n = vector_file_n_rows(file);
 		assert_int_equal(n, !failed ? 60 : r < 0 ? 50 : 210);
 		vector_file_free(file);
 		assert_opens(&spec, n, NULL);
+	}
+	store_twin_free(twin);
+}
+
+/* A new epoch alone: whatever fails, it is the old or the new one, and the next sync has it. */
+static void every_failing_operation_of_a_new_epoch_keeps_all_rows(void **state)
+{
+	struct vector_file_spec spec = vector_fixture_spec(STRIDE);
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	const struct uuid other = {{0x07, 0x4e, 0x12}};
+	bool failed = true;
+	const char *why;
+
+	(void)state;
+	for (uint64_t nth = 1; failed; nth++) {
+		struct vector_file *file;
+
+		make_file(&spec, 20, 200);
+		assert_int_equal(vector_file_open(store_twin_io(twin), path, &spec, &file, &why),
+		                 0);
+		store_twin_fail(twin, (struct store_twin_fault){.nth = nth, .err = EIO});
+		int r = vector_file_sync(file, &other);
+		failed = store_twin_n_failed(twin) > 0;
+		assert_int_equal(r, failed ? -EIO : 0);
+		store_twin_heal(twin);
+		assert_int_equal(vector_file_is_synced(file, &other), !failed);
+		struct vector_file *after = open_at(path, &spec, &why);
+		assert_null(why);
+		assert_int_equal(vector_file_n_rows(after), 200);
+		vector_file_free(after);
+		assert_int_equal(vector_file_sync(file, &other), 0);
+		assert_true(uuid_equal(vector_file_epoch(file), &other));
+		vector_file_free(file);
+		after = open_at(path, &spec, &why);
+		assert_true(uuid_equal(vector_file_epoch(after), &other));
+		vector_fixture_check(after, &spec, 1, 1, NO_EXTENT);
+		vector_file_free(after);
 	}
 	store_twin_free(twin);
 }
@@ -597,18 +636,18 @@ static size_t live_a_life(struct store_twin *twin, const struct vector_file_spec
 	assert_int_equal(vector_file_open(store_twin_io(twin), path, spec, &file, &why), 0);
 	promise_now(promises, &n, twin, file);
 	assert_int_equal(vector_fixture_append(file, spec, 5, 2, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	promise_now(promises, &n, twin, file);
 	assert_int_equal(vector_fixture_append(file, spec, 3, 3, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	promise_now(promises, &n, twin, file);
 	assert_int_equal(vector_fixture_append(file, spec, 34, 34, 1), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	promise_now(promises, &n, twin, file);
 	assert_int_equal(vector_file_reset(file, 4), 0);
 	promise_now(promises, &n, twin, file);
 	assert_int_equal(vector_fixture_append(file, spec, 2, 2, 2), 0);
-	assert_int_equal(vector_file_sync(file), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
 	promise_now(promises, &n, twin, file);
 	vector_file_free(file);
 	return n;
@@ -674,6 +713,7 @@ int main(void)
 	        TEST(every_failing_operation_of_append_and_sync_can_be_made_good),
 	        TEST(a_process_that_dies_at_any_operation_leaves_a_sound_file),
 	        TEST(every_failing_operation_of_reset_changes_nothing),
+	        TEST(every_failing_operation_of_a_new_epoch_keeps_all_rows),
 	        TEST(a_power_cut_at_any_operation_keeps_what_was_promised),
 	};
 

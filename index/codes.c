@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Codes fill runs of the grant, as many whole ones as a run holds: of 784 dimensions 78, which
+ * loses one part in a hundred. A row is found by a product with a reciprocal: with chunks of at
+ * most 2^10 rows and rows below 2^22 it is exact, since what 2^40 / chunk_rows was rounded up by,
+ * less than 1, times the row stays below 2^40 / chunk_rows.
+ */
+
+#include "index/codes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_FLOATS_MAX 4096
+
+static_assert(RUN_BYTES / 64 <= 1u << 10, "a code is 64 bytes at least");
+
+void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
+                struct budget *budget)
+{
+	*codes = (struct codes){.sq8 = {.metric = metric, .dim = dim}, .dtype = dtype};
+	codes->chunk_rows = RUN_BYTES / sq8_code_bytes(dim);
+	codes->reciprocal = ((UINT64_C(1) << 40) + codes->chunk_rows - 1) / codes->chunk_rows;
+	grant_init(&codes->grant, budget, BUDGET_VECTORS);
+}
+
+void codes_release(struct codes *codes)
+{
+	struct budget *budget = codes->grant.budget;
+	enum metric metric = codes->sq8.metric;
+	uint32_t dim = codes->sq8.dim;
+	enum dtype dtype = codes->dtype;
+
+	chunk_dir_release(&codes->chunks);
+	grant_release(&codes->grant);
+	free(codes->mean);
+	codes_init(codes, metric, dim, dtype, budget);
+}
+
+/* A row in f32: itself, or widened in buf. */
+static const float *row_f32(const struct codes *codes, const void *row, float *buf)
+{
+	if (codes->dtype == DTYPE_F32)
+		return row;
+	dtype_convert(row, codes->dtype,
+	              vector_stride_bytes(codes->sq8.dim, DTYPE_F32) / sizeof(float), DTYPE_F32,
+	              buf);
+	return buf;
+}
+
+int codes_set_mean(struct codes *codes, const void *const *rows, size_t n)
+{
+	uint32_t dim = codes->sq8.dim;
+	size_t bytes = vector_stride_bytes(dim, DTYPE_F32);
+	float *mean = aligned_alloc(64, bytes);
+	float *buf = aligned_alloc(64, bytes);
+	double *sums = calloc(dim, sizeof(*sums));
+	int r = mean && buf && sums ? 0 : -ENOMEM;
+
+	assert(!codes->mean);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const float *row = row_f32(codes, rows[i], buf);
+		for (uint32_t j = 0; j < dim; j++)
+			sums[j] += (double)row[j];
+	}
+	if (r == 0) {
+		memset(mean, 0, bytes);
+		for (uint32_t j = 0; j < dim && n > 0; j++)
+			mean[j] = (float)(sums[j] / (double)n);
+		codes->mean = mean;
+		sq8_init(&codes->sq8, codes->sq8.metric, dim, mean);
+	} else {
+		free(mean);
+	}
+	free(buf);
+	free(sums);
+	return r;
+}
+
+uint64_t codes_reserve(struct codes *codes, uint64_t n_rows)
+{
+	uint64_t n_chunks = (n_rows + codes->chunk_rows - 1) / codes->chunk_rows;
+
+	while (codes->n_chunks < n_chunks) {
+		void *chunk;
+
+		if (chunk_dir_reserve(&codes->chunks, codes->n_chunks + 1) < 0 ||
+		    grant_reserve(&codes->grant, RUN_BYTES, false) != 0)
+			break;
+		chunk = grant_alloc(&codes->grant, RUN_BYTES, 64);
+		assert(chunk);
+		chunk_dir_set(&codes->chunks, codes->n_chunks++, chunk);
+	}
+	uint64_t room = codes->n_chunks * codes->chunk_rows;
+	return room < n_rows ? room : n_rows;
+}
+
+void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *rows)
+{
+	size_t stride_bytes = vector_stride_bytes(codes->sq8.dim, codes->dtype);
+	float buf[ROW_FLOATS_MAX] __attribute__((aligned(64)));
+	const uint8_t *row = rows;
+
+	assert(codes->mean);
+	for (uint64_t i = 0; i < n; i++, row += stride_bytes)
+		sq8_encode(&codes->sq8, row_f32(codes, row, buf),
+		           (void *)codes_at(codes, first + i));
+}
+
+uint64_t codes_bytes(const struct codes *codes)
+{
+	return codes->grant.granted_bytes;
+}

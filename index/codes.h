@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The codes (sq8.h) of a collection's rows [0, n_rows), resident in the budget, in the order of the
+ * vector file: what graphs and exact scans read in the place of the vectors, a quarter of their
+ * size. One instance serves all generations and scans of its collection.
+ *
+ *      codes_reserve [loop] ─► codes_encode [worker] ─► the loop publishes the new count
+ *
+ * Nothing moves and nothing that was published changes, so readers go on while it grows. The mean
+ * that codes leave out is taken from the rows that are there when the first are encoded; later rows
+ * keep to it: another mean would make their codes coarser or finer, and never wrong.
+ *
+ * Threads: the budget's [loop], but codes_encode() [one worker at a time] and what is [any], for
+ * rows that the caller was told of.
+ */
+
+#include <stdint.h>
+
+#include "index/budget.h"
+#include "index/chunk_dir.h"
+#include "index/dtype.h"
+#include "index/sq8.h"
+
+struct codes {
+	struct sq8 sq8;
+	enum dtype dtype; /* of the rows */
+	float *mean;      /* owned; NULL until codes_set_mean() */
+	struct grant grant;
+	struct chunk_dir chunks;
+	uint32_t chunk_rows;
+	uint64_t reciprocal; /* 2^40 / chunk_rows, rounded up: row / chunk_rows by a product */
+	uint64_t n_chunks;
+};
+
+/* Rows that codes are kept of, at most: node numbers end there too. */
+#define CODES_ROWS_MAX (1u << 22)
+
+void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
+                struct budget *budget);
+/* Gives everything back; it is then as after codes_init(). Nobody may read any more. */
+void codes_release(struct codes *codes);
+
+/* What codes are distances from: takes the mean of n rows that lie at rows[0], rows[1], ... Once,
+ * before the first is encoded. -ENOMEM. [worker] */
+int codes_set_mean(struct codes *codes, const void *const *rows, size_t n);
+/* Makes room for n_rows rows in all, or as many as the budget grants; returns for how many there is
+ * room now. */
+uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);
+/* Encodes n rows that lie one behind the other (from vector_prepare()) as rows [first, first + n),
+ * which there is room for. [worker] */
+void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *rows);
+/* Bytes charged to the budget. */
+uint64_t codes_bytes(const struct codes *codes);
+
+/* The code of a row. [any] */
+static inline const void *codes_at(const struct codes *codes, uint64_t row)
+{
+	uint64_t chunk = row * codes->reciprocal >> 40;
+	const uint8_t *at = chunk_dir_get(&codes->chunks, chunk);
+
+	return at + (row - chunk * codes->chunk_rows) * codes->sq8.code_bytes;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Scalar quantisation to 8 bits, locally adaptive: of a vector x the code keeps y = x - mean as
+ * step * c, where c is a row of integers in [-127, 127] and step is the vector's own (after LVQ:
+ * Aguerrebere et al., "Similarity search in the blink of an eye with compressed indices", 2023,
+ * but centred at zero, so that a distance takes one integer product and two multiplications).
+ *
+ *      l2           |x1 - x2|^2  = |y1|^2 + |y2|^2 - 2 y1.y2
+ *      cosine       half of that, since the vectors are of unit length
+ *      ip           1 - x1.x2    = 1 - (y1.y2 + mean.x1 + mean.x2 - |mean|^2)
+ *
+ * with y1.y2 taken as step1 * step2 * c1.c2.
+ *
+ * What takes time is to wait for codes, so a code is two planes of nibbles, 16 h + l = c + 128, of
+ * which the first alone gives a coarse distance, with l as 7.5. Mostly that is enough to see that a
+ * vector is too far to be of interest, and half the code is never read.
+ *
+ *      plane of h (dim rounded up to 64, halved) | constants | zeros | plane of l
+ *
+ * A code knows how far it is from its vector, fine and coarse, so that distances between codes
+ * bound the distance between the vectors (struct sq8_bound). Rows are from vector_prepare(). All
+ * const and without memory of their own: [any].
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "index/code_kernels.h"
+#include "index/vector.h"
+
+#define SQ8_MAX 127
+/* Twice the integer that h stands for is 32 h less this. */
+#define SQ8_COARSE_OFFSET 241
+/* How many standard deviations "nearly all" are within. */
+#define SQ8_DEVIATIONS 3
+
+struct sq8 {
+	const struct code_kernels *kernels;
+	enum metric metric;
+	uint32_t dim;
+	uint32_t n_integers; /* dim rounded up to 64 */
+	uint32_t code_bytes; /* a multiple of 64 */
+	float per_dim;       /* 1 / dim */
+	const float *mean;   /* borrowed; as long as a row, padded with zeros */
+	float mean_squared;  /* |mean|^2 */
+};
+
+struct sq8_constants {
+	float step;
+	float self;         /* l2, cosine: |step c|^2; ip: mean.x */
+	float norm;         /* at least |step c| */
+	float error;        /* at least |y - step c| */
+	float coarse_self;  /* |step (16 h - 120.5)|^2 */
+	float coarse_error; /* at least |y - step (16 h - 120.5)| */
+	int32_t sum;        /* of the integers */
+};
+
+/* Made by sq8_query() or sq8_query_of(). */
+struct sq8_query {
+	struct sq8_constants constants;
+	float norm; /* at least |x|; 0 when made of a code */
+	int8_t integers[] __attribute__((aligned(64)));
+};
+
+/* Bytes of a code of that dimension. */
+uint32_t sq8_code_bytes(uint32_t dim);
+/* With the best kernels that there are. */
+void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, const float *mean);
+size_t sq8_query_bytes(const struct sq8 *sq8);
+
+/* Writes the code of one row (64-byte aligned). */
+void sq8_encode(const struct sq8 *sq8, const float *row, void *ret_code);
+/* The query form of a row, and of a code, in sq8_query_bytes(), 64-byte aligned. */
+void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret);
+void sq8_query_of(const struct sq8 *sq8, const void *code, struct sq8_query *ret);
+
+/* Where the parts of a code are. */
+static inline const uint8_t *sq8_coarse_plane(const void *code)
+{
+	return code;
+}
+static inline const uint8_t *sq8_fine_plane(const struct sq8 *sq8, const void *code)
+{
+	return (const uint8_t *)code + sq8->code_bytes - sq8->n_integers / 2;
+}
+static inline const struct sq8_constants *sq8_constants(const struct sq8 *sq8, const void *code)
+{
+	return (const void *)((const uint8_t *)code + sq8->n_integers / 2);
+}
+/* Bytes from the beginning of a code that the coarse distance reads. */
+static inline uint32_t sq8_coarse_bytes(const struct sq8 *sq8)
+{
+	return sq8->n_integers / 2 + (uint32_t)sizeof(struct sq8_constants);
+}
+
+/* Products of the integers, from those of the planes; the coarse one in halves. */
+static inline int32_t sq8_product(const struct sq8_query *query, int32_t coarse_dot,
+                                  int32_t fine_dot)
+{
+	return 16 * coarse_dot + fine_dot - 128 * query->constants.sum;
+}
+static inline int32_t sq8_coarse_halves(const struct sq8_query *query, int32_t coarse_dot)
+{
+	return 32 * coarse_dot - SQ8_COARSE_OFFSET * query->constants.sum;
+}
+
+/* The distance that a product means: finite or +infinity, never NaN. */
+static inline float sq8_distance(const struct sq8 *sq8, const struct sq8_constants *a,
+                                 const struct sq8_constants *b, int32_t product)
+{
+	float inner = a->step * b->step * (float)product;
+
+	if (sq8->metric == METRIC_IP)
+		return 1 - (inner + a->self + (b->self - sq8->mean_squared));
+	float squared = (a->self - inner) + (b->self - inner);
+	if (!(squared > 0))
+		return 0;
+	return sq8->metric == METRIC_COSINE ? squared / 2 : squared;
+}
+
+/* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
+ * is z, and y - z stands at random to all else: so the square of its length is what the squared
+ * distance to z has too much, and a share of it for each dimension is what the rest errs by. */
+static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_query *query,
+                                        const struct sq8_constants *other, int32_t coarse_dot,
+                                        float bound, float *ret_distance)
+{
+	const struct sq8_constants *own = &query->constants;
+	float inner = own->step * other->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot);
+	float lost = other->coarse_error * other->coarse_error;
+	float distance, scale;
+
+	if (sq8->metric == METRIC_IP) {
+		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
+		scale = own->norm * own->norm;
+	} else {
+		float squared = (own->self - inner) + ((other->coarse_self - inner) - lost);
+		distance = sq8->metric == METRIC_COSINE ? squared / 2 : squared;
+		scale = sq8->metric == METRIC_COSINE ? squared : 4 * squared;
+	}
+	float beyond = distance - bound;
+	*ret_distance = distance;
+	return beyond > 0 &&
+	       beyond * beyond > SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
+}
+/* How far, nearly always, the distance of the vectors is from the fine one between the codes. For
+ * deciding how many candidates to re-rank. */
+float sq8_spread(const struct sq8 *sq8, const struct sq8_query *query,
+                 const struct sq8_constants *other, float distance);
+
+/* Which vectors cannot be as near to the query as `limit` (a distance as the f32 kernels take it,
+ * rounding included), whatever the errors are. sq8.c derives it. */
+struct sq8_bound {
+	enum metric metric;
+	struct sq8_constants query;
+	double limit;     /* l2, cosine: a length that codes within it stay below, but for the other
+	                   * code's error; ip: the distance itself */
+	double mean_norm; /* ip */
+	double query_norm; /* ip */
+	double offset;     /* ip: what of the inner product is the query's alone */
+	double rounding;   /* of a sum over all dimensions, relative */
+};
+
+void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct sq8_query *query);
+/* +infinity excludes nothing. */
+void sq8_bound_limit(struct sq8_bound *bound, float limit);
+/* Whether a code is of a vector farther than the limit, for certain: by the coarse product (in
+ * halves) or the fine one. */
+bool sq8_bound_excludes_coarse(const struct sq8_bound *bound, const struct sq8_constants *other,
+                               int32_t halves);
+bool sq8_bound_excludes(const struct sq8_bound *bound, const struct sq8_constants *other,
+                        int32_t product);
