@@ -360,7 +360,7 @@ static bool is_dense(const struct target *target, size_t at)
 static void flipped_bytes_are_found_or_mean_nothing(void **state)
 {
 	struct world *world = *state;
-	uint64_t stride = number_of("KITH_FLIP_STRIDE", USUAL_STRIDE);
+	uint64_t stride = number_of("KITH_FLIP_STRIDE", USUAL_STRIDE * CHILDREN_STRIDE);
 	struct children children;
 
 	children_init(&children);

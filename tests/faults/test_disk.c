@@ -25,7 +25,7 @@
 #include "tests/lib/children.h"
 #include "tests/lib/story.h"
 
-#define USUAL_STRIDE 23u
+#define USUAL_STRIDE 31u
 
 static struct story *told_with(struct story *story, struct store_twin_fault fault)
 {
@@ -80,7 +80,7 @@ static uint64_t number_of(const char *variable, uint64_t otherwise)
 
 static void enumerate(struct store_twin_fault fault, const char *name)
 {
-	uint64_t stride = number_of("KITH_FAULT_STRIDE", USUAL_STRIDE);
+	uint64_t stride = number_of("KITH_FAULT_STRIDE", USUAL_STRIDE * CHILDREN_STRIDE);
 	uint64_t n = n_operations(fault.kind);
 	struct children children;
 

@@ -338,6 +338,13 @@ static void remove_tree_removes_two_levels_and_follows_no_link(void **state)
 	assert_int_equal(stat(in_scratch("tree"), &st), -1);
 	assert_int_equal(stat(in_scratch("kept/file"), &st), 0);
 	assert_int_equal(store_remove_tree(io, in_scratch("tree")), 0);
+	/* Not even when it is what is to go. */
+	assert_int_equal(symlink("kept", in_scratch("link-to-kept")), 0);
+	assert_int_equal(store_remove_tree(io, in_scratch("link-to-kept")), 0);
+	assert_int_equal(lstat(in_scratch("link-to-kept"), &st), -1);
+	assert_int_equal(stat(in_scratch("kept/file"), &st), 0);
+	assert_int_equal(store_remove_tree(io, in_scratch("kept/file")), 0);
+	assert_int_equal(stat(in_scratch("kept/file"), &st), -1);
 	assert_int_equal(store_make_dirs(io, in_scratch("deep/two/three")), 0);
 	assert_int_equal(store_remove_tree(io, in_scratch("deep")), -EISDIR);
 }
