@@ -248,6 +248,13 @@ enum kith_index_kind {
 	KITH_INDEX_KIND_HNSW
 };
 
+/* What a graph is built and searched over: codes of a quarter of the vectors' size, kept in memory,
+ * from which distances are estimated before the vectors themselves decide; or the vectors. */
+enum kith_quantization {
+	KITH_QUANTIZATION_SQ8, /* 8 bits a dimension, with a scale for each vector */
+	KITH_QUANTIZATION_NONE
+};
+
 /* What an index is at. It answers searches from SERVING on; before, they are answered exactly. */
 enum kith_index_state {
 	KITH_INDEX_STATE_DECLARED, /* nothing is built, nor being built */
@@ -274,12 +281,14 @@ KITH_PUBLIC const char *kith_mode_name(uint32_t mode);
 KITH_PUBLIC const char *kith_source_name(uint32_t source);
 KITH_PUBLIC const char *kith_change_name(uint32_t change);
 KITH_PUBLIC const char *kith_index_kind_name(uint32_t index_kind);
+KITH_PUBLIC const char *kith_quantization_name(uint32_t quantization);
 KITH_PUBLIC const char *kith_index_state_name(uint32_t index_state);
 KITH_PUBLIC const char *kith_ensured_name(uint32_t ensured);
-/* The metric, dtype, or kind of index, of that name, or -EINVAL. */
+/* The metric, dtype, quantization, or kind of index, of that name, or -EINVAL. */
 KITH_PUBLIC int kith_metric_find(const char *name);
 KITH_PUBLIC int kith_dtype_find(const char *name);
 KITH_PUBLIC int kith_index_kind_find(const char *name);
+KITH_PUBLIC int kith_quantization_find(const char *name);
 
 /* Errors. ------------------------------------------------------------------------------------- */
 
@@ -724,8 +733,9 @@ struct kith_ensure_index_params {
 	uint32_t kind;            /* enum kith_index_kind */
 	uint32_t m;               /* links of a node; 0: 16 */
 	uint32_t ef_construction; /* candidates while building; 0: 128 */
-	uint32_t ef_search; /* candidates of a search that does not say; 0: 64. Not compared */
-	bool wait;          /* until it serves, or the build failed */
+	uint32_t ef_search;    /* candidates of a search that does not say; 0: 64. Not compared */
+	uint32_t quantization; /* enum kith_quantization */
+	bool wait;             /* until it serves, or the build failed */
 	bool replace; /* other parameters: build anew beside the old one, which serves until then */
 };
 struct kith_ensure_index_result {
@@ -745,8 +755,9 @@ struct kith_index {
 	uint32_t m;
 	uint32_t ef_construction;
 	uint32_t ef_search;
-	uint32_t state;      /* enum kith_index_state */
-	uint64_t generation; /* that serves; 0: none */
+	uint32_t quantization; /* enum kith_quantization */
+	uint32_t state;        /* enum kith_index_state */
+	uint64_t generation;   /* that serves; 0: none */
 	uint64_t nodes;
 	uint64_t dead;    /* nodes whose records are gone */
 	uint64_t pending; /* records that it does not hold yet */

@@ -18,6 +18,7 @@ CHOICE_NAMES(mode, WIRE_MODES)
 CHOICE_NAMES(source, WIRE_SOURCES)
 CHOICE_NAMES(change, WIRE_CHANGES)
 CHOICE_NAMES(index_kind, WIRE_INDEX_KINDS)
+CHOICE_NAMES(quantization, WIRE_QUANTIZATIONS)
 CHOICE_NAMES(index_state, WIRE_INDEX_STATES)
 CHOICE_NAMES(ensured, WIRE_ENSURED)
 
@@ -32,6 +33,7 @@ NAME_FUNCTION(mode)
 NAME_FUNCTION(source)
 NAME_FUNCTION(change)
 NAME_FUNCTION(index_kind)
+NAME_FUNCTION(quantization)
 NAME_FUNCTION(index_state)
 NAME_FUNCTION(ensured)
 
@@ -57,6 +59,11 @@ int kith_dtype_find(const char *name)
 int kith_index_kind_find(const char *name)
 {
 	return find(index_kind_names, WIRE_N_index_kind, name);
+}
+
+int kith_quantization_find(const char *name)
+{
+	return find(quantization_names, WIRE_N_quantization, name);
 }
 
 const char *kith_error_name(int result)

@@ -47,7 +47,8 @@ struct collection *collection_new(struct daemon *daemon, const struct catalog_en
 	list_init(&collection->gather_link);
 	write_queue_init(&collection->writes);
 	record_table_init(&collection->table, daemon->budget);
-	resident_init(&collection->resident, daemon->budget);
+	resident_init(&collection->resident, (enum metric)entry->spec.metric, entry->spec.dim,
+	              (enum dtype)entry->spec.dtype, daemon->budget);
 	namespaces_init(&collection->namespaces);
 	upkeep_init(&collection->upkeep, collection);
 	daemon->n_handles++;
@@ -227,8 +228,7 @@ bool collection_has_been_at(const struct collection *collection, const struct uu
 
 bool collection_has_vectors(const struct collection *collection)
 {
-	return collection->vectors && (collection->mapped_rows == collection->n_rows ||
-	                               collection->resident.n_rows == collection->n_rows);
+	return collection->vectors && collection->mapped_rows == collection->n_rows;
 }
 
 /* Pins ---------------------------------------------------------------------------------------- */
@@ -238,7 +238,10 @@ void collection_pin(struct collection *collection, struct pin *pin)
 	pin->seq = collection->seq;
 	pin->n_rows = collection->n_rows;
 	pin->mapped_rows = collection->mapped_rows;
-	pin->resident_rows = collection->resident.n_rows;
+	/* Codes outlive a vector file that is being restored, but are of no use without it. */
+	pin->resident_rows = collection->resident.n_rows < pin->mapped_rows
+	                             ? collection->resident.n_rows
+	                             : pin->mapped_rows;
 	pin->n_live = collection->n_live;
 	list_append(&collection->pins, &pin->link);
 	collection_ref(collection);

@@ -125,7 +125,7 @@ static inline const struct uuid *collection_epoch(const struct collection *colle
 /* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
 bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
                             uint64_t seq);
-/* Whether every published row can be read from the vector file or the resident copy. */
+/* Whether every published row can be read from the vector file. */
 bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);
 void collection_unpin(struct collection *collection, struct pin *pin);

@@ -73,8 +73,8 @@ static void graph_begin(struct flight *flight)
 	struct collection *collection = flight->collection;
 	struct hnsw *hnsw = flight->generation->hnsw;
 
-	row_source_init(&flight->source, collection, flight->pin.resident_rows);
-	hnsw_build_init(&flight->build, hnsw, &flight->source.space.space);
+	row_source_init(&flight->source, collection, &flight->params, &flight->pin);
+	hnsw_build_init(&flight->build, hnsw, flight->source.space);
 	flight_enter(flight, flight->kind == FLIGHT_BUILD ? PHASE_GRAPH : PHASE_INSERT,
 	             hnsw_n_nodes(hnsw) - hnsw_covered(hnsw));
 	flight->n_sharing = flight->kind == FLIGHT_BUILD ? collection->daemon->build_workers : 1;
@@ -333,12 +333,22 @@ static void collect_begin(struct flight *flight)
 
 /* The starts ----------------------------------------------------------------------------------- */
 
+/* Whether the codes are there, as far as there is room for them: a build without goes by the
+ * vectors, and takes several times as long. */
+static bool has_codes(const struct flight *flight)
+{
+	if (flight->params.quantization != WIRE_quantization_sq8)
+		return true;
+	return upkeep_has_codes(flight->collection);
+}
+
 void flight_build_vectors(struct flight *flight)
 {
 	int r;
 
-	flight_enter(flight, PHASE_VECTORS, 0);
-	if (!collection_has_vectors(flight->collection))
+	if (flight->phase != PHASE_VECTORS)
+		flight_enter(flight, PHASE_VECTORS, 0);
+	if (!collection_has_vectors(flight->collection) || !has_codes(flight))
 		return; /* index_look() comes back */
 	r = generation_new(flight->collection->daemon->budget, &flight->params,
 	                   flight->index->tally, &flight->generation);

@@ -57,9 +57,7 @@ static const void *row_of(void *ctx, uint32_t row)
 	uint64_t extent = row / extent_rows;
 	const void *rows;
 
-	if (row < source->resident_rows) {
-		rows = resident_extent(&collection->resident, extent);
-	} else if (vector_file_extent(collection->vectors, extent, &rows) < 0) {
+	if (vector_file_extent(collection->vectors, extent, &rows) < 0) {
 		atomic_store_explicit(&source->bad_extent, extent, memory_order_relaxed);
 		return zeros;
 	}
@@ -67,14 +65,21 @@ static const void *row_of(void *ctx, uint32_t row)
 }
 
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     uint64_t resident_rows)
+                     const struct index_params *params, const struct pin *pin)
 {
+	const struct record_spec *spec = &collection->entry.spec;
+
 	source->collection = collection;
-	source->resident_rows = resident_rows;
 	atomic_init(&source->bad_extent, UINT64_MAX);
-	hnsw_space_rows_init(&source->space, (enum metric)collection->entry.spec.metric,
-	                     collection->entry.spec.dim, collection_dtype(collection), row_of,
-	                     source);
+	if (params->quantization == WIRE_quantization_sq8 && pin->resident_rows > 0) {
+		hnsw_space_sq8_init(&source->codes, &collection->resident.codes, pin->resident_rows,
+		                    pin->n_rows, row_of, source);
+		source->space = &source->codes.space;
+	} else {
+		hnsw_space_rows_init(&source->rows, (enum metric)spec->metric, spec->dim,
+		                     (enum dtype)spec->dtype, row_of, source);
+		source->space = &source->rows.space;
+	}
 }
 
 uint64_t row_source_bad_extent(const struct row_source *source)

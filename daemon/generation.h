@@ -16,17 +16,21 @@
 #include "daemon/tally.h"
 #include "index/hnsw.h"
 #include "index/hnsw_space_rows.h"
+#include "index/hnsw_space_sq8.h"
 #include "index/record_table.h"
+#include "protocol/methods.h"
 #include "storage/vector_file.h"
 
 struct collection;
+struct pin;
 
 /* What an index is declared with. */
 struct index_params {
 	uint32_t m;
 	uint32_t ef_construction;
 	uint32_t ef_search; /* of searches that do not say; no part of the graph */
-	uint64_t identity;  /* drawn when it is declared: names the files of this declaration */
+	enum wire_quantization quantization;
+	uint64_t identity; /* drawn when it is declared: names the files of this declaration */
 };
 
 struct generation {
@@ -49,14 +53,15 @@ struct generation *generation_unref(struct generation *generation);
 
 /* Where the vectors of a pinned collection lie, as a graph's space. */
 struct row_source {
-	struct hnsw_space_rows space;
+	const struct hnsw_space *space; /* one of the two */
+	struct hnsw_space_rows rows;
+	struct hnsw_space_sq8 codes;
 	const struct collection *collection;
-	uint64_t resident_rows;
 	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */
 };
 
-/* resident_rows, mapped_rows: the pin's; every row of the graph is below one of them. */
+/* Every row of the graph is mapped at the pin. */
 void row_source_init(struct row_source *source, const struct collection *collection,
-                     uint64_t resident_rows);
+                     const struct index_params *params, const struct pin *pin);
 /* UINT64_MAX: all that was asked for was sound. */
 uint64_t row_source_bad_extent(const struct row_source *source);

@@ -216,7 +216,8 @@ bool index_will_serve(const struct index *index)
 
 bool index_same_graph(const struct index_params *a, const struct index_params *b)
 {
-	return a->m == b->m && a->ef_construction == b->ef_construction;
+	return a->m == b->m && a->ef_construction == b->ef_construction &&
+	       a->quantization == b->quantization;
 }
 
 void index_file(const struct index_params *params, char name[static INDEX_FILE_SIZE])
@@ -241,8 +242,8 @@ static uint64_t get_le(const uint8_t *at, int n)
 	return value;
 }
 
-/* m, ef_construction, ef_search (4 bytes each), identity (8), little-endian. */
-#define PARAMS_BYTES 20
+/* m, ef_construction, ef_search, quantization (4 bytes each), identity (8), little-endian. */
+#define PARAMS_BYTES 24
 
 void index_params_encode(const struct index_params *params, struct record_index *ret)
 {
@@ -252,6 +253,7 @@ void index_params_encode(const struct index_params *params, struct record_index 
 	at = put_le(ret->params, params->m, 4);
 	at = put_le(at, params->ef_construction, 4);
 	at = put_le(at, params->ef_search, 4);
+	at = put_le(at, params->quantization, 4);
 	put_le(at, params->identity, 8);
 }
 
@@ -265,10 +267,12 @@ int index_params_decode(const struct record_index *record, struct index_params *
 	        .m = (uint32_t)get_le(record->params, 4),
 	        .ef_construction = (uint32_t)get_le(record->params + 4, 4),
 	        .ef_search = (uint32_t)get_le(record->params + 8, 4),
-	        .identity = get_le(record->params + 12, 8),
+	        .quantization = (enum wire_quantization)get_le(record->params + 12, 4),
+	        .identity = get_le(record->params + 16, 8),
 	};
 	graph = (struct hnsw_params){.M = ret->m, .ef_construction = ret->ef_construction};
-	return hnsw_params_are_valid(&graph) ? 0 : -EBADMSG;
+	return hnsw_params_are_valid(&graph) && ret->quantization < WIRE_N_quantization ? 0
+	                                                                                : -EBADMSG;
 }
 
 /* Files ---------------------------------------------------------------------------------------- */

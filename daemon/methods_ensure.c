@@ -26,6 +26,7 @@ static int params_of(const struct ensure_index_params *params, struct index_para
 	        .m = params->m,
 	        .ef_construction = params->ef_construction,
 	        .ef_search = params->ef_search,
+	        .quantization = params->quantization,
 	};
 	memcpy(&ret->identity, uuid.bytes, sizeof(ret->identity));
 	return r;

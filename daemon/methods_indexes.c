@@ -37,6 +37,7 @@ static struct index_row row_of(const struct index *index)
 	        .m = index->params.m,
 	        .ef_construction = index->params.ef_construction,
 	        .ef_search = index->params.ef_search,
+	        .quantization = index->params.quantization,
 	        .state = index->state,
 	        .pending = index_n_pending(index),
 	        .coverage = index_coverage(index),

@@ -61,8 +61,7 @@ static void plan_index(struct reading *reading)
 		/* It must have nodes, and its rows be where they can be read: not those that are
 		 * being restored. */
 		if (!serving || hnsw_covered(serving->hnsw) == 0 ||
-		    (serving->covered_rows > collection->mapped_rows &&
-		     serving->covered_rows > collection->resident.n_rows))
+		    serving->covered_rows > collection->mapped_rows)
 			continue;
 		reading->generation = generation_ref(serving);
 		reading->covered_rows = serving->covered_rows;
@@ -115,8 +114,9 @@ static void reading_work(struct job *job, uint32_t worker)
 static void count_search(const struct reading *reading)
 {
 	struct collection *collection = reading->request->collection;
-	uint64_t n = request_params(reading->request, search)->vectors.n /
-	             (4 * (size_t)collection->entry.spec.dim);
+	const struct search_params *params = request_params(reading->request, search);
+	uint64_t n = params->vectors.n /
+	             (dtype_bytes((enum dtype)params->dtype) * (size_t)collection->entry.spec.dim);
 	struct tally *tally = collection->tally;
 	enum tally_way way = TALLY_SCAN;
 	struct tally_cell *cell;

@@ -31,7 +31,7 @@ struct pin {
 	uint64_t seq;
 	uint64_t n_rows;
 	uint64_t mapped_rows;   /* of those, how many the vector file has */
-	uint64_t resident_rows; /* and how many the resident copy has */
+	uint64_t resident_rows; /* and of those, how many have resident codes */
 	uint64_t n_live;        /* records */
 };
 

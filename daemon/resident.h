@@ -2,43 +2,50 @@
 #pragma once
 
 /*
- * The resident copy of a collection's vectors: its extents in slabs of the budget, where huge
- * pages make the scan faster than through the mapped file. It holds rows [0, n_rows) and grows by
- * copying more from the file; what it lacks is read mapped.
+ * What of a collection's vectors is resident: the codes of rows [0, n_rows), in the budget. The
+ * vectors themselves are in the vector file, mapped; what has no code is read there as well.
  *
- * Threads: reserve and publish [loop]; copying [worker]; reading rows below a pin's resident_rows
- * is for anyone.
+ * It grows by encoding more rows of the file. The codes' mean is that of a sample of the rows which
+ * are there when the first are encoded; when there are many times as many, it begins anew.
+ *
+ * Threads: everything [loop] but resident_encode() [worker]; reading codes of rows below a pin's
+ * resident_rows is for anyone.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "index/budget.h"
-#include "index/chunk_dir.h"
+#include "index/codes.h"
 #include "storage/vector_file.h"
 
-/* Vectors may take this share of the budget; the rest is for what cannot be served mapped as
- * well (record tables, and indexes). */
+/* Codes may take this share of the budget; the rest is for what cannot be done without (record
+ * tables, and indexes). */
 #define RESIDENT_SHARE_NUM 3
 #define RESIDENT_SHARE_DEN 4
+/* The mean is taken of so many rows at most, and anew when there are so many times as many. */
+#define RESIDENT_MEAN_ROWS 4096
+#define RESIDENT_MEAN_GROWTH 8
 
 struct resident {
-	struct grant grant;
-	struct chunk_dir extents;
-	uint64_t n_extents; /* that have a slab */
-	uint64_t n_rows;    /* published */
+	struct codes codes;
+	uint64_t n_rows;      /* published */
+	uint64_t n_mean_rows; /* that there were when the mean was taken */
 };
 
-void resident_init(struct resident *resident, struct budget *budget);
+void resident_init(struct resident *resident, enum metric metric, uint32_t dim, enum dtype dtype,
+                   struct budget *budget);
+/* Gives everything back; no reader may be left. It is then empty, and may grow again. */
 void resident_release(struct resident *resident);
-/* Gets slabs for rows up to n_rows as far as the budget goes; returns how many rows then have
- * room. [loop] */
-uint64_t resident_reserve(struct resident *resident, uint64_t n_rows, uint32_t extent_rows);
-/* Copies rows [from, to) out of the file; -EBADMSG and *ret_extent when an extent is damaged.
- * [worker] */
-int resident_copy(struct resident *resident, struct vector_file *file, uint32_t stride_bytes,
-                  uint64_t from, uint64_t to, uint64_t *ret_extent);
-/* The rows of one extent. */
-static inline const void *resident_extent(const struct resident *resident, uint64_t extent_idx)
+/* Gets memory for rows up to n_rows as far as the budget goes; returns how many then have room. */
+uint64_t resident_reserve(struct resident *resident, uint64_t n_rows);
+/* Encodes rows [from, to) of the file; -EBADMSG and *ret_extent when an extent is damaged. [worker]
+ */
+int resident_encode(struct resident *resident, struct vector_file *file, uint64_t from, uint64_t to,
+                    uint64_t *ret_extent);
+/* Whether its mean is of few of n_rows rows. */
+static inline bool resident_is_outgrown(const struct resident *resident, uint64_t n_rows)
 {
-	return chunk_dir_get(&resident->extents, extent_idx);
+	return resident->n_rows > 0 && resident->n_mean_rows < RESIDENT_MEAN_ROWS &&
+	       resident->n_mean_rows * RESIDENT_MEAN_GROWTH <= n_rows;
 }

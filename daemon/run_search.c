@@ -4,10 +4,11 @@
  * A search at work: the graph for the rows that it covers and an exact scan of those that it does
  * not (all rows, without a graph), then the answer.
  *
- * Rows come from three places, in order: [0, resident) from slabs, [.., mapped) from the vector
- * file, and the rest, while it is being restored, from the truth through SQL. A mapped extent that
- * fails its check is read from the truth as well, and the loop is told. Visibility is the record
- * table's alone, so the three agree.
+ * Rows come from two places, in order: [0, mapped) from the vector file, and the rest, while it is
+ * being restored, from the truth through SQL. Of the first, [0, resident) have codes in memory,
+ * which spare the scan most of the vectors, and change no answer. A mapped extent that fails its
+ * check is read from the truth as well, and the loop is told. Visibility is the record table's
+ * alone, so all of them agree.
  */
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include "daemon/daemon.h"
 #include "daemon/generation.h"
 #include "daemon/reading.h"
-#include "index/exact.h"
+#include "index/exact_codes.h"
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
 
@@ -36,6 +37,8 @@ struct search {
 	bool reading_sql;        /* its transaction is open */
 	enum wire_source source; /* the slowest that was used */
 	bool used_graph;
+	struct exact_codes by_codes;
+	bool without_codes; /* they led to a vector that cannot be read */
 };
 
 static int open_reader(struct search *search)
@@ -64,14 +67,21 @@ static void note_source(struct search *search, enum wire_source source)
 		search->source = source;
 }
 
+/* Which of rows [first, first + n), within one chunk of the table, take part; 0: none. */
+static uint32_t mask_rows(const struct search *search, uint64_t first, uint32_t n,
+                          uint64_t mask[static MASK_WORDS])
+{
+	return record_table_visible(&search->collection->table, &search->reading->view, first, n,
+	                            mask);
+}
+
 /* Rows [first, first + n), within one chunk of the table, that lie at `rows`. */
 static void scan_rows(struct search *search, uint64_t first, uint32_t n, const void *rows)
 {
 	uint64_t mask[MASK_WORDS];
 	struct exact_rows stretch = {.rows = rows, .first = first, .n = n, .mask = mask};
 
-	if (record_table_visible(&search->collection->table, &search->reading->view, first, n,
-	                         mask) > 0)
+	if (mask_rows(search, first, n, mask) > 0)
 		exact_scan_rows(&search->scan, &stretch);
 }
 
@@ -108,56 +118,106 @@ static int scan_truth(struct search *search, uint64_t first, uint64_t end)
 	return r == RECORD_STORE_END ? 0 : r;
 }
 
-/* Rows of one extent: [first, end), all resident or all mapped. */
+/* How many of the rows from `first` on, up to `end`, lie in the same chunk of the table. */
+static uint32_t n_in_chunk(uint64_t first, uint64_t end)
+{
+	uint64_t chunk_end = (first / RECORD_TABLE_CHUNK_ROWS + 1) * RECORD_TABLE_CHUNK_ROWS;
+
+	return (uint32_t)((chunk_end < end ? chunk_end : end) - first);
+}
+
+static void note_bad_extent(struct search *search, uint64_t extent)
+{
+	if (extent < search->reading->bad_extent)
+		search->reading->bad_extent = extent;
+}
+
+/* Rows of one extent: [first, end), all mapped. */
 static int scan_extent(struct search *search, uint64_t first, uint64_t end)
 {
 	struct collection *collection = search->collection;
 	uint32_t extent_rows = vector_file_extent_rows(collection->vectors);
-	uint64_t extent = first / extent_rows;
 	const void *rows;
-	int r;
 
-	if (first < search->reading->pin.resident_rows) {
-		rows = resident_extent(&collection->resident, extent);
-	} else {
-		note_source(search, WIRE_source_mapped);
-		r = vector_file_extent(collection->vectors, extent, &rows);
-		if (r < 0) {
-			if (extent < search->reading->bad_extent)
-				search->reading->bad_extent = extent;
-			return scan_truth(search, first, end);
-		}
+	note_source(search, WIRE_source_mapped);
+	if (vector_file_extent(collection->vectors, first / extent_rows, &rows) < 0) {
+		note_bad_extent(search, first / extent_rows);
+		return scan_truth(search, first, end);
 	}
-	while (first < end) {
-		uint64_t chunk_end =
-		        (first / RECORD_TABLE_CHUNK_ROWS + 1) * RECORD_TABLE_CHUNK_ROWS;
-		uint32_t n = (uint32_t)((chunk_end < end ? chunk_end : end) - first);
-
+	for (uint32_t n; first < end; first += n) {
+		n = n_in_chunk(first, end);
 		scan_rows(search, first, n,
 		          (const uint8_t *)rows +
 		                  (first % extent_rows) * collection_stride(collection));
-		first += n;
 	}
 	return 0;
+}
+
+/* A vector for the scan by codes; NULL when it cannot be read. */
+static const void *mapped_row(void *ctx, uint64_t row)
+{
+	struct search *search = ctx;
+	const struct collection *collection = search->collection;
+	uint32_t extent_rows = vector_file_extent_rows(collection->vectors);
+	const void *rows;
+
+	if (vector_file_extent(collection->vectors, row / extent_rows, &rows) < 0) {
+		note_bad_extent(search, row / extent_rows);
+		return NULL;
+	}
+	return (const uint8_t *)rows + (row % extent_rows) * collection_stride(collection);
+}
+
+static int prepare_codes(struct search *search)
+{
+	struct exact_codes *by_codes = &search->by_codes;
+	const struct codes *codes = &search->collection->resident.codes;
+
+	*by_codes = (struct exact_codes){
+	        .scan = &search->scan,
+	        .codes = codes,
+	        .queries = aligned_alloc(64, exact_codes_bytes(codes, search->scan.n_queries)),
+	        .row_of = mapped_row,
+	        .ctx = search,
+	};
+	if (!by_codes->queries)
+		return -ENOMEM;
+	exact_codes_prepare(by_codes);
+	return 0;
+}
+
+/* Rows [first, end), which have codes. -EIO: they led to a vector that cannot be read. */
+static int scan_codes(struct search *search, uint64_t first, uint64_t end)
+{
+	uint64_t mask[MASK_WORDS];
+	int r = prepare_codes(search);
+
+	for (uint32_t n; first < end && r == 0; first += n) {
+		n = n_in_chunk(first, end);
+		if (job_is_cancelled(&search->reading->job))
+			return -ECANCELED;
+		if (mask_rows(search, first, n, mask) > 0)
+			r = exact_codes_scan(&search->by_codes, first, n, mask);
+	}
+	return r;
 }
 
 /* Rows [at, n_rows) of the pin. */
 static int scan_from(struct search *search, uint64_t at)
 {
 	const struct pin *pin = &search->reading->pin;
-	/* The resident copy outlives a vector file that was found damaged. */
-	uint64_t filed =
-	        pin->mapped_rows > pin->resident_rows ? pin->mapped_rows : pin->resident_rows;
 	int r = 0;
 
-	while (r == 0 && at < filed) {
+	if (at < pin->resident_rows && !search->without_codes) {
+		r = scan_codes(search, at, pin->resident_rows);
+		at = pin->resident_rows;
+	}
+	while (r == 0 && at < pin->mapped_rows) {
 		uint32_t extent_rows = vector_file_extent_rows(search->collection->vectors);
 		uint64_t end = (at / extent_rows + 1) * extent_rows;
 
-		if (at < pin->resident_rows && end > pin->resident_rows)
-			end = pin->resident_rows;
-		if (end > filed)
-			end = filed;
+		if (end > pin->mapped_rows)
+			end = pin->mapped_rows;
 		if (job_is_cancelled(&search->reading->job))
 			return -ECANCELED;
 		r = scan_extent(search, at, end);
@@ -206,7 +266,7 @@ static int graph_hits(struct search *search, struct hnsw_search *one, struct hns
 
 		if (job_is_cancelled(&reading->job))
 			return -ECANCELED;
-		one->query = (const uint8_t *)search->queries + (size_t)q * stride;
+		one->query = (const void *)((const uint8_t *)search->queries + (size_t)q * stride);
 		n = hnsw_search(reading->generation->hnsw, one, scratch, hits, &stats);
 		for (uint32_t i = 0; i < n; i++)
 			topk_push(&search->scan.best[q], hits[i].distance, hits[i].row_idx);
@@ -226,7 +286,6 @@ static int search_graph(struct search *search)
 	struct hit *hits = malloc(k * sizeof(*hits));
 	struct row_source source;
 	struct hnsw_search one = {
-	        .space = &source.space.space,
 	        .k = k,
 	        .ef = reading->ef_search > k ? reading->ef_search : k,
 	        .below = reading->below,
@@ -238,9 +297,12 @@ static int search_graph(struct search *search)
 	                                   ? reading->pin.n_live
 	                                   : GRAPH_COMPARISONS_MIN,
 	};
-	int r = hits ? hnsw_scratch_reserve(scratch, hnsw, one.ef) : -ENOMEM;
+	int r = hits ? 0 : -ENOMEM;
 
-	row_source_init(&source, search->collection, reading->pin.resident_rows);
+	row_source_init(&source, search->collection, &reading->generation->params, &reading->pin);
+	one.space = source.space;
+	if (r == 0)
+		r = hnsw_scratch_reserve(scratch, hnsw, source.space, one.ef);
 	if (r == 0)
 		r = graph_hits(search, &one, scratch, hits);
 	free(hits);
@@ -248,7 +310,8 @@ static int search_graph(struct search *search)
 		reading->bad_extent = row_source_bad_extent(&source);
 		r = -EBADMSG;
 	}
-	if (r == 0 && reading->covered_rows > reading->pin.resident_rows)
+	if (r == 0 && (source.space == &source.rows.space ||
+	               reading->covered_rows > reading->pin.resident_rows))
 		note_source(search, WIRE_source_mapped);
 	search->used_graph = r == 0;
 	return r;
@@ -262,11 +325,11 @@ static void forget_hits(struct search *search)
 }
 
 /* The graph and what it does not hold yet; or, without one, all rows. */
-static int find(struct search *search)
+static int find_once(struct search *search)
 {
 	int r;
 
-	if (!search->reading->generation)
+	if (!search->reading->generation || search->without_codes)
 		return scan_from(search, 0);
 	r = search_graph(search);
 	if (r == 0)
@@ -276,6 +339,22 @@ static int find(struct search *search)
 	/* It led too far; or to a vector that is damaged, which the truth has. */
 	forget_hits(search);
 	return scan_from(search, 0);
+}
+
+/* Again, when a code led to a vector that cannot be read: the scan of all rows finds each of those
+ * in the truth. */
+static int find(struct search *search)
+{
+	int r = find_once(search);
+
+	if (r == -EIO && search->reading->bad_extent != UINT64_MAX && !search->without_codes) {
+		forget_hits(search);
+		search->used_graph = false;
+		search->without_codes = true;
+		search->scan.comparisons = 0;
+		r = find_once(search);
+	}
+	return r;
 }
 
 /* The share of the records that the graph held. */
@@ -472,6 +551,7 @@ static void search_release(struct search *search)
 {
 	close_reader(search);
 	free(search->queries);
+	free(search->by_codes.queries);
 	free(search->hits);
 	free(search->scan.best);
 }

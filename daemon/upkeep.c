@@ -170,36 +170,48 @@ static void restore_ended(struct collection *collection, struct care_state *care
 
 /* load ---------------------------------------------------------------------------------------- */
 
+/* Codes with a mean of few rows make way, when nobody reads them. */
+static bool is_outgrown(const struct collection *collection)
+{
+	return resident_is_outgrown(&collection->resident, collection->mapped_rows) &&
+	       list_empty(&collection->pins);
+}
+
 static bool load_wanted(struct collection *collection, bool paused)
 {
 	uint64_t have = collection->resident.n_rows;
 	uint64_t missing;
 
 	(void)paused;
-	if (!collection->vectors || collection->upkeep.searched == 0 ||
-	    collection->mapped_rows <= have || collection->upkeep.care[CARE_RESTORE].active)
+	if (!collection->vectors ||
+	    (collection->upkeep.searched == 0 && !collection->upkeep.wants_codes) ||
+	    collection->upkeep.care[CARE_RESTORE].active)
+		return false;
+	if (is_outgrown(collection))
+		return true;
+	if (collection->mapped_rows <= have)
 		return false;
 	missing = collection->mapped_rows - have;
-	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES)
+	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES &&
+	    !collection->upkeep.wants_codes)
 		return false;
-	return resident_reserve(&collection->resident, collection->mapped_rows,
-	                        vector_file_extent_rows(collection->vectors)) > have;
+	return resident_reserve(&collection->resident, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
 {
+	if (is_outgrown(collection))
+		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = resident_reserve(&collection->resident, collection->mapped_rows,
-	                            vector_file_extent_rows(collection->vectors));
+	care->to = resident_reserve(&collection->resident, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	(void)worker;
-	return resident_copy(&collection->resident, collection->vectors,
-	                     collection_stride(collection), care->from, care->to,
-	                     &care->bad_extent);
+	return resident_encode(&collection->resident, collection->vectors, care->from, care->to,
+	                       &care->bad_extent);
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
@@ -551,6 +563,20 @@ void upkeep_no_vectors(struct collection *collection, int error)
 	          collection->entry.name, collection->vectors_path, strerror(-error));
 	care->result = error;
 	care_put_off(care);
+}
+
+bool upkeep_has_codes(struct collection *collection)
+{
+	struct care_state *load = &collection->upkeep.care[CARE_LOAD];
+	bool wants;
+
+	collection->upkeep.wants_codes = true;
+	wants = load->active || (load->retry_pause_ms == 0 && load_wanted(collection, false));
+	if (wants)
+		upkeep_look(collection);
+	else
+		collection->upkeep.wants_codes = false;
+	return !wants;
 }
 
 int upkeep_vectors_error(const struct collection *collection)

@@ -7,7 +7,7 @@
  *
  *   reopen      a vector file that could not be opened, or made, is tried again
  *   restore     rows that the vector file lacks are written again from the truth
- *   load        the resident copy takes in rows of the vector file
+ *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
  *   checkpoint  the WAL moves into the database, beside the writes
@@ -78,7 +78,8 @@ struct upkeep {
 	struct care_state care[CARE_N];
 	uint64_t written_ns;      /* when the last group ended */
 	uint64_t synced_ns;       /* when the vector file was last seen synced */
-	uint64_t searched;        /* searches since open: the resident copy waits for the first */
+	uint64_t searched;        /* searches since open: the codes wait for the first */
+	bool wants_codes;         /* or for a build */
 	uint64_t n_retired;       /* rows for the reaper */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
 	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
@@ -93,6 +94,8 @@ void upkeep_look(struct collection *collection);
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
 /* It was opened without a vector file, for that error. */
 void upkeep_no_vectors(struct collection *collection, int error);
+/* Whether all rows that there is room for have their codes; else they get them. */
+bool upkeep_has_codes(struct collection *collection);
 /* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
  * restoring it failed and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);

@@ -71,7 +71,7 @@ int codes_set_mean(struct codes *codes, const void *const *rows, size_t n)
 		for (uint32_t j = 0; j < dim && n > 0; j++)
 			mean[j] = (float)(sums[j] / (double)n);
 		codes->mean = mean;
-		sq8_init(&codes->sq8, codes->sq8.metric, dim, mean);
+		sq8_init(&codes->sq8, codes->sq8.metric, dim, codes->dtype, mean);
 	} else {
 		free(mean);
 	}
@@ -108,6 +108,11 @@ void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *r
 	for (uint64_t i = 0; i < n; i++, row += stride_bytes)
 		sq8_encode(&codes->sq8, row_f32(codes, row, buf),
 		           (void *)codes_at(codes, first + i));
+}
+
+uint64_t codes_rows_in(const struct codes *codes, uint64_t bytes)
+{
+	return bytes / RUN_BYTES * codes->chunk_rows;
 }
 
 uint64_t codes_bytes(const struct codes *codes)

@@ -51,6 +51,8 @@ uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);
 /* Encodes n rows that lie one behind the other (from vector_prepare()) as rows [first, first + n),
  * which there is room for. [worker] */
 void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *rows);
+/* How many rows so many bytes have room for. */
+uint64_t codes_rows_in(const struct codes *codes, uint64_t bytes);
 /* Bytes charged to the budget. */
 uint64_t codes_bytes(const struct codes *codes);
 

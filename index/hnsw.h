@@ -64,7 +64,7 @@ struct hnsw;
 
 /*
  * Where distances come from: the one thing the graph knows about vectors. A query is in a form
- * that only its space understands (for struct hnsw_space_rows a row from vector_prepare()). Rows
+ * that only its space understands, made of a vector or of a row. Rows
  * are what hnsw_append() was given; HNSW_NO_ROW is infinitely far from everything. All distances
  * are finite or +infinity, never NaN. Const and without memory of its own: [any].
  */
@@ -75,12 +75,14 @@ struct hnsw_space {
 	                  uint32_t n, float bound, float *ret);
 	/* Asks for what distances() will read of the rows; NULL where nothing is gained by it. */
 	void (*prefetch)(const struct hnsw_space *space, const uint32_t *rows, uint32_t n);
-	/* The query form of a row: either made in buf (query_bytes, 64-byte aligned) or where the
-	 * space has it already. Valid until buf is used again. */
+	/* The query form of a vector (f32, from vector_prepare(), borrowed), and of a row: either
+	 * made in buf (query_bytes, 64-byte aligned) or where the space has it already. Valid until
+	 * buf is used again. */
+	const void *(*query)(const struct hnsw_space *space, const float *vector, void *buf);
 	const void *(*query_of)(const struct hnsw_space *space, uint32_t row, void *buf);
 	size_t query_bytes;
-	/* Where distances() estimates: the distances themselves, for queries that were not made by
-	 * query_of(). NULL where it does not. */
+	/* Where distances() estimates: the distances themselves, for queries that were made of a
+	 * vector. NULL where it does not. */
 	void (*refine)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	               uint32_t n, float *ret);
 	/* How far a row's estimate, `distance`, is from the distance itself, nearly always. */
@@ -141,13 +143,14 @@ struct hnsw_scratch {
 	uint64_t *candidates; /* queues of packed distance and node, see hnsw_graph.h */
 	uint64_t *found;
 	uint32_t n_found;
-	void *query; /* for hnsw_space.query_of, twice */
+	void *query; /* for the space, twice */
 	size_t query_bytes;
 };
 
-/* Sizes it for a search of hnsw as it is now with up to ef candidates, so that the search takes no
- * memory; a build does so itself. It only grows. -ENOMEM. [worker] */
-int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw, uint32_t ef);
+/* Sizes it for a search of hnsw as it is now, in that space, with up to ef candidates, so that the
+ * search takes no memory; a build does so itself. It only grows. -ENOMEM. [worker] */
+int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw,
+                         const struct hnsw_space *space, uint32_t ef);
 /* Fine to call twice; the scratch is then empty. */
 void hnsw_scratch_release(struct hnsw_scratch *scratch);
 
@@ -188,7 +191,7 @@ typedef uint64_t hnsw_visible(void *ctx, const uint32_t *rows, uint32_t n);
 
 struct hnsw_search {
 	const struct hnsw_space *space;
-	const void *query;     /* in the space's form */
+	const float *query;    /* from vector_prepare() */
 	uint32_t k;            /* at least 1 */
 	uint32_t ef;           /* at most what the scratch was reserved for; at least k is used */
 	uint32_t below;        /* returns nodes below this: hnsw_covered() when it was planned */

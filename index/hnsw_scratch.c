@@ -70,9 +70,10 @@ int hnsw_scratch_size(struct hnsw_scratch *scratch, uint32_t n_nodes, uint32_t e
 	return r;
 }
 
-int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw, uint32_t ef)
+int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw,
+                         const struct hnsw_space *space, uint32_t ef)
 {
-	return hnsw_scratch_size(scratch, hnsw_n_nodes(hnsw), ef, 0);
+	return hnsw_scratch_size(scratch, hnsw_n_nodes(hnsw), ef, space->query_bytes);
 }
 
 void hnsw_scratch_release(struct hnsw_scratch *scratch)

@@ -287,7 +287,7 @@ uint32_t hnsw_search(const struct hnsw *hnsw, const struct hnsw_search *search,
 	struct hnsw_walk walk = {
 	        .hnsw = hnsw,
 	        .space = search->space,
-	        .query = search->query,
+	        .query = search->space->query(search->space, search->query, scratch->query),
 	        .scratch = scratch,
 	        .search = search,
 	};

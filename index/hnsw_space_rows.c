@@ -50,13 +50,13 @@ static void take_kernel(const struct hnsw_space_rows *self, const float *query,
 static void distances(const struct hnsw_space *space, const void *query, const uint32_t *rows_of,
                       uint32_t n, float bound, float *ret)
 {
-	(void)bound;
 	const struct hnsw_space_rows *self = self_of(space);
 	const void *rows[HNSW_BATCH];
 	float found[HNSW_BATCH];
 	uint32_t at[HNSW_BATCH]; /* which of rows_of each is */
 	uint32_t n_rows = 0;
 
+	(void)bound;
 	for (uint32_t i = 0; i < n; i++) {
 		const void *row = query ? find_row(self, rows_of[i]) : NULL;
 		ret[i] = INFINITY;
@@ -70,6 +70,13 @@ static void distances(const struct hnsw_space *space, const void *query, const u
 	take_kernel(self, query, rows, n_rows, found);
 	for (uint32_t i = 0; i < n_rows; i++)
 		ret[at[i]] = metric_distance(self->metric, found[i]);
+}
+
+static const void *query(const struct hnsw_space *space, const float *vector, void *buf)
+{
+	(void)space;
+	(void)buf;
+	return vector;
 }
 
 /* NULL for no row: infinitely far from everything. */
@@ -91,6 +98,7 @@ void hnsw_space_rows_init(struct hnsw_space_rows *space, enum metric metric, uin
 
 	*space = (struct hnsw_space_rows){
 	        .space = {.distances = distances,
+	                  .query = query,
 	                  .query_of = query_of,
 	                  .query_bytes = dtype == DTYPE_F32 ? 0 : query_bytes},
 	        .kernels = kernels_best(dtype),

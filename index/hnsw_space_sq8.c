@@ -142,6 +142,16 @@ static void prefetch_rows(const struct hnsw_space *space_of, const uint32_t *row
 	}
 }
 
+static const void *query(const struct hnsw_space *space_of, const float *vector, void *buf)
+{
+	struct query *query = buf;
+
+	query->row = vector;
+	query->is_nowhere = false;
+	sq8_query(&self_of(space_of)->codes->sq8, vector, &query->code);
+	return query;
+}
+
 /* A row as the exact space's query, made behind the integers if it must be made. */
 static const float *exact_query(const struct hnsw_space_sq8 *space, uint32_t row,
                                 struct query *query)
@@ -188,6 +198,7 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 	*space = (struct hnsw_space_sq8){
 	        .space = {.distances = distances,
 	                  .prefetch = prefetch_rows,
+	                  .query = query,
 	                  .query_of = query_of,
 	                  .refine = refine,
 	                  .spread = spread},
@@ -199,13 +210,4 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 	                     ctx);
 	space->space.query_bytes =
 	        sizeof(struct query) + codes->sq8.n_integers + space->exact.space.query_bytes;
-}
-
-void hnsw_space_sq8_query(const struct hnsw_space_sq8 *space, const float *row, void *ret_query)
-{
-	struct query *query = ret_query;
-
-	query->row = row;
-	query->is_nowhere = false;
-	sq8_query(&space->codes->sq8, row, &query->code);
 }

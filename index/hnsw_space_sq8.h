@@ -23,6 +23,3 @@ struct hnsw_space_sq8 {
 /* Borrows everything; the codes have a mean. row_of is for refining and for rows without code. */
 void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes,
                          uint64_t coded_rows, uint64_t n_rows, hnsw_row_of *row_of, void *ctx);
-/* The query form of a row from vector_prepare(), which is borrowed: in space.query_bytes bytes,
- * 64-byte aligned. */
-void hnsw_space_sq8_query(const struct hnsw_space_sq8 *space, const float *row, void *ret_query);

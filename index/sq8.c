@@ -11,8 +11,10 @@
  *
  *      l2       An f32 kernel's result is at least |q - x|^2 (1 - (D + 4) u), less what squares
  *               lose that are too small for f32, D 2^-149 at most.
- *      cosine   1 - q.x = |q - x|^2 / 2 + 1 - (|q|^2 + |x|^2) / 2. Rows are normalised in f64, so
- *               the last two terms come to 2u at most, and a kernel errs by (D + 4) u.
+ *      cosine   1 - q.x = |q - x|^2 / 2 + 1 - (|q|^2 + |x|^2) / 2. Rows are normalised in f64 and
+ *               then rounded, so the squared lengths differ from 1 by 4u at most in f32, and in f16
+ *               by twice its own unit, 2^-11, and what its small numbers lose, D^.5 2^-24; a kernel
+ *               errs by (D + 4) u.
  *      ip       q.x = yq.yx + mean.x + mean.q - |mean|^2, |yq.yx - zq.zx| <= eq |zx| + |yq| ex, and
  *               each sum over the dimensions errs by (D + 4) u times the lengths of its sides.
  *
@@ -26,6 +28,7 @@
 #include <math.h>
 
 #define ULP 0x1p-24 /* u: half a unit in the last place, relative */
+#define UNIT_ERROR_F16 0x1.1p-10
 /* Vectors that are shorter than this in every dimension have no code but zeros. */
 #define TINY 1e-30f
 /* Adding and taking off 1.5 * 2^23 rounds a float below 2^22 to the nearest integer. */
@@ -76,7 +79,8 @@ static float inner(const float *a, const float *b, uint32_t dim)
 	return sum4((sum0 + sum1) + (sum2 + sum3));
 }
 
-void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, const float *mean)
+void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
+              const float *mean)
 {
 	*sq8 = (struct sq8){
 	        .kernels = code_kernels_best(),
@@ -87,6 +91,7 @@ void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, const float *me
 	        .per_dim = 1 / (float)dim,
 	        .mean = mean,
 	        .mean_squared = inner(mean, mean, dim),
+	        .unit_error = dtype == DTYPE_F16 ? UNIT_ERROR_F16 : 4 * ULP,
 	};
 }
 
@@ -300,6 +305,7 @@ void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct
 	        .query_norm = (double)query->norm,
 	        .offset = (double)query->constants.self - mean_squared,
 	        .rounding = (sq8->dim + 4) * ULP,
+	        .unit_error = sq8->unit_error,
 	};
 	sq8_bound_limit(bound, INFINITY);
 }
@@ -313,8 +319,9 @@ void sq8_bound_limit(struct sq8_bound *bound, float limit)
 		bound->limit = (double)limit;
 		break;
 	case METRIC_COSINE:
-		bound->limit =
-		        sqrt(2 * ((double)limit + MARGIN * bound->rounding + 4 * ULP)) + error;
+		bound->limit = sqrt(2 * ((double)limit + MARGIN * bound->rounding +
+		                         bound->unit_error + ULP)) +
+		               error;
 		break;
 	case METRIC_L2:
 	default:

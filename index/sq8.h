@@ -47,6 +47,7 @@ struct sq8 {
 	float per_dim;       /* 1 / dim */
 	const float *mean;   /* borrowed; as long as a row, padded with zeros */
 	float mean_squared;  /* |mean|^2 */
+	double unit_error;   /* cosine: by how much |x|^2 may differ from 1 */
 };
 
 struct sq8_constants {
@@ -69,7 +70,9 @@ struct sq8_query {
 /* Bytes of a code of that dimension. */
 uint32_t sq8_code_bytes(uint32_t dim);
 /* With the best kernels that there are. */
-void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, const float *mean);
+/* dtype: of the rows that codes are made of. */
+void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
+              const float *mean);
 size_t sq8_query_bytes(const struct sq8 *sq8);
 
 /* Writes the code of one row (64-byte aligned). */
@@ -163,6 +166,7 @@ struct sq8_bound {
 	double query_norm; /* ip */
 	double offset;     /* ip: what of the inner product is the query's alone */
 	double rounding;   /* of a sum over all dimensions, relative */
+	double unit_error; /* cosine */
 };
 
 void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct sq8_query *query);

@@ -34,6 +34,7 @@
 #define WIRE_SOURCES(C, X) C(X, resident) C(X, mapped) C(X, truth)
 #define WIRE_CHANGES(C, X) C(X, created) C(X, renamed) C(X, dropped) C(X, written)
 #define WIRE_INDEX_KINDS(C, X) C(X, hnsw)
+#define WIRE_QUANTIZATIONS(C, X) C(X, sq8) C(X, none)
 #define WIRE_INDEX_STATES(C, X) \
 	C(X, declared)          \
 	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
@@ -47,6 +48,7 @@
 	L(mode, WIRE_MODES)               \
 	L(source, WIRE_SOURCES)           \
 	L(index_kind, WIRE_INDEX_KINDS)   \
+	L(quantization, WIRE_QUANTIZATIONS)   \
 	L(index_state, WIRE_INDEX_STATES) \
 	L(ensured, WIRE_ENSURED)          \
 	L(change, WIRE_CHANGES)
@@ -71,6 +73,7 @@
 	K(source, uint32_t, WIRE_CHOICE, wire_source_names, NULL)                    \
 	K(change, uint32_t, WIRE_CHOICE, wire_change_names, NULL)                    \
 	K(index_kind, uint32_t, WIRE_CHOICE, wire_index_kind_names, NULL)            \
+	K(quantization, uint32_t, WIRE_CHOICE, wire_quantization_names, NULL)            \
 	K(index_state, uint32_t, WIRE_CHOICE, wire_index_state_names, NULL)          \
 	K(ensured, uint32_t, WIRE_CHOICE, wire_ensured_names, NULL)                  \
 	K(includes, uint32_t, WIRE_CHOICES, wire_include_names, NULL)                \
@@ -158,6 +161,7 @@
 	F(X, u32, m, REQUIRED, 0, 0, 0)               \
 	F(X, u32, ef_construction, REQUIRED, 0, 0, 0) \
 	F(X, u32, ef_search, REQUIRED, 0, 0, 0)       \
+	F(X, quantization, quantization, REQUIRED, 0, 0, 0) \
 	F(X, index_state, state, REQUIRED, 0, 0, 0)   \
 	F(X, u64, generation, REQUIRED, 0, 0, 0)      \
 	F(X, u64, nodes, REQUIRED, 0, 0, 0)           \
@@ -395,6 +399,7 @@
 	F(X, u32, m, OPTIONAL, 2, LIMIT_INDEX_M, 16)                 \
 	F(X, u32, ef_construction, OPTIONAL, 4, LIMIT_INDEX_EF, 128) \
 	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 64)        \
+	F(X, quantization, quantization, OPTIONAL, 0, 0, WIRE_quantization_sq8) \
 	F(X, bool, wait, OPTIONAL, 0, 0, false)                      \
 	F(X, bool, replace, OPTIONAL, 0, 0, false)
 #define RESULT_ensure_index(F, X)                 \

@@ -46,6 +46,7 @@ struct cli_args {
 	uint64_t batch, first_id;
 
 	const char *kind;
+	const char *quantization;
 	uint64_t m, ef_construction, ef_search; /* 0: the daemon's defaults */
 	bool replace, no_wait, exact;
 	uint64_t cancel; /* a job, or 0 */
@@ -98,6 +99,7 @@ enum cli_option_idx {
 	CLI_OPT_M,
 	CLI_OPT_EF_CONSTRUCTION,
 	CLI_OPT_EF_SEARCH,
+	CLI_OPT_QUANTIZATION,
 	CLI_OPT_REPLACE,
 	CLI_OPT_NO_WAIT,
 	CLI_OPT_CANCEL,

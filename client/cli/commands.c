@@ -54,6 +54,9 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                                      UINT32_MAX, "candidates while building (default 128)"},
         [CLI_OPT_EF_SEARCH] = {"ef-search", 0, "N", CLI_NUMBER, AT(ef_search), 1, UINT32_MAX,
                                "candidates of a search that does not say (default 64)"},
+        [CLI_OPT_QUANTIZATION] = {"quantization", 0, "HOW", CLI_TEXT, AT(quantization), 0, 0,
+                                  "sq8 (default): a graph over 8-bit codes; none: over\n"
+                                  "the vectors"},
         [CLI_OPT_REPLACE] = {"replace", 0, NULL, CLI_FLAG, AT(replace), 0, 0,
                              "build anew when the parameters differ; the old one\n"
                              "serves meanwhile"},
@@ -102,7 +105,8 @@ static const struct cli_command commands[] = {
          cli_search, "find the nearest neighbours of a vector",
          "The query comes from --vector or --fvecs.\n"},
         {"ensure", "COLLECTION [INDEX]", 1, 2,
-         OPT(KIND) | OPT(M) | OPT(EF_CONSTRUCTION) | OPT(EF_SEARCH) | OPT(REPLACE) | OPT(NO_WAIT),
+         OPT(KIND) | OPT(M) | OPT(EF_CONSTRUCTION) | OPT(EF_SEARCH) | OPT(QUANTIZATION) |
+                 OPT(REPLACE) | OPT(NO_WAIT),
          cli_ensure, "make sure that a collection has an index",
          "INDEX is its name, \"vector\" when left out. However many ask, it is built once; "
          "searches\n"

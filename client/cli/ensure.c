@@ -147,6 +147,7 @@ int cli_ensure(struct cli *cli)
 	        .wait = !args->no_wait,
 	        .replace = args->replace,
 	};
+	int quantization = kith_quantization_find(args->quantization ? args->quantization : "sq8");
 	int kind = kith_index_kind_find(args->kind ? args->kind : "hnsw");
 	struct ensure ensure = {.cli = cli};
 	struct kith_ensure_index_result *result;
@@ -155,6 +156,10 @@ int cli_ensure(struct cli *cli)
 	if (kind < 0)
 		return cli_say(cli, CLI_USAGE, "--kind is hnsw, not '%s'", args->kind);
 	params.kind = (uint32_t)kind;
+	if (quantization < 0)
+		return cli_say(cli, CLI_USAGE, "--quantization is sq8 or none, not '%s'",
+		               args->quantization);
+	params.quantization = (uint32_t)quantization;
 	status = args->no_wait ? cli_connect(cli) : cli_connect_patiently(cli);
 	if (status)
 		return status;

@@ -18,6 +18,8 @@ static json_t *json_from_index(const struct kith_index *index)
 	        (json_int_t)index->ef_search, "state", kith_index_state_name(index->state),
 	        "coverage", index->coverage, "error", json_from_str(index->error));
 
+	json_object_set_new(object, "quantization",
+	                    json_string(kith_quantization_name(index->quantization)));
 	json_object_set_new(object, "generation", json_from_u64(index->generation));
 	json_object_set_new(object, "nodes", json_from_u64(index->nodes));
 	json_object_set_new(object, "dead", json_from_u64(index->dead));
@@ -37,7 +39,8 @@ static void add_row(struct table *table, const struct kith_index *index)
 
 	table_str(table, index->name);
 	table_text(table, kith_index_kind_name(index->kind));
-	table_format(table, "M=%u ef=%u/%u", index->m, index->ef_construction, index->ef_search);
+	table_format(table, "M=%u ef=%u/%u %s", index->m, index->ef_construction, index->ef_search,
+	             kith_quantization_name(index->quantization));
 	table_text(table, kith_index_state_name(index->state));
 	table_format(table, "%" PRIu64, index->generation);
 	table_text(table, output_count(index->nodes, cell));

@@ -18,7 +18,6 @@ struct local_graph {
 	struct hnsw_space_sq8 space;
 	struct hnsw_scratch scratch;
 	char *queries; /* prepared, in rows of the row set's stride */
-	void *query;   /* the space's form of the one at hand */
 };
 
 /* Rows that the codes' mean is taken of. */
@@ -131,8 +130,7 @@ int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
 		r = encode_rows(graph);
 		hnsw_space_sq8_init(&graph->space, &graph->codes, rows->dataset->n_base,
 		                    rows->dataset->n_base, row_of, (void *)rows);
-		graph->query = aligned_alloc(64, graph->space.space.query_bytes);
-		r = r ? r : graph->query ? append_rows(graph) : -ENOMEM;
+		r = r ? r : append_rows(graph);
 	}
 	r = r ? r : insert_rows(graph, spec->n_threads);
 	r = r ? r : prepare_queries(graph);
@@ -150,7 +148,6 @@ struct local_graph *local_graph_free(struct local_graph *graph)
 		return NULL;
 	hnsw_free(graph->hnsw);
 	codes_release(&graph->codes);
-	free(graph->query);
 	hnsw_scratch_release(&graph->scratch);
 	free(graph->queries);
 	free(graph);
@@ -173,17 +170,13 @@ int local_graph_search(struct local_graph *graph, size_t query_idx, uint32_t k, 
 	struct hnsw_search_stats stats;
 	struct hnsw_search search = {
 	        .space = &graph->space.space,
-	        .query = graph->query,
+	        .query = (const void *)(graph->queries + query_idx * graph->rows->stride_bytes),
 	        .k = k,
 	        .ef = ef,
 	        .below = hnsw_covered(graph->hnsw),
 	};
-	int r = hnsw_scratch_reserve(&graph->scratch, graph->hnsw, ef);
+	int r = hnsw_scratch_reserve(&graph->scratch, graph->hnsw, &graph->space.space, ef);
 
-	hnsw_space_sq8_query(&graph->space,
-	                     (const float *)(const void *)(graph->queries +
-	                                                   query_idx * graph->rows->stride_bytes),
-	                     graph->query);
 	if (r)
 		return r;
 	if (hnsw_search(graph->hnsw, &search, &graph->scratch, hits, &stats) != k)

@@ -126,10 +126,34 @@ static void each_search_counts_as_what_was_done_for_it(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* Queries are counted, not their bytes. */
+static void many_queries_of_f16_are_as_many_searches(void **state)
+{
+	static const uint16_t zeros[3 * RECORD_DIM];
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn = connect_to(daemon);
+	struct kith_search_params params = {
+	        .collection = kith_text("notes"),
+	        .vectors = kith_vectors_f16(zeros, 3 * RECORD_DIM),
+	        .dtype = KITH_DTYPE_F16,
+	        .k = 2,
+	};
+
+	(void)state;
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 10, 1);
+	DONE(conn, kith_search(conn, &params, NULL));
+	assert_int_equal(n_searches(conn, false), 3);
+	assert_int_equal(usage_of(conn, "notes").searches, 3);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(each_search_counts_as_what_was_done_for_it),
+	        cmocka_unit_test(many_queries_of_f16_are_as_many_searches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

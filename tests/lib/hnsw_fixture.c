@@ -177,7 +177,7 @@ uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_
 	};
 	struct hnsw_search_stats stats;
 
-	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, fixture->hnsw, ef > k ? ef : k),
+	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, fixture->hnsw, &fixture->space.space, ef > k ? ef : k),
 	                 0);
 	uint32_t n = hnsw_search(fixture->hnsw, &search, &fixture->scratch, ret_hits, &stats);
 	assert_true(stats.comparisons > 0 || hnsw_n_nodes(fixture->hnsw) == 0);

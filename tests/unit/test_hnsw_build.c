@@ -236,10 +236,18 @@ static const void *gated_query_of(const struct hnsw_space *space, uint32_t row, 
 	return gated->inner->query_of(gated->inner, row, buf);
 }
 
+static const void *gated_query(const struct hnsw_space *space, const float *vector, void *buf)
+{
+	const struct gated_space *gated = (const struct gated_space *)space;
+	return gated->inner->query(gated->inner, vector, buf);
+}
+
 static void gated_open(struct gated_space *gated, const struct hnsw_space *inner, uint32_t calls)
 {
 	*gated = (struct gated_space){
-	        .space = {.distances = gated_distances, .query_of = gated_query_of},
+	        .space = {.distances = gated_distances,
+	                  .query = gated_query,
+	                  .query_of = gated_query_of},
 	        .inner = inner,
 	        .calls_left = calls,
 	};
@@ -355,7 +363,9 @@ static void *run_searches(void *ctx)
 		struct hit hits[10];
 		last = atomic_load(searcher->is_over);
 		search.below = atomic_load(searcher->covered);
-		assert_int_equal(hnsw_scratch_reserve(&scratch, fixture->hnsw, 40), 0);
+		assert_int_equal(
+		        hnsw_scratch_reserve(&scratch, fixture->hnsw, &fixture->space.space, 40),
+		        0);
 		uint32_t n = hnsw_search(fixture->hnsw, &search, &scratch, hits, &stats);
 		assert_int_equal(n, 10);
 		for (uint32_t i = 0; i < n; i++) {
