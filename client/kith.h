@@ -877,6 +877,27 @@ struct kith_jobs_result {
 };
 KITH_PUBLIC int kith_jobs(struct kith_conn *conn, struct kith_jobs_result **ret);
 
+/* What went wrong in the daemon. */
+struct kith_failure {
+	uint64_t first_ms; /* since 1970 */
+	uint64_t last_ms;
+	uint64_t count;        /* how often in between */
+	bool warning;          /* nothing is wrong with what is stored, nor was it refused */
+	struct kith_str where; /* "collection 'notes'", "index 'notes/vector'", "daemon" */
+	struct kith_str what;  /* for people */
+};
+
+struct kith_failures {
+	const struct kith_failure *v;
+	uint32_t n;
+};
+
+/* The daemon's journal, over its restarts; the latest last. */
+struct kith_errors_result {
+	struct kith_failures failures;
+};
+KITH_PUBLIC int kith_errors(struct kith_conn *conn, struct kith_errors_result **ret);
+
 struct kith_cancel_job_params {
 	uint64_t job;
 };

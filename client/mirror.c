@@ -38,6 +38,7 @@ SAME_COLUMN(kith_usages, wire_rows)
 SAME_COLUMN(kith_tallies, wire_rows)
 SAME_COLUMN(kith_indexes, wire_rows)
 SAME_COLUMN(kith_works, wire_rows)
+SAME_COLUMN(kith_failures, wire_rows)
 SAME_SIZE(kith_f32s, wire_bin);
 _Static_assert(offsetof(struct kith_f32s, size_bytes) == offsetof(struct wire_bin, n),
                "kith_f32s is not wire_bin");
@@ -134,6 +135,7 @@ WIRE_ERRORS(SAME_ERROR)
 #define MIRROR_ROW_tally(row) SAME_ROW(row)
 #define MIRROR_ROW_index(row) SAME_ROW(row)
 #define MIRROR_ROW_work(row) SAME_ROW(row)
+#define MIRROR_ROW_failure(row) SAME_ROW(row)
 #define MIRROR_ROW_error(row)
 #define MIRROR_ROW(row) MIRROR_ROW_##row(row)
 WIRE_ROW_LIST(MIRROR_ROW)
@@ -173,6 +175,7 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_warm(method) SAME_METHOD(method)
 #define MIRROR_evict(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
+#define MIRROR_errors(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)
 

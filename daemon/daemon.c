@@ -22,6 +22,7 @@
 #include "daemon/collections.h"
 #include "daemon/flight.h"
 #include "daemon/generation.h"
+#include "daemon/journal.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/session.h"
@@ -118,6 +119,11 @@ void daemon_queue_gathering(struct daemon *daemon, struct collection *collection
 
 static void stop_step(struct daemon *daemon);
 
+static void journal_written(void *ctx)
+{
+	daemon_closed_one(ctx);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
@@ -140,6 +146,8 @@ static void on_tick(uv_timer_t *timer)
 		stop_step(daemon);
 	else
 		purge(daemon);
+	if (!daemon->stopping)
+		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
 }
 
 /* Stopping ------------------------------------------------------------------------------------ */
@@ -171,8 +179,8 @@ static void stop_step(struct daemon *daemon)
 		daemon->collections_stopped = true;
 		collections_stop(daemon->collections);
 	}
-	if (daemon->n_handles > 0 || daemon->purging || !collections_idle(daemon->collections) ||
-	    !daemon->lanes)
+	if (daemon->n_handles > 0 || daemon->purging || journal_is_writing(daemon->journal) ||
+	    !collections_idle(daemon->collections) || !daemon->lanes)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;
@@ -355,6 +363,8 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	if (r == 0 && strcmp(config->data_dir, config->cache_dir) != 0)
 		r = lock_dir(daemon, &daemon->cache_lock, config->cache_dir);
 	if (r == 0)
+		r = journal_new(daemon->io, daemon->clock, config->data_dir, &daemon->journal);
+	if (r == 0)
 		r = take_memory(daemon);
 	if (r == 0)
 		r = take_cache(daemon, world);
@@ -397,6 +407,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->cache = cache_free(daemon->cache);
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
+	daemon->journal = journal_free(daemon->journal);
 	sqlite_vfs_drop(daemon->io);
 	dir_lock_release(&daemon->cache_lock);
 	dir_lock_release(&daemon->data_lock);

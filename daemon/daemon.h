@@ -24,6 +24,7 @@
 #include "storage/store_io.h"
 
 struct collections;
+struct journal;
 struct server;
 struct spill_file;
 
@@ -41,6 +42,7 @@ struct daemon {
 	struct store_io *io;
 	struct clock *clock;
 	struct dir_lock data_lock, cache_lock;
+	struct journal *journal;
 	struct lanes *lanes;
 	struct spill_file *spill;
 	struct budget *budget;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods of the group `service`: stats. */
+/* The methods of the group `service`: stats, errors. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
 #include "daemon/index.h"
+#include "daemon/journal.h"
 
 static struct wire_str str(const char *text)
 {
@@ -164,5 +165,37 @@ void handle_stats(struct request *request)
 	while ((collection = collections_next(daemon->collections, collection)))
 		usages[result.collections.n++] = usage_of(collection);
 	result.searches = (struct wire_rows){tallies, tallies_of(daemon->collections, tallies)};
+	request_finish_result(request, &result);
+}
+
+static struct failure_row failure_of(const struct journal_entry *entry)
+{
+	uint32_t n = journal_where(entry);
+
+	return (struct failure_row){
+	        .first_ms = (uint64_t)entry->first_ms,
+	        .last_ms = (uint64_t)entry->last_ms,
+	        .count = entry->count,
+	        .warning = entry->is_warning,
+	        .where = n ? (struct wire_str){entry->text, n} : str("daemon"),
+	        .what = str(entry->text + (n ? n + 2 : 0)),
+	};
+}
+
+void handle_errors(struct request *request)
+{
+	const struct journal *journal = request->daemon->journal;
+	const struct journal_entry *entry = NULL;
+	struct failure_row *rows =
+	        wire_arena_alloc(&request->arena, (journal_count(journal) + 1) * sizeof(*rows));
+	struct errors_result result = {.failures = {rows, 0}};
+
+	if (!rows) {
+		request_refuse_errno(request, -ENOMEM, "gathering failures");
+		request_finish(request);
+		return;
+	}
+	while ((entry = journal_next(journal, entry)))
+		rows[result.failures.n++] = failure_of(entry);
 	request_finish_result(request, &result);
 }

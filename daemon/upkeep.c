@@ -27,6 +27,34 @@ struct care_kind {
 	void (*ended)(struct collection *collection, struct care_state *care); /* [loop] */
 };
 
+/* reopen -------------------------------------------------------------------------------------- */
+
+static bool reopen_wanted(struct collection *collection, bool paused)
+{
+	(void)paused;
+	return !collection->vectors;
+}
+
+/* The record table was filled without the file: what rows that has are not numbered like it. */
+static int reopen_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	const char *why = NULL;
+	int r = collection_open_vectors(collection, &care->vectors, &why);
+
+	(void)worker;
+	if (r == 0 && vector_file_n_rows(care->vectors) > 0)
+		r = vector_file_reset(care->vectors, 0);
+	if (r < 0)
+		care->vectors = vector_file_free(care->vectors);
+	return r;
+}
+
+static void reopen_ended(struct collection *collection, struct care_state *care)
+{
+	collection->vectors = care->vectors;
+	care->vectors = NULL;
+}
+
 /* restore ------------------------------------------------------------------------------------- */
 
 /* Whether a job still reads rows of the vector file that are to be written again: they would change
@@ -354,6 +382,7 @@ static void restart_ended(struct collection *collection, struct care_state *care
 /* The machinery ------------------------------------------------------------------------------- */
 
 static const struct care_kind kinds[CARE_N] = {
+        [CARE_REOPEN] = {"reopen", true, true, reopen_wanted, NULL, reopen_work, reopen_ended},
         [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
         [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
@@ -376,6 +405,15 @@ static void care_work(struct job *job, uint32_t worker)
 	care->result = kind_of(care)->work(care->collection, care, worker);
 }
 
+static void care_put_off(struct care_state *care)
+{
+	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
+	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
+		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
+	care->retry_ns = clock_monotonic_ns(care->collection->daemon->clock) +
+	                 care->retry_pause_ms * NS_PER_MS;
+}
+
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
 static void care_note_result(struct care_state *care)
 {
@@ -390,11 +428,7 @@ static void care_note_result(struct care_state *care)
 		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
 		          kind_of(care)->name,
 		          care->result < 0 ? strerror(-care->result) : "the database is in use");
-	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
-	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
-		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
-	care->retry_ns =
-	        clock_monotonic_ns(collection->daemon->clock) + care->retry_pause_ms * NS_PER_MS;
+	care_put_off(care);
 }
 
 static void care_done(struct job *job)
@@ -541,6 +575,17 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 		collection->mapped_rows = row;
 }
 
+void upkeep_no_vectors(struct collection *collection, int error)
+{
+	struct care_state *care = &collection->upkeep.care[CARE_REOPEN];
+
+	log_error("collection '%s': cannot use the vector file %s: %s; searching the database "
+	          "instead, until it can be made",
+	          collection->entry.name, collection->vectors_path, strerror(-error));
+	care->result = error;
+	care_put_off(care);
+}
+
 bool upkeep_has_codes(struct collection *collection)
 {
 	struct care_state *load = &collection->upkeep.care[CARE_LOAD];
@@ -555,12 +600,11 @@ bool upkeep_has_codes(struct collection *collection)
 
 int upkeep_vectors_error(const struct collection *collection)
 {
-	const struct care_state *care = &collection->upkeep.care[CARE_RESTORE];
+	const struct care_state *care =
+	        &collection->upkeep.care[collection->vectors ? CARE_RESTORE : CARE_REOPEN];
 
 	if (collection_has_vectors(collection))
 		return 0;
-	if (!collection->vectors)
-		return -EIO;
 	/* The first try after a failure may be the one that succeeds: it is waited for. */
 	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
 }

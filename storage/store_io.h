@@ -119,9 +119,12 @@ int store_close(struct store_file *file);
 int store_rename(struct store_io *io, const char *from, const char *to);
 int store_unlink(struct store_io *io, const char *path);
 int store_sync_dir(struct store_io *io, const char *path);
+/* sync_dir() of the directory that path stands in. */
+int store_sync_parent(struct store_io *io, const char *path);
 
 /* Creates the directory and its missing parents, mode 0700, durably. Fine when it is there. */
 int store_make_dirs(struct store_io *io, const char *path);
-/* Removes the directory with everything in it (files and one level of directories). Symbolic links
- * are removed, not followed. Fine when it is missing. */
+/* Removes what is there, durably: a directory with everything in it (files and one level of
+ * directories), a file, a link. Symbolic links are removed, not followed. Fine when it is missing.
+ */
 int store_remove_tree(struct store_io *io, const char *path);

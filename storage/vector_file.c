@@ -355,22 +355,6 @@ static int load_extents(struct vector_file *file, const char **ret_why)
 	return r == 0 && file->size_bytes > end ? resize(file, end) : r;
 }
 
-static int sync_parent(struct store_io *io, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char parent[PATH_MAX] = ".";
-
-	if (slash != NULL) {
-		size_t n = slash == path ? 1 : (size_t)(slash - path);
-
-		if (n >= sizeof(parent))
-			return -ENAMETOOLONG;
-		memcpy(parent, path, n);
-		parent[n] = '\0';
-	}
-	return store_sync_dir(io, parent);
-}
-
 /* The header need not be durable: without it the file starts over once more. The name must be,
  * or the rows of later syncs could vanish with it. */
 static int start_over(struct vector_file *file, struct store_io *io, const char *path)
@@ -390,7 +374,7 @@ static int start_over(struct vector_file *file, struct store_io *io, const char 
 	if (r < 0)
 		return r;
 	file->next_header = 1;
-	return sync_parent(io, path);
+	return store_sync_parent(io, path);
 }
 
 static int load(struct vector_file *file, struct store_io *io, const char *path,
@@ -413,10 +397,28 @@ static int load(struct vector_file *file, struct store_io *io, const char *path,
 	return 0;
 }
 
+/* What stands in its place and is no file of ours, a link or a directory, goes. */
+static int open_file(struct store_io *io, const char *path, struct store_file **ret,
+                     const char **ret_why)
+{
+	const unsigned flags = STORE_READ | STORE_WRITE | STORE_CREATE;
+	int r = store_open(io, path, flags, ret);
+
+	if (r != -ELOOP && r != -EISDIR)
+		return r;
+	r = store_remove_tree(io, path);
+	if (r == 0)
+		r = store_open(io, path, flags, ret);
+	if (r == 0)
+		*ret_why = "something else was in its place";
+	return r;
+}
+
 int vector_file_open(struct store_io *io, const char *path, const struct vector_file_spec *spec,
                      struct vector_file **ret, const char **ret_why)
 {
 	struct vector_file *file;
+	const char *place_why = NULL;
 
 	if (spec->stride_bytes == 0 || spec->stride_bytes % 64 != 0 ||
 	    spec->stride_bytes > VECTOR_FILE_STRIDE_MAX)
@@ -428,11 +430,13 @@ int vector_file_open(struct store_io *io, const char *path, const struct vector_
 	file->layout = vector_layout_for(spec->stride_bytes);
 	int r = vector_windows_init(&file->windows, &file->layout, VECTOR_FILE_ROWS_MAX);
 	if (r == 0)
-		r = store_open(io, path, STORE_READ | STORE_WRITE | STORE_CREATE, &file->file);
+		r = open_file(io, path, &file->file, &place_why);
 	if (r == 0)
 		file->faults = store_faults(file->file);
 	if (r == 0)
 		r = load(file, io, path, ret_why);
+	if (r == 0 && place_why != NULL)
+		*ret_why = place_why; /* better than that there was none */
 	if (r < 0) {
 		vector_file_free(file);
 		return r;

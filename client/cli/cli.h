@@ -177,6 +177,7 @@ int cli_evict(struct cli *cli);
 int cli_drop_index(struct cli *cli);
 int cli_ensure(struct cli *cli);
 int cli_jobs(struct cli *cli);
+int cli_errors(struct cli *cli);
 
 /* What commands share. ------------------------------------------------------------------------ */
 

@@ -115,6 +115,8 @@ static const struct cli_command commands[] = {
          "otherwise.\n"},
         {"indexes", "COLLECTION", 1, 1, 0, cli_indexes, "print the indexes of a collection", NULL},
         {"jobs", "", 0, 0, OPT(CANCEL), cli_jobs, "print the jobs under way, or cancel one", NULL},
+        {"errors", "", 0, 0, 0, cli_errors, "print what went wrong in the daemon, and how often",
+         NULL},
         {"optimize", "COLLECTION [INDEX]", 1, 2, 0, cli_optimize,
          "fold new records into an index and save it",
          "INDEX is its name, \"vector\" when left out. The daemon does this by itself, later.\n"},

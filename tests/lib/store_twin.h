@@ -52,6 +52,7 @@ struct store_twin_op {
 	enum store_twin_kind kind;
 	const char *path;
 	const char *to;       /* rename: the new name; else NULL */
+	unsigned flags;       /* open: enum store_open_flags */
 	uint64_t offset;      /* read, write, allocate, map; truncate: the new size */
 	size_t n_bytes;       /* asked for: read, write, allocate, map, unmap */
 	size_t n_done;        /* of a write: bytes that reached the file */

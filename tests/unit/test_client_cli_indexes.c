@@ -95,6 +95,17 @@ static void serve_jobs(struct fake_daemon *daemon, const struct wire_request *re
 	fake_answer(daemon, request, &(struct jobs_result){{jobs, 1}, 0});
 }
 
+static void serve_errors(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	static struct failure_row failures[] = {{.first_ms = 1,
+	                                         .last_ms = 2000,
+	                                         .count = 1234,
+	                                         .where = {"index 'notes/vector'", 20},
+	                                         .what = {"the disk is full", 16}}};
+
+	fake_answer(daemon, request, &(struct errors_result){{failures, 1}, 0});
+}
+
 static void serve(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	struct wire_error error;
@@ -111,6 +122,9 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		break;
 	case WIRE_METHOD_jobs:
 		serve_jobs(daemon, request);
+		break;
+	case WIRE_METHOD_errors:
+		serve_errors(daemon, request);
 		break;
 	case WIRE_METHOD_optimize:
 		fake_answer(daemon, request,
@@ -260,6 +274,20 @@ static void an_index_is_warmed_and_evicted(void **state)
 	assert_string_equal(fixture->out, "notes/vector: 9.0 MiB given back\r\n");
 }
 
+static void errors_are_shown_with_where_and_how_often(void **state)
+{
+	char *argv[] = {"kith", "errors", NULL};
+	struct cli_fixture *fixture = *state;
+
+	cli_run_on_terminal(fixture, 80, argv);
+	assert_non_null(strstr(fixture->out, "  TIMES  WHERE                 WHAT"));
+	assert_non_null(strstr(fixture->out, "  1,234  index 'notes/vector'  the disk is full"));
+	assert_int_equal(cli_run(fixture, "errors"), 0);
+	assert_string_equal(fixture->out,
+	                    "{\"first_ms\":1,\"last_ms\":2000,\"count\":1234,\"warning\":false,"
+	                    "\"where\":\"index 'notes/vector'\",\"what\":\"the disk is full\"}\n");
+}
+
 static void an_index_that_is_not_there_is_not_found(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -278,6 +306,7 @@ int main(void)
 	        TEST(indexes_have_a_column_for_errors_when_there_is_one),
 	        TEST(jobs_are_shown_and_a_wrong_one_is_not_found),
 	        TEST(an_index_is_warmed_and_evicted),
+	        TEST(errors_are_shown_with_where_and_how_often),
 	        TEST(an_index_that_is_not_there_is_not_found),
 	};
 
