@@ -49,10 +49,13 @@ static void put_away(struct story *story)
 /* [child] */
 static void check_fault(void *ctx)
 {
+	const struct store_twin_fault *fault = ctx;
 	struct story story;
 
-	told_with(&story, *(const struct store_twin_fault *)ctx);
-	ledger_expect_searches(ledger_last(&story.ledger), story.conn);
+	told_with(&story, *fault);
+	/* Writes fail all the time now. One that fails once may not have had its turn yet. */
+	if (fault->lasting)
+		ledger_expect_searches(ledger_last(&story.ledger), story.conn);
 	store_twin_heal(story.twin);
 	story_expect_alive(&story);
 	put_away(&story);
