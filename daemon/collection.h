@@ -68,7 +68,7 @@ struct collection {
 	struct record_store *store;
 	struct record_writer *writer;   /* NULL after a failure: see collection_writer() */
 	struct record_reader **readers; /* one a worker, opened by it */
-	struct vector_file *vectors;    /* NULL when the cache directory does not work */
+	struct vector_file *vectors;    /* NULL while the cache directory does not work */
 	struct record_table table;
 	struct resident resident;
 	struct namespaces namespaces;
@@ -125,6 +125,9 @@ static inline const struct uuid *collection_epoch(const struct collection *colle
 /* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
 bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
                             uint64_t seq);
+/* Opens the vector file, or begins one: vector_file_open(). For who has the turn. [worker] */
+int collection_open_vectors(const struct collection *collection, struct vector_file **ret,
+                            const char **ret_why);
 /* Whether every published row can be read from the vector file. */
 bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);

@@ -95,9 +95,9 @@ static void refuse(struct opening *opening, int r)
 	opening->outcome = OPENING_REFUSED;
 }
 
-static void open_vectors(struct opening *opening)
+int collection_open_vectors(const struct collection *collection, struct vector_file **ret,
+                            const char **ret_why)
 {
-	struct collection *collection = opening->collection;
 	const struct record_spec *spec = &collection->entry.spec;
 	struct vector_file_spec vectors = {
 	        .uuid = spec->uuid,
@@ -110,10 +110,17 @@ static void open_vectors(struct opening *opening)
 	int r = store_make_dirs(io, collection->cache_dir);
 
 	if (r == 0)
-		r = vector_file_open(io, collection->vectors_path, &vectors, &collection->vectors,
-		                     &opening->vectors_why);
-	opening->vectors_error = r;
-	if (r == 0)
+		r = vector_file_open(io, collection->vectors_path, &vectors, ret, ret_why);
+	return r;
+}
+
+static void open_vectors(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+
+	opening->vectors_error =
+	        collection_open_vectors(collection, &collection->vectors, &opening->vectors_why);
+	if (opening->vectors_error == 0)
 		opening->file_rows = vector_file_n_rows(collection->vectors);
 }
 

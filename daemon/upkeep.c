@@ -45,8 +45,8 @@ static bool has_older_readers(const struct collection *collection)
 static bool restore_wanted(struct collection *collection, bool paused)
 {
 	(void)paused;
-	return collection->vectors && collection->mapped_rows < collection->n_rows &&
-	       !collection->upkeep.holds_reads && !has_older_readers(collection);
+	return !collection_has_vectors(collection) && !collection->upkeep.holds_reads &&
+	       !has_older_readers(collection);
 }
 
 static void restore_prepare(struct collection *collection, struct care_state *care)
@@ -54,6 +54,7 @@ static void restore_prepare(struct collection *collection, struct care_state *ca
 	uint64_t batch = UPKEEP_RESTORE_BYTES / collection_stride(collection);
 
 	care->from = care->to = collection->mapped_rows;
+	care->vectors = collection->vectors;
 	/* More was lost since it was wanted: it is wanted again when they have ended. */
 	if (has_older_readers(collection))
 		return;
@@ -86,6 +87,25 @@ static int read_rows(struct collection *collection, struct record_reader *reader
 	return r == RECORD_STORE_END ? 0 : r;
 }
 
+/* What could not be opened with the collection. The rows that it may have are not those that the
+ * table counts. */
+static int open_vectors(const struct collection *collection, struct vector_file **ret)
+{
+	struct vector_file *vectors;
+	const char *why;
+	int r = collection_open_vectors(collection, &vectors, &why);
+
+	if (r)
+		return r;
+	if (vector_file_n_rows(vectors) > 0)
+		r = vector_file_reset(vectors, 0);
+	if (r)
+		vector_file_free(vectors);
+	else
+		*ret = vectors;
+	return r;
+}
+
 static int restore_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	uint64_t n = care->to - care->from;
@@ -93,15 +113,15 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 	struct record_reader **reader = &collection->readers[worker];
 	uint64_t *slots;
 	uint8_t *rows;
-	int r;
+	int r = care->vectors ? 0 : open_vectors(collection, &care->vectors);
 
-	if (n == 0)
-		return 0;
+	if (n == 0 || r)
+		return r;
 	slots = malloc(n * sizeof(*slots));
 	rows = aligned_alloc(64, size);
 	r = slots && rows ? 0 : -ENOMEM;
-	if (r == 0 && vector_file_n_rows(collection->vectors) != care->from)
-		r = vector_file_reset(collection->vectors, care->from);
+	if (r == 0 && vector_file_n_rows(care->vectors) != care->from)
+		r = vector_file_reset(care->vectors, care->from);
 	if (r == 0 && !*reader)
 		r = record_reader_new(collection->store, reader);
 	for (uint64_t i = 0; r == 0 && i < n; i++) {
@@ -115,7 +135,7 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 		r = read_rows(collection, *reader, n, slots, rows);
 	}
 	if (r == 0)
-		r = vector_file_append(collection->vectors, n, slots, rows);
+		r = vector_file_append(care->vectors, n, slots, rows);
 	free(rows);
 	free(slots);
 	return r;
@@ -123,6 +143,7 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 
 static void restore_ended(struct collection *collection, struct care_state *care)
 {
+	collection->vectors = care->vectors;
 	if (care->result == 0) {
 		uint64_t lost_row = collection->upkeep.lost_row;
 
@@ -179,20 +200,27 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	care->bad_extent = UINT64_MAX;
 }
 
+/* A damaged extent is no failure of the load: it comes again as soon as that is restored. */
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
+	uint64_t extent;
+	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
+	                        &extent);
+
 	(void)worker;
-	return resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                       &care->bad_extent);
+	if (r != -EBADMSG)
+		return r;
+	care->bad_extent = extent;
+	return 0;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0)
-		collection->resident.n_rows = care->to;
-	else if (care->bad_extent != UINT64_MAX)
+	if (care->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
+	else if (care->result == 0)
+		collection->resident.n_rows = care->to;
 }
 
 /* sync ---------------------------------------------------------------------------------------- */
@@ -545,8 +573,6 @@ int upkeep_vectors_error(const struct collection *collection)
 
 	if (collection_has_vectors(collection))
 		return 0;
-	if (!collection->vectors)
-		return -EIO;
 	/* The first try after a failure may be the one that succeeds: it is waited for. */
 	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
 }

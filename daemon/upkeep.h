@@ -5,7 +5,8 @@
  * What keeps an open collection in shape, off the request path: one job at a time for each care,
  * begun from the tick or after a group when there is reason to.
  *
- *   restore     rows that the vector file lacks are written again from the truth
+ *   restore     rows that the vector file lacks are written again from the truth; the file itself
+ *               is made when it could not be at open
  *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
@@ -63,12 +64,13 @@ struct care_state {
 	bool active;  /* queued or at work; holds a reference then */
 	bool started; /* its job was submitted */
 	int result;
-	uint64_t from, to;       /* restore, load: rows */
-	uint32_t n;              /* reap: rows that went */
-	uint64_t seq;            /* reap: up to which */
-	uint64_t bad_extent;     /* load: the one that is damaged */
-	uint64_t retry_ns;       /* not before */
-	uint64_t retry_pause_ms; /* the last pause after a failure, 0 after success */
+	uint64_t from, to;           /* restore, load: rows */
+	uint32_t n;                  /* reap: rows that went */
+	uint64_t seq;                /* reap: up to which */
+	struct vector_file *vectors; /* restore: the file, which may be new */
+	uint64_t bad_extent;         /* load: the one that is damaged */
+	uint64_t retry_ns;           /* not before */
+	uint64_t retry_pause_ms;     /* the last pause after a failure, 0 after success */
 };
 
 struct upkeep {
@@ -91,8 +93,8 @@ void upkeep_look(struct collection *collection);
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
 /* Whether all rows that there is room for have their codes; else they get them. */
 bool upkeep_has_codes(struct collection *collection);
-/* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
- * restoring it failed and is tried again later. 0: it has them, or is on the way. */
+/* Why the vector file cannot have all rows at present: -errno when making or restoring it failed
+ * and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);
 /* A reading that uses SQL ended: a restart checkpoint may have waited for it. */
 void upkeep_read_ended(struct collection *collection);
