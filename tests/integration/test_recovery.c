@@ -417,6 +417,31 @@ static void without_a_cache_directory_the_index_is_built_again(void **state)
 	expect_all_of_it(service->conn);
 }
 
+/* The graph's last nodes are of records that were replaced or deleted, and of these no row is left:
+ * what came after them is pending all the same, and folded in. */
+static void last_nodes_without_rows_hide_nothing_that_came_later(void **state)
+{
+	struct service_fixture *service = *state;
+	char cache_dir[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	put_records(service->conn, "notes", RECORDS - 5, 4, 2);
+	delete_records(service->conn, "notes", RECORDS - 1, 1);
+	put_records(service->conn, "notes", RECORDS, 20, 1);
+	collection_path(service->conn, "notes", service->daemon->cache_dir, cache_dir);
+	kith_close(service->conn);
+	assert_int_equal(daemon_process_kill(service->daemon), 0);
+	/* A vector file that is made again has rows for live records only. */
+	run("rm '%s/vectors'", cache_dir);
+	service_start(service);
+	expect_opened_not_built(service->conn, RECORDS, 4 + 20);
+	expect_count(service->conn, "notes", RECORDS + 19);
+	expect_records(service->conn, "notes", 0, RECORDS - 5, 1);
+	expect_records(service->conn, "notes", RECORDS - 5, 4, 2);
+	expect_records(service->conn, "notes", RECORDS, 20, 1);
+	expect_no_records(service->conn, "notes", RECORDS - 1, 1, 1);
+}
+
 /* Damage --------------------------------------------------------------------------------------- */
 
 /* Offsets into a snapshot, from FORMAT.md, on purpose not from the code. */
@@ -707,6 +732,9 @@ int main(void)
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(without_a_cache_directory_the_index_is_built_again,
 	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(
+	                last_nodes_without_rows_hide_nothing_that_came_later, service_setup,
+	                service_teardown),
 	        cmocka_unit_test_setup_teardown(a_flipped_bit_is_found_wherever_it_is,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
