@@ -22,12 +22,15 @@
 #include <sqlite3.h>
 
 #include "daemon/index.h"
+#include "index/hnsw_graph.h"
+#include "storage/snapshot.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/store_twin.h"
 
 #define RECORDS 400u
+#define USUAL_M 16u
 
 static const struct ask usual = {.collection = "notes", .wait = true};
 
@@ -570,6 +573,77 @@ static void a_snapshot_cut_short_anywhere_is_built_again(void **state)
 	free(damaged.bytes);
 }
 
+/* Takes node out of lists, each of `capacity` links with no hole. */
+static void unlink_node(uint32_t *lists, size_t n_links, uint32_t capacity, uint32_t node)
+{
+	for (size_t list = 0; list < n_links; list += capacity) {
+		uint32_t *links = lists + list, n = 0, at = capacity;
+
+		for (; n < capacity && links[n] != HNSW_NO_LINK; n++) {
+			if ((links[n] & ~HNSW_LINK_BRANCH) == node)
+				at = n;
+		}
+		if (at == capacity)
+			continue;
+		links[at] = links[n - 1];
+		links[n - 1] = HNSW_NO_LINK;
+	}
+}
+
+/* Saves a snapshot anew, sealed as it should be, in which nothing leads to a node any more. */
+static void save_without_links_to(const char *dir, uint32_t node)
+{
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct snapshot_writer *writer;
+	struct snapshot *snapshot;
+	const char *why;
+
+	assert_int_equal(snapshot_open(store_io_posix(), snapshot_in(dir, path), &snapshot, &why),
+	                 0);
+	assert_int_equal(snapshot_writer_begin(store_io_posix(), dir, strrchr(path, '/') + 1,
+	                                       snapshot_head(snapshot), &writer),
+	                 0);
+	for (uint32_t tag = HNSW_CHUNK_HEAD; tag <= HNSW_CHUNK_UPPER; tag++) {
+		for (uint32_t i = 0; i < snapshot_n_chunks(snapshot, tag); i++) {
+			uint64_t size;
+			void *chunk;
+
+			assert_int_equal(snapshot_chunk_size(snapshot, tag, i, &size), 0);
+			chunk = malloc(size);
+			assert_int_equal(snapshot_read_chunk(snapshot, tag, i, chunk, size), 0);
+			if (tag == HNSW_CHUNK_LINKS)
+				unlink_node(chunk, size / sizeof(uint32_t), 2 * USUAL_M, node);
+			snapshot_writer_chunk(writer, tag, i, chunk, size);
+			free(chunk);
+		}
+	}
+	assert_int_equal(snapshot_writer_commit(writer), 0);
+	snapshot_close(snapshot);
+}
+
+/* Every byte is as it was written, and no link leads out of the graph; but to one node leads none.
+ */
+static void a_graph_that_does_not_hold_together_is_built_again(void **state)
+{
+	struct damaged damaged;
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+	unsigned char *bytes;
+	size_t size;
+
+	damaged_begin(&damaged, *state);
+	snprintf(dir, sizeof(dir), "%s", damaged.path);
+	*strrchr(dir, '/') = '\0';
+	save_without_links_to(dir, RECORDS / 2);
+	bytes = scratch_file_load(damaged.path, &size);
+	assert_int_equal(size, damaged.size);
+	assert_memory_not_equal(bytes, damaged.bytes, size);
+	expect_rebuilt(&damaged, bytes, size);
+	assert_true(daemon_process_said(damaged.service->daemon,
+	                                "some of its nodes cannot be reached"));
+	free(bytes);
+	free(damaged.bytes);
+}
+
 /* While its successor is built, exact search answers. */
 static void a_bad_snapshot_is_answered_for_by_exact_search(void **state)
 {
@@ -738,6 +812,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_flipped_bit_is_found_wherever_it_is,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_graph_that_does_not_hold_together_is_built_again,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test(a_bad_snapshot_is_answered_for_by_exact_search),
 	        cmocka_unit_test(a_snapshot_that_cannot_be_opened_at_present_is_opened_later),
