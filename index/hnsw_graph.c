@@ -21,7 +21,8 @@
  * loaded with acquire; that also carries the chunk directories' entries and the node's row. A list
  * that is rewritten may be read as a mix of old and new links, of which each is a node's: a search
  * marks what it visited, so one seen twice does no harm. Branches only ever move forward in their
- * list, which is rewritten from the front, so a reader misses none of them.
+ * list, which is rewritten from the front and read from the back: where a reader finds a branch
+ * gone, it stands already in a place that the reader comes to later. So none of them is missed.
  *
  * What protects what:
  *      lists of a node that can be met       its lock, a bit of its state, held for one change

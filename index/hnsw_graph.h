@@ -139,23 +139,24 @@ static inline uint32_t hnsw_capacity(const struct hnsw *hnsw, uint32_t level)
 /* Moves those of n nodes to the front that the graph has at that level; returns how many. */
 uint32_t hnsw_keep_sound(const struct hnsw *hnsw, uint32_t level, uint32_t *nodes, uint32_t n);
 
-/* Copies the nodes that a list links to; returns how many. Acquire, so that what a node was given
- * before it was linked is seen by who follows the link. */
+/* Copies the nodes that a list links to, the last one first; returns how many. From the back, so
+ * that a branch is met even while it is moved forward (hnsw_graph.c). Acquire, so that what a node
+ * was given before it was linked is seen by who follows the link. */
 static inline uint32_t hnsw_links(const _Atomic uint32_t *list, uint32_t capacity, uint32_t *ret)
 {
 	uint32_t n = 0;
 
-	while (n < capacity) {
-		ret[n] = atomic_load_explicit(&list[n], memory_order_acquire);
-		if (ret[n] == HNSW_NO_LINK)
-			break;
-		ret[n++] &= ~HNSW_LINK_BRANCH;
+	for (uint32_t i = capacity; i > 0; i--) {
+		uint32_t link = atomic_load_explicit(&list[i - 1], memory_order_acquire);
+		ret[n] = link & ~HNSW_LINK_BRANCH;
+		n += link != HNSW_NO_LINK;
 	}
 	return n;
 }
 
-/* The nodes that a node links to at a level that it has. Those of a mapped graph are what the file
- * says now, whatever it said when it was checked: those that lead out of the graph are left out. */
+/* The nodes that a node links to at a level that it has, last one first. Those of a mapped graph
+ * are what the file says now, whatever it said when it was checked: those that lead out of the
+ * graph are left out. */
 static inline uint32_t hnsw_links_of(const struct hnsw *hnsw, uint32_t node, uint32_t level,
                                      uint32_t *ret)
 {

@@ -200,11 +200,10 @@ static uint32_t some_child(const struct hnsw *hnsw, uint32_t node, uint32_t seed
 	uint32_t children[HNSW_LINKS_MAX];
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < hnsw->base.capacity; i++) {
-		uint32_t link = atomic_load_explicit(&list[i], memory_order_acquire);
-		if (link == HNSW_NO_LINK)
-			break;
-		if (link & HNSW_LINK_CHILD)
+	/* From the back, as hnsw_links() does. */
+	for (uint32_t i = hnsw->base.capacity; i > 0; i--) {
+		uint32_t link = atomic_load_explicit(&list[i - 1], memory_order_acquire);
+		if (link != HNSW_NO_LINK && (link & HNSW_LINK_CHILD))
 			children[n++] = link & ~HNSW_LINK_BRANCH;
 	}
 	return n == 0 ? HNSW_NO_LINK : children[seed % n];

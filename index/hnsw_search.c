@@ -172,12 +172,13 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 	uint32_t n_links = hnsw_links_of(walk->hnsw, node, beam->level, links);
 
 	walk->stats.hops++;
-	for (uint32_t i = 0; i < n_links; i++) {
-		if (!hnsw_mark(walk->scratch, links[i]))
+	/* Nearest first, as they mostly stand in the list: what is offered later is wanted less. */
+	for (uint32_t i = n_links; i > 0; i--) {
+		if (!hnsw_mark(walk->scratch, links[i - 1]))
 			continue;
 		if (batch->n == HNSW_BATCH)
 			measure(beam, batch);
-		batch_add(walk, batch, links[i]);
+		batch_add(walk, batch, links[i - 1]);
 	}
 }
 
