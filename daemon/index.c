@@ -210,6 +210,13 @@ double index_coverage(const struct index *index)
 	return 1.0 - (double)index_n_pending(index) / (double)n_live;
 }
 
+uint32_t index_n_dead(const struct index *index)
+{
+	uint64_t n_held = index->collection->n_live - index_n_pending(index);
+
+	return hnsw_covered(index->serving->hnsw) - (uint32_t)n_held;
+}
+
 uint32_t index_n_unsaved(const struct index *index)
 {
 	return index->serving ? hnsw_covered(index->serving->hnsw) - index->serving->saved_nodes

@@ -95,7 +95,7 @@ void index_remember(struct index *index)
 	        .number = generation->number,
 	        .covered_rows = generation->covered_rows,
 	        .nodes = hnsw_covered(generation->hnsw),
-	        .dead = hnsw_n_dead(generation->hnsw),
+	        .dead = index_n_dead(index),
 	};
 }
 

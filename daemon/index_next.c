@@ -95,11 +95,12 @@ static uint64_t held_ms(uint64_t *since_ns, bool holds, uint64_t now_ns)
 }
 
 /* Dead nodes are led through and cost time and memory: past a share a new generation pays. */
-static bool is_mostly_dead(const struct index *index)
+static bool has_many_dead(const struct index *index)
 {
-	uint32_t n_dead = hnsw_n_dead(index->serving->hnsw);
+	uint32_t n_dead = index_n_dead(index);
 
-	return n_dead >= INDEX_DEAD_MIN && n_dead > index->collection->n_live;
+	return n_dead >= INDEX_DEAD_MIN &&
+	       n_dead >= hnsw_covered(index->serving->hnsw) / INDEX_DEAD_SHARE;
 }
 
 /* A mapped graph is loaded first, since it cannot grow where it is. */
@@ -135,7 +136,7 @@ static void look_serving(struct index *index, uint64_t now_ns)
 			index_refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (is_mostly_dead(index) && has_vectors) {
+	} else if (has_many_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
 	} else if (n_rows > 0 && has_vectors &&
 	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {

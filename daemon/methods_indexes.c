@@ -59,7 +59,7 @@ static struct index_row row_of(const struct index *index)
 		hnsw_bytes(index->serving->hnsw, &granted, &spilled);
 		row.generation = index->serving->number;
 		row.nodes = hnsw_covered(index->serving->hnsw);
-		row.dead = hnsw_n_dead(index->serving->hnsw);
+		row.dead = index_n_dead(index);
 		row.size_bytes = granted + spilled;
 		row.mapped = generation_is_mapped(index->serving);
 		row.saved_nodes = index->serving->saved_nodes;
