@@ -55,7 +55,7 @@ struct sq8_constants {
 	float self;         /* l2, cosine: |step c|^2; ip: mean.x */
 	float norm;         /* at least |step c| */
 	float error;        /* at least |y - step c| */
-	float coarse_self;  /* |step (16 h - 120.5)|^2 */
+	float coarse_self;  /* |step (16 h - 120.5)|^2, or FLT_MAX where that is more */
 	float coarse_error; /* at least |y - step (16 h - 120.5)| */
 	int32_t sum;        /* of the integers */
 };
@@ -115,7 +115,7 @@ static inline int32_t sq8_coarse_halves(const struct sq8_query *query, int32_t c
 static inline float sq8_distance(const struct sq8 *sq8, const struct sq8_constants *a,
                                  const struct sq8_constants *b, int32_t product)
 {
-	float inner = a->step * b->step * (float)product;
+	float inner = a->step * (float)product * b->step; /* steps alone may vanish */
 
 	if (sq8->metric == METRIC_IP)
 		return 1 - (inner + a->self + (b->self - sq8->mean_squared));
@@ -133,7 +133,7 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_
                                         float bound, float *ret_distance)
 {
 	const struct sq8_constants *own = &query->constants;
-	float inner = own->step * other->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot);
+	float inner = own->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot) * other->step;
 	float lost = other->coarse_error * other->coarse_error;
 	float distance, scale;
 
