@@ -127,7 +127,9 @@ static inline float sq8_distance(const struct sq8 *sq8, const struct sq8_constan
 
 /* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
  * is z, and y - z stands at random to all else: so the square of its length is what the squared
- * distance to z has too much, and a share of it for each dimension is what the rest errs by. */
+ * distance to z has too much, and a share of it for each dimension is what the rest errs by. Where
+ * most elements are too small for z, they are all told as too large instead: then z itself has too
+ * much by what it is longer than y. */
 static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_query *query,
                                         const struct sq8_constants *other, int32_t coarse_dot,
                                         float bound, float *ret_distance)
@@ -141,7 +143,9 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
 	} else {
-		float squared = (own->self - inner) + ((other->coarse_self - inner) - lost);
+		float self = other->coarse_self - lost;
+		self = self < other->self ? self : other->self;
+		float squared = (own->self - inner) + (self - inner);
 		distance = sq8->metric == METRIC_COSINE ? squared / 2 : squared;
 		scale = sq8->metric == METRIC_COSINE ? squared : 4 * squared;
 	}
