@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/list.h"
 #include "daemon/namespaces.h"
@@ -71,6 +72,7 @@ struct collection {
 	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
 	struct resident resident;
+	struct cache_entry vectors_entry; /* of the resident copy (vectors_cache.h) */
 	struct namespaces namespaces;
 
 	/* Published. */
@@ -146,6 +148,9 @@ static inline uint32_t collection_stride(const struct collection *collection)
 
 /* Opens it in steps (collection_open.c): then collection_opened(). */
 void collection_open(struct collection *collection);
+/* Opens the vector file, or makes it; *ret_why as vector_file_open() says. [worker] */
+int collection_open_vectors(struct collection *collection, struct vector_file **ret,
+                            const char **ret_why);
 /* Closes what is open, removes the files of a dropped one, frees it. After the last reference. */
 void collection_close(struct collection *collection);
 /* Runs a group of writes (write_group.c): then publishes, answers and kicks. */

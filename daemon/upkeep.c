@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "index/vector.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -25,6 +26,34 @@ struct care_kind {
 	int (*work)(struct collection *collection, struct care_state *care, uint32_t worker);
 	void (*ended)(struct collection *collection, struct care_state *care); /* [loop] */
 };
+
+/* reopen -------------------------------------------------------------------------------------- */
+
+static bool reopen_wanted(struct collection *collection, bool paused)
+{
+	(void)paused;
+	return !collection->vectors;
+}
+
+/* The record table was filled without the file: what rows that has are not numbered like it. */
+static int reopen_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	const char *why = NULL;
+	int r = collection_open_vectors(collection, &care->vectors, &why);
+
+	(void)worker;
+	if (r == 0 && vector_file_n_rows(care->vectors) > 0)
+		r = vector_file_reset(care->vectors, 0);
+	if (r < 0)
+		care->vectors = vector_file_free(care->vectors);
+	return r;
+}
+
+static void reopen_ended(struct collection *collection, struct care_state *care)
+{
+	collection->vectors = care->vectors;
+	care->vectors = NULL;
+}
 
 /* restore ------------------------------------------------------------------------------------- */
 
@@ -59,8 +88,11 @@ static void restore_prepare(struct collection *collection, struct care_state *ca
 		return;
 	collection->upkeep.lost_row = UINT64_MAX;
 	care->to = collection->n_rows;
-	if (care->to - care->from > batch)
+	/* Whole extents, since one of a lost file can be read when it is complete again. */
+	if (care->to - care->from > batch) {
 		care->to = care->from + batch;
+		care->to -= care->to % vector_file_extent_rows(collection->vectors);
+	}
 }
 
 /* Fills rows from the truth; a slot that was reaped leaves zeros, which nobody sees. */
@@ -167,7 +199,7 @@ static bool load_wanted(struct collection *collection, bool paused)
 	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES &&
 	    !collection->upkeep.wants_codes)
 		return false;
-	return resident_reserve(&collection->resident, collection->mapped_rows) > have;
+	return vectors_cache_reserve(collection, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
@@ -175,24 +207,35 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = resident_reserve(&collection->resident, collection->mapped_rows);
+	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
+/* A damaged extent is no failure of the load: it comes again as soon as that is restored. */
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
+	uint64_t n_faults = vector_file_n_faults(collection->vectors);
+	uint64_t extent = 0;
+	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
+	                        &extent);
+
 	(void)worker;
-	return resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                       &care->bad_extent);
+	if (r == -EBADMSG)
+		care->bad_extent = extent;
+	else if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults)
+		care->bad_extent = 0;
+	return r == -EBADMSG ? 0 : r;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0)
-		collection->resident.n_rows = care->to;
-	else if (care->bad_extent != UINT64_MAX)
+	if (care->bad_extent != UINT64_MAX) {
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
+	} else if (care->result == 0) {
+		collection->resident.n_rows = care->to;
+		vectors_cache_keep(collection);
+	}
 }
 
 /* sync ---------------------------------------------------------------------------------------- */
@@ -342,6 +385,7 @@ static void restart_ended(struct collection *collection, struct care_state *care
 /* The machinery ------------------------------------------------------------------------------- */
 
 static const struct care_kind kinds[CARE_N] = {
+        [CARE_REOPEN] = {"reopen", true, true, reopen_wanted, NULL, reopen_work, reopen_ended},
         [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
         [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
@@ -364,6 +408,15 @@ static void care_work(struct job *job, uint32_t worker)
 	care->result = kind_of(care)->work(care->collection, care, worker);
 }
 
+static void care_put_off(struct care_state *care)
+{
+	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
+	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
+		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
+	care->retry_ns = clock_monotonic_ns(care->collection->daemon->clock) +
+	                 care->retry_pause_ms * NS_PER_MS;
+}
+
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
 static void care_note_result(struct care_state *care)
 {
@@ -378,11 +431,7 @@ static void care_note_result(struct care_state *care)
 		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
 		          kind_of(care)->name,
 		          care->result < 0 ? strerror(-care->result) : "the database is in use");
-	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
-	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
-		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
-	care->retry_ns =
-	        clock_monotonic_ns(collection->daemon->clock) + care->retry_pause_ms * NS_PER_MS;
+	care_put_off(care);
 }
 
 static void care_done(struct job *job)
@@ -515,6 +564,8 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 
+	if (collection->vectors && vector_file_is_lost(collection->vectors))
+		row = 0;
 	if (row >= collection->n_rows)
 		return;
 	if (row < upkeep->lost_row) {
@@ -525,6 +576,17 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 	}
 	if (row < collection->mapped_rows)
 		collection->mapped_rows = row;
+}
+
+void upkeep_no_vectors(struct collection *collection, int error)
+{
+	struct care_state *care = &collection->upkeep.care[CARE_REOPEN];
+
+	log_error("collection '%s': cannot use the vector file %s: %s; searching the database "
+	          "instead, until it can be made",
+	          collection->entry.name, collection->vectors_path, strerror(-error));
+	care->result = error;
+	care_put_off(care);
 }
 
 bool upkeep_has_codes(struct collection *collection)
@@ -541,12 +603,11 @@ bool upkeep_has_codes(struct collection *collection)
 
 int upkeep_vectors_error(const struct collection *collection)
 {
-	const struct care_state *care = &collection->upkeep.care[CARE_RESTORE];
+	const struct care_state *care =
+	        &collection->upkeep.care[collection->vectors ? CARE_RESTORE : CARE_REOPEN];
 
 	if (collection_has_vectors(collection))
 		return 0;
-	if (!collection->vectors)
-		return -EIO;
 	/* The first try after a failure may be the one that succeeds: it is waited for. */
 	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
 }

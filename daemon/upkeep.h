@@ -5,6 +5,7 @@
  * What keeps an open collection in shape, off the request path: one job at a time for each care,
  * begun from the tick or after a group when there is reason to.
  *
+ *   reopen      a vector file that could not be opened, or made, is tried again
  *   restore     rows that the vector file lacks are written again from the truth
  *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
@@ -13,7 +14,7 @@
  *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
  *               begins anew
  *
- * restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
+ * reopen, restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
  *
@@ -30,6 +31,7 @@
 struct collection;
 
 enum care {
+	CARE_REOPEN,
 	CARE_RESTORE,
 	CARE_LOAD,
 	CARE_SYNC,
@@ -63,12 +65,13 @@ struct care_state {
 	bool active;  /* queued or at work; holds a reference then */
 	bool started; /* its job was submitted */
 	int result;
-	uint64_t from, to;       /* restore, load: rows */
-	uint32_t n;              /* reap: rows that went */
-	uint64_t seq;            /* reap: up to which */
-	uint64_t bad_extent;     /* load: the one that is damaged */
-	uint64_t retry_ns;       /* not before */
-	uint64_t retry_pause_ms; /* the last pause after a failure, 0 after success */
+	uint64_t from, to;           /* restore, load: rows */
+	uint32_t n;                  /* reap: rows that went */
+	uint64_t seq;                /* reap: up to which */
+	uint64_t bad_extent;         /* load: the one that is damaged */
+	struct vector_file *vectors; /* reopen: the new file */
+	uint64_t retry_ns;           /* not before */
+	uint64_t retry_pause_ms;     /* the last pause after a failure, 0 after success */
 };
 
 struct upkeep {
@@ -89,6 +92,8 @@ void upkeep_init(struct upkeep *upkeep, struct collection *collection);
 void upkeep_look(struct collection *collection);
 /* Rows from `row` on cannot be read from the vector file: restore them. */
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
+/* It was opened without a vector file, for that error. */
+void upkeep_no_vectors(struct collection *collection, int error);
 /* Whether all rows that there is room for have their codes; else they get them. */
 bool upkeep_has_codes(struct collection *collection);
 /* Why the vector file cannot have all rows at present: -errno when it could not be made, or when

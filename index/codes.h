@@ -30,6 +30,7 @@ struct codes {
 	struct grant grant;
 	struct chunk_dir chunks;
 	uint32_t chunk_rows;
+	uint32_t fine_at;    /* where the fine parts of a chunk begin */
 	uint64_t reciprocal; /* 2^40 / chunk_rows, rounded up: row / chunk_rows by a product */
 	uint64_t n_chunks;
 };
@@ -54,10 +55,14 @@ uint64_t codes_rows_in(const struct codes *codes, uint64_t bytes);
 uint64_t codes_bytes(const struct codes *codes);
 
 /* The code of a row. [any] */
-static inline const void *codes_at(const struct codes *codes, uint64_t row)
+static inline struct sq8_code codes_at(const struct codes *codes, uint64_t row)
 {
 	uint64_t chunk = row * codes->reciprocal >> 40;
+	uint64_t in_chunk = row - chunk * codes->chunk_rows;
 	const uint8_t *at = chunk_dir_get(&codes->chunks, chunk);
 
-	return at + (row - chunk * codes->chunk_rows) * codes->sq8.code_bytes;
+	return (struct sq8_code){
+	        .coarse = at + in_chunk * codes->sq8.coarse_bytes,
+	        .fine = at + codes->fine_at + in_chunk * codes->sq8.fine_bytes,
+	};
 }

@@ -31,9 +31,10 @@ static void serve_ensure(struct fake_daemon *daemon, const struct wire_request *
 	        .outcome = WIRE_ensured_started, .job = 5, .generation = 1, .coverage = 1};
 	struct wire_error error;
 
-	cli_log(daemon, "ensure '%.*s' %u %u %u wait %d replace %d\n", (int)params->index.n,
+	cli_log(daemon, "ensure '%.*s' %u %u %u %s wait %d replace %d\n", (int)params->index.n,
 	        params->index.n ? params->index.data : "", params->m, params->ef_construction,
-	        params->ef_search, params->wait, params->replace);
+	        params->ef_search, params->quantization == WIRE_quantization_none ? "none" : "sq8",
+	        params->wait, params->replace);
 	if (params->index.n == 4)
 		return;
 	if (params->index.n == 3) {
@@ -71,7 +72,11 @@ static void serve_indexes(struct fake_daemon *daemon, const struct wire_request 
 	         .coverage = 59999.0 / 60000,
 	         .size_bytes = 9u << 20,
 	         .builds = 1},
-	        {.name = {"fine", 4}, .m = 48, .ef_construction = 400, .ef_search = 200},
+	        {.name = {"fine", 4},
+	         .m = 48,
+	         .ef_construction = 400,
+	         .ef_search = 200,
+	         .quantization = WIRE_quantization_none},
 	};
 	struct cli_fixture *fixture = daemon->ctx;
 	struct story *story = fixture->ctx;
@@ -95,6 +100,17 @@ static void serve_jobs(struct fake_daemon *daemon, const struct wire_request *re
 	fake_answer(daemon, request, &(struct jobs_result){{jobs, 1}, 0});
 }
 
+static void serve_errors(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	static struct failure_row failures[] = {{.first_ms = 1,
+	                                         .last_ms = 2000,
+	                                         .count = 1234,
+	                                         .where = {"index 'notes/vector'", 20},
+	                                         .what = {"the disk is full", 16}}};
+
+	fake_answer(daemon, request, &(struct errors_result){{failures, 1}, 0});
+}
+
 static void serve(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	struct wire_error error;
@@ -112,9 +128,19 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 	case WIRE_METHOD_jobs:
 		serve_jobs(daemon, request);
 		break;
+	case WIRE_METHOD_errors:
+		serve_errors(daemon, request);
+		break;
 	case WIRE_METHOD_optimize:
 		fake_answer(daemon, request,
 		            &(struct optimize_result){.inserted = 1, .coverage = 1, .saved = true});
+		break;
+	case WIRE_METHOD_warm:
+		fake_answer(daemon, request, &(struct warm_result){.size_bytes = 9u << 20});
+		break;
+	case WIRE_METHOD_evict:
+		fake_answer(daemon, request,
+		            &(struct evict_result){.was_cached = true, .freed_bytes = 9u << 20});
 		break;
 	case WIRE_METHOD_cancel_job:
 		wire_error_set(&error, WIRE_ERROR_NO_JOB, "job", "there is no job 9");
@@ -160,12 +186,16 @@ static void ensure_asks_for_what_the_line_says(void **state)
 	assert_non_null(strstr(fixture->out, "{\"outcome\":\"built\",\"job\":5,\"generation\":1,"
 	                                     "\"coverage\":1.0,\"time_ms\":"));
 	assert_int_equal(cli_run(fixture, "ensure notes other --m 32 --ef-construction 200 "
-	                                  "--ef-search 90 --kind hnsw --replace --no-wait"),
+	                                  "--ef-search 90 --kind hnsw --quantization none "
+	                                  "--replace --no-wait"),
 	                 0);
 	assert_non_null(strstr(fixture->out, "{\"outcome\":\"started\",\"job\":5,"));
+	assert_int_equal(cli_run(fixture, "ensure notes --quantization sq4"), 2);
+	assert_string_equal(fixture->err,
+	                    "kith ensure: --quantization is sq8 or none, not 'sq4'\n");
 	fake_daemon_stop(&fixture->daemon);
-	assert_string_equal(fixture->log, "ensure '' 16 128 64 wait 1 replace 0\n"
-	                                  "ensure 'other' 32 200 90 wait 0 replace 1\n");
+	assert_string_equal(fixture->log, "ensure '' 16 128 64 sq8 wait 1 replace 0\n"
+	                                  "ensure 'other' 32 200 90 none wait 0 replace 1\n");
 }
 
 static void a_build_that_fails_or_takes_too_long_is_told(void **state)
@@ -204,15 +234,16 @@ static void indexes_have_a_column_for_errors_when_there_is_one(void **state)
 	struct cli_fixture *fixture = *state;
 
 	cli_run_on_terminal(fixture, 120, argv);
-	assert_string_equal(fixture->out, "INDEX   KIND  PARAMETERS       STATE      GEN   NODES  "
-	                                  "PENDING  COVERAGE     SIZE  "
-	                                  "BUILDS\r\n"
-	                                  "vector  hnsw  M=16 ef=128/64   inserting    2  59,999   "
-	                                  "     1    99.99%  9.0 MiB  "
-	                                  "     1\r\n"
-	                                  "fine    hnsw  M=48 ef=400/200  declared     0       0   "
-	                                  "     0        0%      0 B  "
-	                                  "     0\r\n");
+	assert_string_equal(fixture->out,
+	                    "INDEX   KIND  PARAMETERS            STATE      GEN   NODES  "
+	                    "PENDING  COVERAGE     SIZE  "
+	                    "BUILDS\r\n"
+	                    "vector  hnsw  M=16 ef=128/64 sq8    inserting    2  59,999   "
+	                    "     1    99.99%  9.0 MiB  "
+	                    "     1\r\n"
+	                    "fine    hnsw  M=48 ef=400/200 none  declared     0       0   "
+	                    "     0        0%      0 B  "
+	                    "     0\r\n");
 	story_of(fixture)->index_failed = true;
 	cli_run_on_terminal(fixture, 120, argv);
 	assert_non_null(strstr(fixture->out, "BUILDS  ERROR\r\n"));
@@ -238,6 +269,35 @@ static void jobs_are_shown_and_a_wrong_one_is_not_found(void **state)
 	assert_string_equal(fixture->out, "{\"inserted\":1,\"coverage\":1.0,\"saved\":true}\n");
 }
 
+static void an_index_is_warmed_and_evicted(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	char *warm[] = {"kith", "warm", "notes", NULL}, *evict[] = {"kith", "evict", "notes", NULL};
+
+	assert_int_equal(cli_run(fixture, "warm notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":false,\"size_bytes\":9437184}\n");
+	assert_int_equal(cli_run(fixture, "evict notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":true,\"freed_bytes\":9437184}\n");
+	cli_run_on_terminal(fixture, 80, warm);
+	assert_string_equal(fixture->out, "notes/vector is loaded, 9.0 MiB\r\n");
+	cli_run_on_terminal(fixture, 80, evict);
+	assert_string_equal(fixture->out, "notes/vector: 9.0 MiB given back\r\n");
+}
+
+static void errors_are_shown_with_where_and_how_often(void **state)
+{
+	char *argv[] = {"kith", "errors", NULL};
+	struct cli_fixture *fixture = *state;
+
+	cli_run_on_terminal(fixture, 80, argv);
+	assert_non_null(strstr(fixture->out, "  TIMES  WHERE                 WHAT"));
+	assert_non_null(strstr(fixture->out, "  1,234  index 'notes/vector'  the disk is full"));
+	assert_int_equal(cli_run(fixture, "errors"), 0);
+	assert_string_equal(fixture->out,
+	                    "{\"first_ms\":1,\"last_ms\":2000,\"count\":1234,\"warning\":false,"
+	                    "\"where\":\"index 'notes/vector'\",\"what\":\"the disk is full\"}\n");
+}
+
 static void an_index_that_is_not_there_is_not_found(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -255,6 +315,8 @@ int main(void)
 	        TEST(ensure_shows_progress_on_a_terminal),
 	        TEST(indexes_have_a_column_for_errors_when_there_is_one),
 	        TEST(jobs_are_shown_and_a_wrong_one_is_not_found),
+	        TEST(an_index_is_warmed_and_evicted),
+	        TEST(errors_are_shown_with_where_and_how_often),
 	        TEST(an_index_that_is_not_there_is_not_found),
 	};
 

@@ -79,13 +79,15 @@ static void fill(struct sides *sides, enum shape shape)
 	}
 }
 
-/* From block `first` on. */
-static int32_t plain(const struct sides *sides, uint32_t query, uint32_t first, uint32_t n)
+/* The query from one block on with the plane from another. */
+static int32_t plain(const struct sides *sides, uint32_t query, uint32_t query_first,
+                     uint32_t first, uint32_t n)
 {
 	int32_t sum = 0;
 
-	for (uint32_t i = first * BLOCK; i < first * BLOCK + n; i++)
-		sum += sides->queries[query][i] * sides->nibbles[i];
+	for (uint32_t i = 0; i < n; i++)
+		sum += sides->queries[query][query_first * BLOCK + i] *
+		       sides->nibbles[first * BLOCK + i];
 	return sum;
 }
 
@@ -94,14 +96,15 @@ static void check(const struct code_kernels *kernels, const struct sides *sides,
 {
 	const uint8_t *plane = sides->plane + (size_t)first * BLOCK / 2;
 	const int8_t *queries[N_QUERIES];
-	int32_t four[N_QUERIES];
+	int32_t four[N_QUERIES], one;
 
 	for (uint32_t q = 0; q < N_QUERIES; q++)
 		queries[q] = sides->queries[q] + (size_t)first * BLOCK;
 	kernels->dot_x4(queries, plane, n, four);
 	for (uint32_t q = 0; q < N_QUERIES; q++) {
-		assert_int_equal(four[q], plain(sides, q, first, n));
-		assert_int_equal(kernels->dot(queries[q], plane, n), four[q]);
+		assert_int_equal(four[q], plain(sides, q, first, first, n));
+		kernels->dots(queries[q], &plane, 1, n, &one);
+		assert_int_equal(one, four[q]);
 	}
 }
 
@@ -116,7 +119,7 @@ static void every_set_gives_the_integer_of_a_plain_loop(void **state)
 	for (enum shape shape = 0; shape < N_SHAPES; shape++) {
 		fill(&sides, shape);
 		for (size_t set = 0; set < n_sets; set++) {
-			for (uint32_t n = 0; n <= MAX_N; n += BLOCK) {
+			for (uint32_t n = BLOCK; n <= MAX_N; n += BLOCK) {
 				check(sets[set], &sides, 0, n);
 				/* A plane that ends where memory does, at an odd block. */
 				check(sets[set], &sides, (MAX_N - n) / BLOCK, n);
@@ -140,9 +143,44 @@ static void every_nibble_meets_its_own_element(void **state)
 
 		memset(sides.plane, 0, 4 * BLOCK);
 		sides.plane[i / BLOCK * BLOCK / 2 + in_block % 32] = in_block < 32 ? 1 : 16;
-		for (size_t set = 0; set < n_sets; set++)
-			assert_int_equal(sets[set]->dot(sides.queries[0], sides.plane, 8 * BLOCK),
-			                 sides.queries[0][i]);
+		for (size_t set = 0; set < n_sets; set++) {
+			const uint8_t *plane = sides.plane;
+			int32_t found;
+
+			sets[set]->dots(sides.queries[0], &plane, 1, 8 * BLOCK, &found);
+			assert_int_equal(found, sides.queries[0][i]);
+		}
+	}
+}
+
+/* In any order, some of them twice, and nothing is written behind the last. */
+static void many_planes_give_what_each_gives(void **state)
+{
+	static struct sides sides;
+	const struct code_kernels *sets[CODE_KERNELS_MAX];
+	size_t n_sets = code_kernels_all(sets);
+	const uint8_t *planes[70];
+	uint32_t firsts[70];
+	int32_t found[71];
+
+	(void)state;
+	srand48(3);
+	fill(&sides, SHAPE_RANDOM);
+	for (uint32_t n = BLOCK; n <= MAX_N / 2; n += 5 * BLOCK) {
+		for (uint32_t n_planes = 0; n_planes <= 70; n_planes += 7) {
+			for (uint32_t i = 0; i < n_planes; i++) {
+				firsts[i] = (uint32_t)lrand48() % ((MAX_N - n) / BLOCK + 1);
+				planes[i] = sides.plane + (size_t)firsts[i] * BLOCK / 2;
+			}
+			for (size_t set = 0; set < n_sets; set++) {
+				found[n_planes] = -7;
+				sets[set]->dots(sides.queries[0], planes, n_planes, n, found);
+				assert_int_equal(found[n_planes], -7);
+				for (uint32_t i = 0; i < n_planes; i++)
+					assert_int_equal(found[i],
+					                 plain(&sides, 0, 0, firsts[i], n));
+			}
+		}
 	}
 }
 
@@ -164,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(every_set_gives_the_integer_of_a_plain_loop),
 	        cmocka_unit_test(every_nibble_meets_its_own_element),
+	        cmocka_unit_test(many_planes_give_what_each_gives),
 	        cmocka_unit_test(the_sets_begin_with_scalar_and_end_with_the_best),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

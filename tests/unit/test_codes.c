@@ -73,10 +73,10 @@ static void a_product_finds_the_chunk_of_every_row(void **state)
 	for (uint32_t dim = 1; dim <= DIM_MAX; dim++) {
 		codes_init(&codes, METRIC_L2, dim, DTYPE_F32, budget);
 		uint32_t chunk_rows = codes.chunk_rows;
-		uint32_t code_bytes = sq8_code_bytes(dim);
+		uint32_t code_bytes = sq8_coarse_bytes(dim) + sq8_fine_bytes(dim);
 
 		assert_int_equal(chunk_rows, RUN_BYTES / code_bytes);
-		assert_true(code_bytes >= dim && code_bytes % 64 == 0);
+		assert_true(code_bytes >= dim && sq8_coarse_bytes(dim) % 64 == 0);
 		if (chunk_rows == before)
 			continue;
 		before = chunk_rows;
@@ -91,37 +91,58 @@ static void a_product_finds_the_chunk_of_every_row(void **state)
 	}
 }
 
-/* Every row has a code of its own within what was reserved. */
+static void mark(const uint8_t *part, uint32_t n_bytes, uint32_t row)
+{
+	memset((void *)(uintptr_t)part, (int)row, n_bytes);
+}
+
+static void assert_marked(const uint8_t *part, uint32_t n_bytes, uint32_t row)
+{
+	for (uint32_t i = 0; i < n_bytes; i++)
+		assert_int_equal(part[i], (uint8_t)row);
+}
+
+/* Every row has a code of its own within what was reserved; coarse parts lie side by side. */
 static void check_addresses(uint32_t dim, uint32_t n)
 {
 	struct codes codes;
-	const uint8_t *before = NULL;
+	struct sq8_code before = {0};
 
 	codes_init(&codes, METRIC_L2, dim, DTYPE_F32, budget);
 	void *rows = make_rows(n, dim, DTYPE_F32);
 	set_mean(&codes, rows, n);
 	assert_int_equal(codes_reserve(&codes, n), n);
 	for (uint32_t row = 0; row < n; row++) {
-		const uint8_t *at = codes_at(&codes, row);
-		assert_int_equal((uintptr_t)at % 64, 0);
-		if (row % codes.chunk_rows != 0)
-			assert_ptr_equal(at, before + codes.sq8.code_bytes);
+		struct sq8_code at = codes_at(&codes, row);
+		assert_int_equal((uintptr_t)at.coarse % 64, 0);
+		assert_int_equal((uintptr_t)at.fine % 32, 0);
+		if (row % codes.chunk_rows != 0) {
+			assert_ptr_equal(at.coarse, before.coarse + codes.sq8.coarse_bytes);
+			assert_ptr_equal(at.fine, before.fine + codes.sq8.fine_bytes);
+		}
 		before = at;
-		memset((void *)(uintptr_t)at, (int)row, codes.sq8.code_bytes);
+		mark(at.coarse, codes.sq8.coarse_bytes, row);
+		mark(at.fine, codes.sq8.fine_bytes, row + 100);
 	}
 	for (uint32_t row = 0; row < n; row++) {
-		const uint8_t *at = codes_at(&codes, row);
-		for (uint32_t i = 0; i < codes.sq8.code_bytes; i++)
-			assert_int_equal(at[i], (uint8_t)row);
+		struct sq8_code at = codes_at(&codes, row);
+		assert_marked(at.coarse, codes.sq8.coarse_bytes, row);
+		assert_marked(at.fine, codes.sq8.fine_bytes, row + 100);
 	}
 	codes_release(&codes);
 	free(rows);
 }
 
+static void assert_same_code(const struct codes *a, const struct codes *b, uint64_t row)
+{
+	assert_memory_equal(codes_at(a, row).coarse, codes_at(b, row).coarse, a->sq8.coarse_bytes);
+	assert_memory_equal(codes_at(a, row).fine, codes_at(b, row).fine, a->sq8.fine_bytes);
+}
+
 static void codes_lie_side_by_side_and_on_their_own(void **state)
 {
 	(void)state;
-	check_addresses(1, 1600);
+	check_addresses(1, 2000);
 	check_addresses(65, 1000);
 	check_addresses(784, 300);
 	check_addresses(4096, 50);
@@ -135,7 +156,7 @@ static void codes_do_not_move_while_they_grow(void **state)
 	const uint32_t dim = 100, n = 2000, step = 77;
 	void *rows = make_rows(n, dim, DTYPE_F32);
 	struct codes pieces, whole;
-	const void *first;
+	const uint8_t *first;
 
 	(void)state;
 	codes_init(&pieces, METRIC_L2, dim, DTYPE_F32, budget);
@@ -145,16 +166,15 @@ static void codes_do_not_move_while_they_grow(void **state)
 	assert_int_equal(codes_reserve(&whole, n), n);
 	codes_encode(&whole, 0, n, rows);
 	assert_int_equal(codes_reserve(&pieces, 1), 1);
-	first = codes_at(&pieces, 0);
+	first = codes_at(&pieces, 0).coarse;
 	for (uint32_t at = 0; at < n; at += step) {
 		uint32_t end = at + step < n ? at + step : n;
 		assert_int_equal(codes_reserve(&pieces, end), end);
 		codes_encode(&pieces, at, end - at, row_at(rows, at, dim, DTYPE_F32));
 	}
-	assert_ptr_equal(codes_at(&pieces, 0), first);
+	assert_ptr_equal(codes_at(&pieces, 0).coarse, first);
 	for (uint32_t row = 0; row < n; row++)
-		assert_memory_equal(codes_at(&pieces, row), codes_at(&whole, row),
-		                    whole.sq8.code_bytes);
+		assert_same_code(&pieces, &whole, row);
 	codes_release(&pieces);
 	codes_release(&whole);
 	free(rows);
@@ -302,9 +322,7 @@ static void rows_of_f16_have_the_codes_of_their_values(void **state)
 			free(rows);
 		}
 		for (uint32_t row = 0; row < n; row++)
-			assert_memory_equal(codes_at(&codes[DTYPE_F16], row),
-			                    codes_at(&codes[DTYPE_F32], row),
-			                    codes[DTYPE_F32].sq8.code_bytes);
+			assert_same_code(&codes[DTYPE_F16], &codes[DTYPE_F32], row);
 		codes_release(&codes[DTYPE_F32]);
 		codes_release(&codes[DTYPE_F16]);
 	}

@@ -49,7 +49,7 @@ struct world {
 	float *values; /* rows in f32, which they are stored as under f32 */
 	void *stored;
 	float *queries;
-	uint8_t *codes;
+	uint8_t *coarse, *fine; /* parts of the codes */
 	struct sq8_query *query;
 };
 
@@ -155,9 +155,12 @@ static float *query_at(const struct world *world, uint32_t i)
 	return world->queries + (size_t)i * world->n_floats;
 }
 
-static const void *code_at(const struct world *world, uint32_t i)
+static struct sq8_code code_at(const struct world *world, uint32_t i)
 {
-	return world->codes + (size_t)i * world->sq8.code_bytes;
+	return (struct sq8_code){
+	        .coarse = world->coarse + (size_t)i * world->sq8.coarse_bytes,
+	        .fine = world->fine + (size_t)i * world->sq8.fine_bytes,
+	};
 }
 
 static void *aligned(size_t bytes)
@@ -212,11 +215,13 @@ static void make_world(struct world *world, enum metric metric, enum dtype dtype
 	}
 	make_queries(world, shape);
 	sq8_init(&world->sq8, metric, dim, dtype, world->mean);
-	world->codes = aligned((size_t)N_ROWS * world->sq8.code_bytes);
+	world->coarse = aligned((size_t)N_ROWS * world->sq8.coarse_bytes);
+	world->fine = aligned((size_t)N_ROWS * world->sq8.fine_bytes);
 	world->query = aligned(sq8_query_bytes(&world->sq8));
 	for (uint32_t i = 0; i < N_ROWS; i++)
 		sq8_encode(&world->sq8, row_at(world, i),
-		           world->codes + (size_t)i * world->sq8.code_bytes);
+		           world->coarse + (size_t)i * world->sq8.coarse_bytes,
+		           world->fine + (size_t)i * world->sq8.fine_bytes);
 }
 
 static void free_world(struct world *world)
@@ -226,7 +231,8 @@ static void free_world(struct world *world)
 	free(world->values);
 	free(world->mean);
 	free(world->queries);
-	free(world->codes);
+	free(world->coarse);
+	free(world->fine);
 	free(world->query);
 }
 
@@ -263,7 +269,7 @@ static void assert_near(double got, double expected, double slack)
 static void check_code(const struct world *world, uint32_t idx)
 {
 	const struct sq8 *sq8 = &world->sq8;
-	const void *code = code_at(world, idx);
+	struct sq8_code code = code_at(world, idx);
 	const struct sq8_constants *constants = sq8_constants(sq8, code);
 	const float *row = row_at(world, idx);
 	double step = (double)constants->step;
@@ -357,13 +363,14 @@ struct pair {
 	int32_t halves;
 };
 
-static struct pair make_pair(const struct world *world, const void *code)
+static struct pair make_pair(const struct world *world, struct sq8_code code)
 {
 	const struct sq8 *sq8 = &world->sq8;
 	const int8_t *integers = world->query->integers;
-	int32_t coarse = sq8->kernels->dot(integers, sq8_coarse_plane(code), sq8->n_integers);
-	int32_t fine = sq8->kernels->dot(integers, sq8_fine_plane(sq8, code), sq8->n_integers);
+	int32_t coarse, fine;
 
+	sq8->kernels->dots(integers, &code.coarse, 1, sq8->n_integers, &coarse);
+	sq8->kernels->dots(integers, &code.fine, 1, sq8->n_integers, &fine);
 	return (struct pair){
 	        .other = sq8_constants(sq8, code),
 	        .coarse_dot = coarse,
@@ -372,7 +379,7 @@ static struct pair make_pair(const struct world *world, const void *code)
 	};
 }
 
-static void check_integers(const struct world *world, const void *code, const struct pair *pair)
+static void check_integers(const struct world *world, struct sq8_code code, const struct pair *pair)
 {
 	struct sq8_query *of_code = aligned(sq8_query_bytes(&world->sq8));
 	int32_t product = 0, halves = 0;
@@ -408,7 +415,7 @@ static void check_distance(const struct world *world, const float *query, const 
                            const struct pair *pair)
 {
 	const struct sq8_constants *own = &world->query->constants, *other = pair->other;
-	float distance = sq8_distance(&world->sq8, own, other, pair->product);
+	float distance = sq8_distance(&world->sq8, world->metric, own, other, pair->product);
 	double error = (double)own->error + (double)other->error;
 	double norms = (double)own->norm * (double)other->norm;
 	double mean = length(world->mean, world->dim);
@@ -438,14 +445,15 @@ static void check_distance(const struct world *world, const float *query, const 
 /* What is called beyond a bound is told as beyond it. */
 static void check_beyond(const struct world *world, const struct pair *pair)
 {
-	float fine =
-	        sq8_distance(&world->sq8, &world->query->constants, pair->other, pair->product);
+	float fine = sq8_distance(&world->sq8, world->metric, &world->query->constants, pair->other,
+	                          pair->product);
 	const float bounds[] = {0, fine / 2, fine, fine * 2, INFINITY};
 
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
 		float told = NAN;
-		bool is_beyond = sq8_coarse_is_beyond(&world->sq8, world->query, pair->other,
-		                                      pair->coarse_dot, bounds[i], &told);
+		bool is_beyond =
+		        sq8_coarse_is_beyond(&world->sq8, world->metric, world->query, pair->other,
+		                             pair->coarse_dot, bounds[i], &told);
 		assert_true(!is_beyond || told > bounds[i]);
 	}
 	assert_true(!isnan(sq8_spread(&world->sq8, world->query, pair->other, fine)));
@@ -529,8 +537,9 @@ static void check_use(const struct world *world, enum shape shape)
 		sq8_bound_init(&bound, &world->sq8, world->query);
 		for (uint32_t i = 0; i < N_ROWS; i++, n++) {
 			struct pair pair = make_pair(world, code_at(world, i));
-			float distance = sq8_distance(&world->sq8, &world->query->constants,
-			                              pair.other, pair.product);
+			float distance =
+			        sq8_distance(&world->sq8, world->metric, &world->query->constants,
+			                     pair.other, pair.product);
 			float own = (world->query->constants.norm * pair.other->norm);
 			float limit = world->metric == METRIC_IP ? distance - own * 0.05f
 			                                         : distance * 0.9f;
