@@ -258,6 +258,7 @@ enum kith_quantization {
 /* What an index is at. It answers searches from SERVING on; before, they are answered exactly. */
 enum kith_index_state {
 	KITH_INDEX_STATE_DECLARED, /* nothing is built, nor being built */
+	KITH_INDEX_STATE_EVICTED,  /* built and saved, not in memory: the next search loads it */
 	KITH_INDEX_STATE_LOADING,  /* from its snapshot */
 	KITH_INDEX_STATE_BUILDING, /* its first generation */
 	KITH_INDEX_STATE_SERVING,
@@ -427,6 +428,19 @@ struct kith_budget {
 	uint64_t refused;     /* grants that did not fit */
 };
 
+/* Of what is kept in memory and can be loaded again; counts since the daemon started. */
+struct kith_cache {
+	struct kith_str backend; /* "arena" or "mmap" */
+	uint64_t entries;
+	uint64_t size_bytes;
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t loads;
+	uint64_t joined;   /* askers that found a load under way */
+	uint64_t failures; /* of loads */
+	uint64_t evictions;
+};
+
 struct kith_memory {
 	uint64_t rss_anon_bytes;
 	uint64_t rss_file_bytes;
@@ -495,6 +509,7 @@ struct kith_stats_result {
 	uint64_t requests;
 	uint64_t errors;
 	struct kith_budget budget;
+	struct kith_cache cache;
 	struct kith_memory memory;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
@@ -706,7 +721,7 @@ struct kith_search_result {
 	uint64_t generation;  /* of that index; 0: none was used */
 	uint64_t comparisons; /* of vectors, by the index; 0: none was used */
 	uint64_t scanned;     /* vectors compared one by one: all, or those the index lacked */
-	bool cached;
+	bool cached;          /* all was in memory; nothing was read from files or loaded first */
 	uint32_t served_from; /* enum kith_source */
 	uint64_t seq;         /* writes up to this one were seen */
 	uint64_t time_us;     /* inside the daemon */
@@ -763,11 +778,16 @@ struct kith_index {
 	uint64_t pending; /* records that it does not hold yet */
 	double coverage;  /* of the records, the part that it holds: 0 to 1 */
 	uint64_t size_bytes;
+	bool mapped;          /* its links are read from the snapshot */
 	uint64_t saved_nodes; /* in the snapshot on disk */
-	uint64_t searches;    /* these four since the daemon started */
+	uint64_t searches;    /* these and the following since the daemon started */
 	uint64_t comparisons;
 	uint64_t builds;
-	uint64_t rebuilds;     /* of them, those that only left dead nodes behind */
+	uint64_t rebuilds; /* of them, those that only left dead nodes behind */
+	uint64_t hits;     /* searches that found it in memory */
+	uint64_t misses;   /* those that waited for it to be loaded */
+	uint64_t loads;
+	uint64_t evictions;
 	struct kith_str error; /* of the last build or load; empty: it went well */
 };
 
@@ -810,6 +830,30 @@ struct kith_optimize_result {
 KITH_PUBLIC int kith_optimize(struct kith_conn *conn, const struct kith_optimize_params *params,
                               struct kith_optimize_result **ret);
 
+/* Loads an index that is not in memory, ahead of the searches that would. */
+struct kith_warm_params {
+	struct kith_str collection;
+	struct kith_str index;
+};
+struct kith_warm_result {
+	bool was_cached; /* it was there */
+	uint64_t size_bytes;
+};
+KITH_PUBLIC int kith_warm(struct kith_conn *conn, const struct kith_warm_params *params,
+                          struct kith_warm_result **ret);
+
+/* Saves what of an index is not saved and gives its memory back. The next search loads it. */
+struct kith_evict_params {
+	struct kith_str collection;
+	struct kith_str index;
+};
+struct kith_evict_result {
+	bool was_cached; /* false: it was not in memory */
+	uint64_t freed_bytes;
+};
+KITH_PUBLIC int kith_evict(struct kith_conn *conn, const struct kith_evict_params *params,
+                           struct kith_evict_result **ret);
+
 /* A job on an index. */
 struct kith_work {
 	uint64_t job; /* its number */
@@ -832,6 +876,27 @@ struct kith_jobs_result {
 	struct kith_works jobs;
 };
 KITH_PUBLIC int kith_jobs(struct kith_conn *conn, struct kith_jobs_result **ret);
+
+/* What went wrong in the daemon. */
+struct kith_failure {
+	uint64_t first_ms; /* since 1970 */
+	uint64_t last_ms;
+	uint64_t count;        /* how often in between */
+	bool warning;          /* nothing is wrong with what is stored, nor was it refused */
+	struct kith_str where; /* "collection 'notes'", "index 'notes/vector'", "daemon" */
+	struct kith_str what;  /* for people */
+};
+
+struct kith_failures {
+	const struct kith_failure *v;
+	uint32_t n;
+};
+
+/* The daemon's journal, over its restarts; the latest last. */
+struct kith_errors_result {
+	struct kith_failures failures;
+};
+KITH_PUBLIC int kith_errors(struct kith_conn *conn, struct kith_errors_result **ret);
 
 struct kith_cancel_job_params {
 	uint64_t job;

@@ -38,6 +38,7 @@ SAME_COLUMN(kith_usages, wire_rows)
 SAME_COLUMN(kith_tallies, wire_rows)
 SAME_COLUMN(kith_indexes, wire_rows)
 SAME_COLUMN(kith_works, wire_rows)
+SAME_COLUMN(kith_failures, wire_rows)
 SAME_SIZE(kith_f32s, wire_bin);
 _Static_assert(offsetof(struct kith_f32s, size_bytes) == offsetof(struct wire_bin, n),
                "kith_f32s is not wire_bin");
@@ -99,6 +100,7 @@ SAME_CHOICE(KITH_QUANTIZATION_SQ8, WIRE_quantization_sq8);
 SAME_CHOICE(KITH_QUANTIZATION_NONE, WIRE_quantization_none);
 SAME_CHOICE(KITH_QUANTIZATION_NONE + 1, WIRE_N_quantization);
 SAME_CHOICE(KITH_INDEX_STATE_DECLARED, WIRE_index_state_declared);
+SAME_CHOICE(KITH_INDEX_STATE_EVICTED, WIRE_index_state_evicted);
 SAME_CHOICE(KITH_INDEX_STATE_LOADING, WIRE_index_state_loading);
 SAME_CHOICE(KITH_INDEX_STATE_BUILDING, WIRE_index_state_building);
 SAME_CHOICE(KITH_INDEX_STATE_SERVING, WIRE_index_state_serving);
@@ -126,12 +128,14 @@ WIRE_ERRORS(SAME_ERROR)
 #define SAME_ROW(row) ROW_##row(ROW_FIELD, row) SAME_SIZE(kith_##row, row##_row);
 #define MIRROR_ROW_collection(row) SAME_ROW(row)
 #define MIRROR_ROW_budget(row) SAME_ROW(row)
+#define MIRROR_ROW_cache(row) SAME_ROW(row)
 #define MIRROR_ROW_memory(row) SAME_ROW(row)
 #define MIRROR_ROW_lane(row) SAME_ROW(row)
 #define MIRROR_ROW_usage(row) SAME_ROW(row)
 #define MIRROR_ROW_tally(row) SAME_ROW(row)
 #define MIRROR_ROW_index(row) SAME_ROW(row)
 #define MIRROR_ROW_work(row) SAME_ROW(row)
+#define MIRROR_ROW_failure(row) SAME_ROW(row)
 #define MIRROR_ROW_error(row)
 #define MIRROR_ROW(row) MIRROR_ROW_##row(row)
 WIRE_ROW_LIST(MIRROR_ROW)
@@ -168,7 +172,10 @@ WIRE_ROW_LIST(MIRROR_ROW)
 #define MIRROR_optimize(method) SAME_METHOD(method)
 #define MIRROR_jobs(method) SAME_RESULT(method)
 #define MIRROR_cancel_job(method) SAME_METHOD(method)
+#define MIRROR_warm(method) SAME_METHOD(method)
+#define MIRROR_evict(method) SAME_METHOD(method)
 #define MIRROR_stats(method) SAME_RESULT(method)
+#define MIRROR_errors(method) SAME_RESULT(method)
 #define MIRROR(method) MIRROR_##method(method)
 WIRE_METHODS(MIRROR)
 

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/list.h"
 #include "daemon/namespaces.h"
@@ -68,9 +69,10 @@ struct collection {
 	struct record_store *store;
 	struct record_writer *writer;   /* NULL after a failure: see collection_writer() */
 	struct record_reader **readers; /* one a worker, opened by it */
-	struct vector_file *vectors;    /* NULL while the cache directory does not work */
+	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
 	struct resident resident;
+	struct cache_entry vectors_entry; /* of the resident copy (vectors_cache.h) */
 	struct namespaces namespaces;
 
 	/* Published. */
@@ -125,9 +127,6 @@ static inline const struct uuid *collection_epoch(const struct collection *colle
 /* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
 bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
                             uint64_t seq);
-/* Opens the vector file, or begins one: vector_file_open(). For who has the turn. [worker] */
-int collection_open_vectors(const struct collection *collection, struct vector_file **ret,
-                            const char **ret_why);
 /* Whether every published row can be read from the vector file. */
 bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);
@@ -149,6 +148,9 @@ static inline uint32_t collection_stride(const struct collection *collection)
 
 /* Opens it in steps (collection_open.c): then collection_opened(). */
 void collection_open(struct collection *collection);
+/* Opens the vector file, or makes it; *ret_why as vector_file_open() says. [worker] */
+int collection_open_vectors(struct collection *collection, struct vector_file **ret,
+                            const char **ret_why);
 /* Closes what is open, removes the files of a dropped one, frees it. After the last reference. */
 void collection_close(struct collection *collection);
 /* Runs a group of writes (write_group.c): then publishes, answers and kicks. */

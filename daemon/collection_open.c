@@ -22,6 +22,7 @@
 #include "daemon/flight.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "storage/snapshot.h"
 
 /* First guess of what a string id takes; a wrong one costs another round. */
@@ -95,7 +96,7 @@ static void refuse(struct opening *opening, int r)
 	opening->outcome = OPENING_REFUSED;
 }
 
-int collection_open_vectors(const struct collection *collection, struct vector_file **ret,
+int collection_open_vectors(struct collection *collection, struct vector_file **ret,
                             const char **ret_why)
 {
 	const struct record_spec *spec = &collection->entry.spec;
@@ -109,18 +110,16 @@ int collection_open_vectors(const struct collection *collection, struct vector_f
 	struct store_io *io = collection->daemon->io;
 	int r = store_make_dirs(io, collection->cache_dir);
 
-	if (r == 0)
-		r = vector_file_open(io, collection->vectors_path, &vectors, ret, ret_why);
-	return r;
+	return r ? r : vector_file_open(io, collection->vectors_path, &vectors, ret, ret_why);
 }
 
 static void open_vectors(struct opening *opening)
 {
 	struct collection *collection = opening->collection;
+	int r = collection_open_vectors(collection, &collection->vectors, &opening->vectors_why);
 
-	opening->vectors_error =
-	        collection_open_vectors(collection, &collection->vectors, &opening->vectors_why);
-	if (opening->vectors_error == 0)
+	opening->vectors_error = r;
+	if (r == 0)
 		opening->file_rows = vector_file_n_rows(collection->vectors);
 }
 
@@ -376,6 +375,7 @@ static void release_memory(struct collection *collection)
 {
 	record_table_release(&collection->table);
 	record_table_init(&collection->table, collection->daemon->budget);
+	vectors_cache_forget(collection);
 	resident_release(&collection->resident);
 	namespaces_release(&collection->namespaces);
 	free(collection->epochs);
@@ -417,10 +417,7 @@ static void opening_ended(struct opening *opening)
 	struct collection *collection = opening->collection;
 
 	if (opening->vectors_error)
-		log_error("collection '%s': cannot use the vector file %s: %s; searching the "
-		          "database instead",
-		          collection->entry.name, collection->vectors_path,
-		          strerror(-opening->vectors_error));
+		upkeep_no_vectors(collection, opening->vectors_error);
 	else if (opening->vectors_why && opening->n_live > 0)
 		log_warning("collection '%s': the vector file is begun anew: %s",
 		            collection->entry.name, opening->vectors_why);
@@ -535,8 +532,9 @@ static void closing_work(struct job *job, uint32_t worker)
 		(void)record_store_checkpoint(collection->store, false);
 	close_files(collection);
 	if (collection->dropped) {
-		(void)store_remove_tree(io, collection->cache_dir);
-		closing->sync_error = store_remove_tree(io, collection->data_dir);
+		closing->sync_error = store_remove_tree(io, collection->cache_dir);
+		if (closing->sync_error == 0)
+			closing->sync_error = store_remove_tree(io, collection->data_dir);
 	}
 }
 

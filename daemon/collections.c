@@ -133,10 +133,11 @@ static int create_commit(struct change *change)
 	if (r == 0)
 		r = catalog_set_state(catalog, uuid, CATALOG_LIVE);
 	if (r) {
-		/* The catalog knows it as unfinished: what cannot be removed now goes at the
-		 * next start. */
-		(void)store_remove_tree(io, collection->data_dir);
-		(void)catalog_remove(catalog, uuid);
+		/* What cannot be removed now goes at the next start. Not before the catalog has
+		 * it as dropped: a commit that made it live, and failed, may be on the disk. */
+		if (catalog_set_state(catalog, uuid, CATALOG_DROPPED) == 0 &&
+		    store_remove_tree(io, collection->data_dir) == 0)
+			(void)catalog_remove(catalog, uuid);
 	}
 	return r;
 }
@@ -164,6 +165,7 @@ static void create_committed(struct change *change)
 		else
 			request_refuse_errno(request, change->result < 0 ? change->result : -EIO,
 			                     "creating the collection");
+		request->failed = 0; /* logged above */
 		collection->dropped = true;
 		registry_remove(change->collections, collection);
 	} else {
@@ -417,9 +419,10 @@ static void remove_trash(struct collections *collections, const struct uuid *uui
 
 	uuid_format(uuid, text);
 	snprintf(path, sizeof(path), "%s/%s", daemon->config.cache_dir, text);
-	(void)store_remove_tree(daemon->io, path);
-	snprintf(path, sizeof(path), "%s/%s", daemon->config.data_dir, text);
 	r = store_remove_tree(daemon->io, path);
+	snprintf(path, sizeof(path), "%s/%s", daemon->config.data_dir, text);
+	if (r == 0)
+		r = store_remove_tree(daemon->io, path);
 	if (r == 0)
 		r = catalog_remove(collections->catalog, uuid);
 	if (r)

@@ -24,6 +24,7 @@
 enum key_kind {
 	KEY_path,
 	KEY_level,
+	KEY_backend,
 	KEY_number
 };
 
@@ -49,6 +50,7 @@ static const struct key keys[] = {CONFIG_KEYS(KEY_ROW)};
 #define HELP_COLUMN 28
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
+static const char *const backend_names[] = {"arena", "mmap"};
 
 static int set_path(void *member, const struct key *key, const char *text,
                     char problem[static PROBLEM_SIZE])
@@ -62,6 +64,18 @@ static int set_path(void *member, const struct key *key, const char *text,
 	}
 	memcpy(member, text, length + 1);
 	return 0;
+}
+
+static int set_backend(void *member, const char *text, char problem[static PROBLEM_SIZE])
+{
+	for (size_t i = 0; i < sizeof(backend_names) / sizeof(backend_names[0]); i++) {
+		if (strcmp(text, backend_names[i]) == 0) {
+			*(enum config_cache_backend *)member = (enum config_cache_backend)i;
+			return 0;
+		}
+	}
+	snprintf(problem, PROBLEM_SIZE, "'%.64s' is not one of arena, mmap", text);
+	return CONFIG_EXIT_USAGE;
 }
 
 static int set_level(void *member, const char *text, char problem[static PROBLEM_SIZE])
@@ -104,6 +118,8 @@ static int set_value(struct config *config, const struct key *key, const char *t
 		return set_path(member, key, text, problem);
 	case KEY_level:
 		return set_level(member, text, problem);
+	case KEY_backend:
+		return set_backend(member, text, problem);
 	case KEY_number:
 		return set_number(member, key, text, problem);
 	}
@@ -222,13 +238,59 @@ static char *read_line(char *buffer, int size, void *context)
 	return buffer;
 }
 
+#define SHARE_PREFIX "collection."
+#define SHARE_SUFFIX ".index_cache_mb"
+
+/* Whether the key is "collection.NAME.index_cache_mb"; the name may have dots of its own. */
+static bool is_share(const char *name, size_t *ret_n)
+{
+	size_t n = strlen(name), around = sizeof(SHARE_PREFIX) - 1 + sizeof(SHARE_SUFFIX) - 1;
+
+	if (n <= around || strncmp(name, SHARE_PREFIX, sizeof(SHARE_PREFIX) - 1) != 0 ||
+	    strcmp(name + n - (sizeof(SHARE_SUFFIX) - 1), SHARE_SUFFIX) != 0)
+		return false;
+	*ret_n = n - around;
+	return true;
+}
+
+static void take_share(struct config_file *file, const char *key, size_t n, const char *text)
+{
+	static const struct key number = {
+	        .kind = KEY_number, .min = 0, .max = 1u << 20, .unit = "MiB"};
+	struct config *config = file->config;
+	struct config_share *share = &config->shares[config->n_shares];
+	char problem[PROBLEM_SIZE];
+
+	if (config->n_shares == CONFIG_SHARES_MAX) {
+		line_error(file, "more than %d collections have a share", CONFIG_SHARES_MAX);
+		return;
+	}
+	if (n >= sizeof(share->collection)) {
+		line_error(file, "the collection's name is longer than %zu bytes",
+		           sizeof(share->collection) - 1);
+		return;
+	}
+	memcpy(share->collection, key + sizeof(SHARE_PREFIX) - 1, n);
+	share->collection[n] = '\0';
+	if (config_share_bytes(config, share->collection) != UINT64_MAX)
+		line_error(file, "%.150s: already given", key);
+	else if (set_number(&share->index_cache_mb, &number, text, problem) != 0)
+		line_error(file, "%.150s: %s", key, problem);
+	else
+		config->n_shares++;
+}
+
 /* inih's handler: 0 says that the line is bad. */
 static int take_line(void *context, const char *section, const char *name, const char *text)
 {
 	struct config_file *file = context;
 	char problem[PROBLEM_SIZE];
-	size_t i = 0;
+	size_t i = 0, n;
 
+	if (*section == '\0' && is_share(name, &n)) {
+		take_share(file, name, n, text);
+		return file->first_bad_line == 0;
+	}
 	while (i < N_KEYS && strcmp(name, keys[i].name) != 0)
 		i++;
 	if (*section != '\0')
@@ -312,8 +374,10 @@ static void option_name(char ret_name[static OPTION_NAME_SIZE], const struct key
 
 static void print_key(const struct key *key)
 {
-	static const char *const values[] = {
-	        [KEY_path] = "PATH", [KEY_level] = "LEVEL", [KEY_number] = "N"};
+	static const char *const values[] = {[KEY_path] = "PATH",
+	                                     [KEY_level] = "LEVEL",
+	                                     [KEY_backend] = "BACKEND",
+	                                     [KEY_number] = "N"};
 	char name[OPTION_NAME_SIZE];
 	int used;
 
@@ -325,6 +389,8 @@ static void print_key(const struct key *key)
 		printf(", %u to %u%s%s", key->min, key->max, *key->unit ? " " : "", key->unit);
 	else if (key->kind == KEY_level)
 		printf("; error, warning, info or debug");
+	else if (key->kind == KEY_backend)
+		printf("; arena or mmap");
 	printf("]\n");
 }
 
@@ -427,6 +493,15 @@ static int set_defaults(struct config *config)
 			r = set_value(config, &keys[i], keys[i].default_text, problem);
 	}
 	return r;
+}
+
+uint64_t config_share_bytes(const struct config *config, const char *collection)
+{
+	for (uint32_t i = 0; i < config->n_shares; i++) {
+		if (strcmp(config->shares[i].collection, collection) == 0)
+			return (uint64_t)config->shares[i].index_cache_mb << 20;
+	}
+	return UINT64_MAX;
 }
 
 int config_load(struct config *config, int argc, char **argv)

@@ -23,11 +23,28 @@ enum config_log_level {
 	CONFIG_LOG_DEBUG
 };
 
+/* Where indexes are served from: see cache_backend.h. */
+enum config_cache_backend {
+	CONFIG_CACHE_ARENA,
+	CONFIG_CACHE_MMAP
+};
+
+/* Collections that may have a share of the index cache of their own. */
+#define CONFIG_SHARES_MAX 256
+#define CONFIG_COLLECTION_SIZE 129 /* LIMIT_NAME_BYTES and the closing NUL */
+
+/* A line "collection.NAME.index_cache_mb = N". */
+struct config_share {
+	char collection[CONFIG_COLLECTION_SIZE];
+	uint32_t index_cache_mb;
+};
+
 /*
  * K(kind, name, default, min, max, unit, help): the option --name-with-dashes and the line
  * "name = value" of the config file.
  *   number  a decimal from min to max.
  *   level   a name of enum config_log_level.
+ *   backend a name of enum config_cache_backend.
  *   path    of min to max bytes; absolute in the file. Its default is a rule of the environment:
  *           the text here is for people, config.c applies it.
  */
@@ -42,6 +59,10 @@ enum config_log_level {
 	  "least important lines to log")                                                      \
 	K(number, index_cache_mb, "256", 0, 1u << 20, "MiB",                                   \
 	  "memory for indexes and resident vectors")                                           \
+	K(backend, cache_backend, "arena", CONFIG_CACHE_ARENA, CONFIG_CACHE_MMAP, "",          \
+	  "indexes in memory, or served from their files")                                     \
+	K(number, idle_unload_s, "300", 0, 1u << 20, "s",                                      \
+	  "unload what was not used for so long; 0: never")                                    \
 	K(number, metadata_cache_mb, "64", 4, 1u << 16, "MiB", "memory for SQLite's caches")   \
 	K(number, inflight_mb, "64", 32, 1u << 14, "MiB", "requests and answers under way")    \
 	K(number, interactive_threads, "0", 0, 64, "",                                         \
@@ -52,13 +73,18 @@ enum config_log_level {
 
 #define CONFIG_MEMBER_path(name, max) char name[(max) + 1]
 #define CONFIG_MEMBER_level(name, max) enum config_log_level name
+#define CONFIG_MEMBER_backend(name, max) enum config_cache_backend name
 #define CONFIG_MEMBER_number(name, max) uint32_t name
 #define CONFIG_MEMBER(kind, name, def, min, max, unit, help) CONFIG_MEMBER_##kind(name, max);
 struct config {
 	CONFIG_KEYS(CONFIG_MEMBER)
+	/* Of the file only. */
+	uint32_t n_shares;
+	struct config_share shares[CONFIG_SHARES_MAX];
 };
 #undef CONFIG_MEMBER
 #undef CONFIG_MEMBER_number
+#undef CONFIG_MEMBER_backend
 #undef CONFIG_MEMBER_level
 #undef CONFIG_MEMBER_path
 
@@ -79,3 +105,7 @@ enum {
  * Relative paths in the environment count as not set. config is untouched unless 0 is returned.
  */
 int config_load(struct config *config, int argc, char **argv);
+
+/* The share of the index cache that the collection of that name may have at most: UINT64_MAX when
+ * it has none of its own. */
+uint64_t config_share_bytes(const struct config *config, const char *collection);

@@ -17,13 +17,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/cache_backend.h"
 #include "daemon/collection.h"
 #include "daemon/collections.h"
 #include "daemon/flight.h"
+#include "daemon/generation.h"
+#include "daemon/journal.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/session.h"
 #include "daemon/spill.h"
+#include "daemon/vectors_cache.h"
 #include "storage/sqlite_vfs.h"
 
 /* How long a stop waits for clients to read their last answers. */
@@ -115,6 +119,11 @@ void daemon_queue_gathering(struct daemon *daemon, struct collection *collection
 
 static void stop_step(struct daemon *daemon);
 
+static void journal_written(void *ctx)
+{
+	daemon_closed_one(ctx);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
@@ -130,10 +139,15 @@ static void on_tick(uv_timer_t *timer)
 	}
 	while ((collection = collections_next(daemon->collections, collection)))
 		upkeep_look(collection);
+	if (daemon->config.idle_unload_s > 0)
+		cache_shed(daemon->cache, NULL, UINT64_MAX,
+		           daemon->config.idle_unload_s * UINT64_C(1000000000));
 	if (daemon->stopping)
 		stop_step(daemon);
 	else
 		purge(daemon);
+	if (!daemon->stopping)
+		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
 }
 
 /* Stopping ------------------------------------------------------------------------------------ */
@@ -165,8 +179,8 @@ static void stop_step(struct daemon *daemon)
 		daemon->collections_stopped = true;
 		collections_stop(daemon->collections);
 	}
-	if (daemon->n_handles > 0 || daemon->purging || !collections_idle(daemon->collections) ||
-	    !daemon->lanes)
+	if (daemon->n_handles > 0 || daemon->purging || journal_is_writing(daemon->journal) ||
+	    !collections_idle(daemon->collections) || !daemon->lanes)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;
@@ -273,6 +287,41 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	return 0;
 }
 
+static const struct cache_type *const cache_types[] = {&generation_type, &vectors_type};
+#define N_CACHE_TYPES (sizeof(cache_types) / sizeof(cache_types[0]))
+
+/* Called by the budget when it is full. What can be done without does not push out what others use;
+ * what is needed may. */
+static bool give_back(struct reclaim *reclaim, uint64_t bytes, bool is_needed)
+{
+	struct daemon *daemon = LIST_ELEMENT(reclaim, struct daemon, reclaim);
+	bool takes_all = is_needed && !daemon->spares_used;
+
+	return cache_shed(daemon->cache, NULL, bytes, takes_all ? 0 : DAEMON_COLD_NS) > 0;
+}
+
+static int take_cache(struct daemon *daemon, const struct daemon_world *world)
+{
+	struct cache_backend *backend;
+	int r;
+
+	if (world->cache_backend)
+		r = world->cache_backend(&backend);
+	else if (daemon->config.cache_backend == CONFIG_CACHE_MMAP)
+		r = cache_backend_mmap(&backend);
+	else
+		r = cache_backend_arena(&backend);
+	if (r == 0)
+		r = cache_new(backend, daemon->clock, cache_types, N_CACHE_TYPES, &daemon->cache);
+	if (r < 0) {
+		log_error("cannot make the index cache: %s", strerror(-r));
+		return r;
+	}
+	daemon->reclaim.give_back = give_back;
+	budget_set_reclaim(daemon->budget, &daemon->reclaim);
+	return 0;
+}
+
 static int take_memory(struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
@@ -308,11 +357,17 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	list_init(&daemon->sessions);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
+	if (config->index_cache_mb == 0)
+		log_warning("index_cache_mb is 0: everything is served from mapped files");
 	r = lock_dir(daemon, &daemon->data_lock, config->data_dir);
 	if (r == 0 && strcmp(config->data_dir, config->cache_dir) != 0)
 		r = lock_dir(daemon, &daemon->cache_lock, config->cache_dir);
 	if (r == 0)
+		r = journal_new(daemon->io, daemon->clock, config->data_dir, &daemon->journal);
+	if (r == 0)
 		r = take_memory(daemon);
+	if (r == 0)
+		r = take_cache(daemon, world);
 	if (r == 0)
 		r = start_lanes(daemon, world->observer);
 	if (r == 0)
@@ -349,8 +404,10 @@ struct daemon *daemon_free(struct daemon *daemon)
 	for (uint32_t i = 0; i < daemon->n_scratch; i++)
 		hnsw_scratch_release(&daemon->scratch[i]);
 	free(daemon->scratch);
+	daemon->cache = cache_free(daemon->cache);
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
+	daemon->journal = journal_free(daemon->journal);
 	sqlite_vfs_drop(daemon->io);
 	dir_lock_release(&daemon->cache_lock);
 	dir_lock_release(&daemon->data_lock);

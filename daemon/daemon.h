@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "daemon/cache.h"
 #include "daemon/config.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
@@ -23,6 +24,7 @@
 #include "storage/store_io.h"
 
 struct collections;
+struct journal;
 struct server;
 struct spill_file;
 
@@ -30,7 +32,8 @@ struct spill_file;
 struct daemon_world {
 	struct store_io *io;
 	struct clock *clock;
-	struct lanes_observer *observer; /* may be NULL */
+	struct lanes_observer *observer;                  /* may be NULL */
+	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
 };
 
 struct daemon {
@@ -39,9 +42,13 @@ struct daemon {
 	struct store_io *io;
 	struct clock *clock;
 	struct dir_lock data_lock, cache_lock;
+	struct journal *journal;
 	struct lanes *lanes;
 	struct spill_file *spill;
 	struct budget *budget;
+	struct cache *cache;
+	struct reclaim reclaim; /* what the cache gives back to the budget */
+	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct inflight inflight;
 	struct read_turns read_turns;
 	struct collections *collections;
@@ -70,6 +77,9 @@ struct daemon {
 };
 
 #define DAEMON_TICK_MS 250
+/* What was used within so long does not go to make room for what can be served mapped as well: else
+ * more than fits, used by turns, would be loaded over and over. */
+#define DAEMON_COLD_NS UINT64_C(10000000000)
 
 /* Outcomes of daemon_new(): another daemon has the directory; said in the log with its pid. */
 enum {

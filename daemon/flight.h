@@ -89,8 +89,10 @@ struct flight {
 	uint32_t n_sharing; /* of them, at work */
 	uint64_t from_row;  /* collect: the first row to append */
 	struct uuid epoch;  /* save: the pin's; load: the snapshot's */
-	/* Load. */
-	struct snapshot *snapshot;
+	/* Load, save: of the snapshot. */
+	struct snapshot *snapshot; /* owned; a load that reopens borrows the index's */
+	bool reopens;              /* a load of an index whose snapshot is known */
+	bool to_grow;              /* a load for what is to be inserted, wherever it fits */
 	struct hnsw_head head;
 	uint64_t covered_rows;
 };
@@ -129,6 +131,9 @@ void flight_tell(struct flight *flight);
 /* Writes the generation's snapshot: for the save flight and for the close. [worker] */
 int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
                   const struct generation *generation, const struct uuid *epoch, uint64_t seq);
+/* Opens the snapshot that was just saved, so that it need not be looked for when the index was
+ * evicted; one that cannot be is looked for then. [worker] */
+void flight_open_saved(struct flight *flight);
 /* Makes the fingerprint that a snapshot of these parameters must have. */
 void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
                              struct snapshot_fingerprint *ret);

@@ -16,6 +16,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 /* Who would be found again under a later pin: everyone who is not retired at the pin. */
@@ -89,6 +90,7 @@ static void graph_begin(struct flight *flight)
 static void swap(struct flight *flight)
 {
 	struct index *index = flight->index;
+	int r = 0;
 
 	if (!index->dropped) {
 		flight->generation->number = ++index->generations;
@@ -96,12 +98,13 @@ static void swap(struct flight *flight)
 			index_forget_file(flight->collection, &index->serving->params);
 		else if (index->serving)
 			index->n_rebuilds++;
-		index_serve(index, flight->generation, flight->pin.n_rows);
+		index_keep_snapshot(index, NULL, NULL);
 		index->params = flight->params;
 		index->wants_build = false;
 		index->n_builds++;
+		r = index_serve(index, flight->generation, flight->pin.n_rows);
 	}
-	flight_end(flight, 0, NULL);
+	flight_end(flight, r, "the cache has no place for it");
 }
 
 static void cover(struct flight *flight)
@@ -112,7 +115,7 @@ static void cover(struct flight *flight)
 
 	flight->index->n_inserted += flight_done(flight);
 	/* After a cancel the rest of the nodes stands there without links: pending, as before. */
-	index_serve(flight->index, generation,
+	index_cover(flight->index, generation,
 	            covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered));
 	if (covered == n_nodes)
 		flight_end(flight, 0, NULL);
@@ -197,7 +200,8 @@ static void declare(struct flight *flight)
  * has put some into the graph that serves. The snapshot has it as it was before. */
 static void give_up_serving(struct index *index)
 {
-	index->serving = generation_unref(index->serving);
+	index_unserve(index);
+	index_keep_snapshot(index, NULL, NULL);
 	index->may_have_snapshot = true;
 }
 
@@ -350,8 +354,8 @@ void flight_build_vectors(struct flight *flight)
 		flight_enter(flight, PHASE_VECTORS, 0);
 	if (!collection_has_vectors(flight->collection) || !has_codes(flight))
 		return; /* index_look() comes back */
-	r = generation_new(flight->collection->daemon->budget, &flight->params,
-	                   flight->index->tally, &flight->generation);
+	r = generation_new(flight->collection, &flight->params, flight->index->tally, NULL,
+	                   &flight->generation);
 	if (r)
 		flight_end(flight, r, "no memory for the graph");
 	else
@@ -376,9 +380,10 @@ void flight_insert_start(struct flight *flight)
 	uint32_t n_nodes = hnsw_n_nodes(generation->hnsw);
 
 	flight->generation = generation_ref(generation);
-	/* Nodes that a cancelled insert left without links are taken up again, not appended. */
 	flight->from_row = generation->covered_rows;
-	if (n_nodes > 0 && hnsw_row(generation->hnsw, n_nodes - 1) >= flight->from_row)
+	/* Nodes that a cancelled insert left without links are taken up again, not appended. These
+	 * have rows; of those that came out of a file, the last may have lost its own. */
+	if (n_nodes > hnsw_covered(generation->hnsw))
 		flight->from_row = (uint64_t)hnsw_row(generation->hnsw, n_nodes - 1) + 1;
 	collect_begin(flight);
 }

@@ -8,6 +8,15 @@
  * below the snapshot's last slot must have a node, else the snapshot is of no use: then, as after
  * any other damage, the index is built from the truth in the background while exact search answers.
  * Later slots are pending.
+ *
+ * An index that was evicted is reopened: its snapshot is still open, with its table and head in
+ * memory, and its structure was checked or made by us. So it is only read, and every chunk compared
+ * with its checksum, since these bytes come from the disk anew.
+ *
+ * Where to: into the budget, when the cache's backend wants that and there is room that others do
+ * not need as much; else it is mapped, so that only slots and rows take memory. Every chunk is then
+ * compared with its checksum once for each time that the snapshot is opened. A mapped graph that is
+ * to grow is loaded again, into memory or, when that is full, into the spill file.
  */
 
 #include <errno.h>
@@ -17,6 +26,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 /* A step found the snapshot missing or of no use; flight->why says so when it is worth a word. */
@@ -40,9 +50,21 @@ static int read_chunk(struct hnsw_source *base, enum hnsw_chunk tag, uint32_t id
 	return snapshot_read_chunk(source->snapshot, (uint32_t)tag, idx, bytes, n);
 }
 
+static int map_chunk(struct hnsw_source *base, enum hnsw_chunk tag, uint32_t idx, size_t n,
+                     const void **ret)
+{
+	struct snapshot *snapshot = ((struct chunk_source *)base)->snapshot;
+	uint64_t size_bytes;
+	int r = snapshot_chunk_size(snapshot, (uint32_t)tag, idx, &size_bytes);
+
+	if (r < 0 || size_bytes != n)
+		return -EBADMSG;
+	return snapshot_map_chunk(snapshot, (uint32_t)tag, idx, ret);
+}
+
 static struct chunk_source source_of(const struct flight *flight)
 {
-	return (struct chunk_source){{read_chunk}, flight->snapshot};
+	return (struct chunk_source){{read_chunk, map_chunk}, flight->snapshot};
 }
 
 static void useless(struct flight *flight, const char *why)
@@ -73,18 +95,44 @@ static void check_fingerprint(struct flight *flight)
 		flight->result = r;
 }
 
+#define PATH_SIZE (COLLECTION_PATH_SIZE + INDEX_FILE_SIZE)
+
+static const char *path_of(const struct flight *flight, char path[static PATH_SIZE])
+{
+	char name[INDEX_FILE_SIZE];
+
+	index_file(&flight->params, name);
+	snprintf(path, PATH_SIZE, "%s/%s", flight->collection->cache_dir, name);
+	return path;
+}
+
+static int open_file(struct flight *flight, const char **ret_why)
+{
+	char path[PATH_SIZE];
+
+	return snapshot_open(flight->collection->daemon->io, path_of(flight, path),
+	                     &flight->snapshot, ret_why);
+}
+
+void flight_open_saved(struct flight *flight)
+{
+	struct chunk_source source;
+	const char *why;
+
+	if (open_file(flight, &why) != 0)
+		return;
+	source = source_of(flight);
+	if (hnsw_load_head(&source.source, &flight->head) != 0)
+		flight->snapshot = snapshot_close(flight->snapshot);
+}
+
 static void open_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
-	struct collection *collection = flight->collection;
-	char name[INDEX_FILE_SIZE], path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
 	const char *why = NULL;
-	int r;
+	int r = open_file(flight, &why);
 
 	(void)worker;
-	index_file(&flight->params, name);
-	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
-	r = snapshot_open(collection->daemon->io, path, &flight->snapshot, &why);
 	if (r == SNAPSHOT_MISSING)
 		flight->result = LOAD_MISSING;
 	else if (r > 0)
@@ -182,11 +230,58 @@ static void check_work(struct job *job, uint32_t worker)
 	(void)worker;
 	if (r == -EBADMSG)
 		useless(flight, report.fault);
+	else if (generation_is_lost(flight->generation))
+		useless(flight, "it cannot be read");
+	else if (r == 0 && report.n_reachable < report.n_nodes)
+		useless(flight, "some of its nodes cannot be reached");
 	else
 		flight->result = r;
 }
 
 /* On the loop ---------------------------------------------------------------------------------- */
+
+/* The flight's own snapshot is given up. */
+static void close_snapshot(struct flight *flight)
+{
+	if (!flight->reopens)
+		snapshot_close(flight->snapshot);
+	flight->snapshot = NULL;
+}
+
+static void loaded(struct flight *flight)
+{
+	struct index *index = flight->index;
+	struct generation *generation = flight->generation;
+	uint64_t now_ns = clock_monotonic_ns(flight->collection->daemon->clock);
+	char title[256];
+	int r;
+
+	generation->saved_rows = flight->covered_rows;
+	/* One whose epoch will be forgotten is saved anew. */
+	if (!record_epochs_is_old(flight->collection->epochs, &flight->epoch))
+		generation->saved_nodes = hnsw_covered(generation->hnsw);
+	generation->entry.load_us = (now_ns - flight->started_ns) / 1000;
+	if (index->serving)
+		index_remember(index);
+	if (flight->reopens) {
+		generation->number = index->left.number;
+	} else {
+		generation->number = ++index->generations;
+		index_keep_snapshot(index, flight->snapshot, &flight->head);
+	}
+	flight->snapshot = NULL;
+	index->n_loads++;
+	index->wants_build = false;
+	r = index_serve(index, generation, flight->covered_rows);
+	if (r == 0)
+		log_info("index '%s' (hnsw, M=%u): opened%s, %u of %llu slots, %llu pending",
+		         index_title(index, title), flight->params.m,
+		         generation_is_mapped(generation) ? ", mapped" : "",
+		         hnsw_covered(generation->hnsw),
+		         (unsigned long long)flight->collection->n_live,
+		         (unsigned long long)index_n_pending(index));
+	flight_end(flight, r, "the cache has no place for it");
+}
 
 static void load_ended(struct flight *flight)
 {
@@ -194,36 +289,45 @@ static void load_ended(struct flight *flight)
 	int result = flight->result;
 	char title[256];
 
-	flight->snapshot = flight->snapshot ? snapshot_close(flight->snapshot) : NULL;
 	if (flight->cancelled || index->dropped) {
+		close_snapshot(flight);
+		index_load_failed(index, -ECANCELED);
 		flight_end(flight, -ECANCELED, "cancelled");
 		return;
 	}
-	if (result < 0 && (result != -EIO || index->n_failed_loads + 1 < INDEX_READ_TRIES)) {
+	if (result < 0 && index->may_have_snapshot &&
+	    (result != -EIO || index->n_failed_loads + 1 < INDEX_READ_TRIES)) {
 		index->n_failed_loads++;
+		close_snapshot(flight);
 		flight_end(flight, result, "the snapshot cannot be read at present");
 		return;
 	}
 	index->n_failed_loads = 0;
 	index->may_have_snapshot = false;
 	if (result == 0) {
-		struct generation *generation = flight->generation;
-
-		generation->saved_rows = flight->covered_rows;
-		/* One whose epoch will be forgotten is saved anew. */
-		if (!record_epochs_is_old(flight->collection->epochs, &flight->epoch))
-			generation->saved_nodes = hnsw_covered(generation->hnsw);
-		generation->number = ++index->generations;
-		index_serve(index, generation, flight->covered_rows);
-		index->wants_build = false;
-		log_info("index '%s' (hnsw, M=%u): opened, %u of %llu slots, %llu pending",
-		         index_title(index, title), flight->params.m,
-		         hnsw_covered(generation->hnsw),
-		         (unsigned long long)flight->collection->n_live,
-		         (unsigned long long)index_n_pending(index));
-		flight_end(flight, 0, NULL);
+		loaded(flight);
 		return;
 	}
+	close_snapshot(flight);
+	if (flight->reopens && result < 0 && result != -EBADMSG) {
+		/* Not the file's fault: it stays as it was. */
+		log_error("index '%s': cannot be loaded: %s", index_title(index, title),
+		          strerror(-result));
+		index_load_failed(index, result);
+		flight_end(flight, result, "cannot be loaded");
+		return;
+	}
+	if (flight->reopens)
+		index_keep_snapshot(index, NULL, NULL);
+	flight->reopens = false;
+	if (index->serving && !generation_is_mapped(index->serving)) {
+		/* It is in memory, and is saved again. */
+		index->serving->saved_nodes = 0;
+		index->serving->saved_rows = 0;
+		flight_end(flight, -EBADMSG, "the snapshot is of no use");
+		return;
+	}
+	index_unserve(index);
 	index->wants_build = true;
 	if (result == LOAD_MISSING)
 		log_info("index '%s' (hnsw, M=%u): no snapshot; it is built",
@@ -234,6 +338,7 @@ static void load_ended(struct flight *flight)
 	else
 		log_error("index '%s': cannot read the snapshot: %s; it is built again",
 		          index_title(index, title), strerror(-result));
+	index_load_failed(index, result < 0 ? result : -EBADMSG);
 	flight_end(flight, result < 0 ? result : -EBADMSG, "the snapshot is of no use");
 }
 
@@ -257,32 +362,50 @@ static void read_done(struct job *job)
 		return;
 	}
 	hnsw_load_end(flight->generation->hnsw);
+	if (flight->reopens) {
+		load_ended(flight);
+		return;
+	}
 	flight_enter(flight, PHASE_CHECK, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "check-index", check_work, check_done);
 }
 
-static void open_done(struct job *job)
+/* Makes the generation, in memory or mapped, with room for all nodes. BUDGET_FULL: there is none.
+ */
+static int make_generation(struct flight *flight, bool is_mapped, bool may_spill)
 {
-	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+	struct daemon *daemon = flight->collection->daemon;
+	int r = generation_new(flight->collection, &flight->params, flight->index->tally,
+	                       is_mapped ? flight->snapshot : NULL, &flight->generation);
+
+	/* The little that a mapped one takes is not worth another's graph. */
+	daemon->spares_used = is_mapped;
+	if (r == 0)
+		r = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, may_spill);
+	daemon->spares_used = false;
+	if (r)
+		flight->generation = generation_unref(flight->generation);
+	return r;
+}
+
+static void read_begin(struct flight *flight)
+{
 	struct collection *collection = flight->collection;
+	int r = BUDGET_FULL;
 
-	if (!job->ran)
-		flight->result = -ECANCELED;
-	if (flight->result == 0) {
-		const struct snapshot_head *head = snapshot_head(flight->snapshot);
+	flight->epoch = snapshot_head(flight->snapshot)->epoch;
 
-		if (!collection_has_been_at(collection, &head->epoch, head->seq))
-			useless(flight, "it is of another history");
-		flight->epoch = head->epoch;
+	if (flight->to_grow)
+		r = make_generation(flight, false, true);
+	else if (cache_is_resident(collection->daemon->cache))
+		r = make_generation(flight, false, false);
+	if (r == 0 && !flight->to_grow && !index_makes_share(flight->index, flight->generation)) {
+		flight->generation = generation_unref(flight->generation);
+		r = BUDGET_FULL;
 	}
-	if (flight->result || flight->cancelled || flight->index->dropped) {
-		load_ended(flight);
-		return;
-	}
-	flight->result = generation_new(collection->daemon->budget, &flight->params,
-	                                flight->index->tally, &flight->generation);
-	if (flight->result == 0)
-		flight->result = hnsw_reserve(flight->generation->hnsw, flight->head.n_nodes, true);
+	if (r == BUDGET_FULL && !flight->to_grow)
+		r = make_generation(flight, true, true);
+	flight->result = r;
 	if (flight->result) {
 		flight->result = -ENOMEM;
 		load_ended(flight);
@@ -294,8 +417,37 @@ static void open_done(struct job *job)
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);
 }
 
+static void open_done(struct job *job)
+{
+	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
+
+	if (!job->ran)
+		flight->result = -ECANCELED;
+	if (flight->result == 0) {
+		const struct snapshot_head *head = snapshot_head(flight->snapshot);
+
+		if (!collection_has_been_at(flight->collection, &head->epoch, head->seq))
+			useless(flight, "it is of another history");
+	}
+	if (flight->result || flight->cancelled || flight->index->dropped)
+		load_ended(flight);
+	else
+		read_begin(flight);
+}
+
 void flight_load_start(struct flight *flight)
 {
+	struct index *index = flight->index;
+
+	flight->to_grow = index->to_grow;
+	index->to_grow = false;
+	if (index->snapshot) {
+		flight->reopens = true;
+		flight->snapshot = index->snapshot;
+		flight->head = index->head;
+		read_begin(flight);
+		return;
+	}
 	flight_enter(flight, PHASE_OPEN, 0);
 	/* Searches are slower until it is there: somebody waits. */
 	flight_submit(flight, LANE_INTERACTIVE, "open-index", open_work, open_done);

@@ -8,6 +8,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 struct chunk_sink {
@@ -73,6 +74,8 @@ static void save_work(struct job *job, uint32_t worker)
 	flight->result = snapshot_save(collection->daemon->io, collection->cache_dir,
 	                               &collection->entry.spec, flight->generation, &flight->epoch,
 	                               flight->pin.seq);
+	if (flight->result == 0)
+		flight_open_saved(flight);
 }
 
 static void save_done(struct job *job)
@@ -82,6 +85,7 @@ static void save_done(struct job *job)
 	if (job->ran && flight->result == 0) {
 		flight->generation->saved_nodes = (uint32_t)flight->total;
 		flight->generation->saved_rows = flight->covered_rows;
+		index_keep_snapshot(flight->index, flight->snapshot, &flight->head);
 	}
 	flight_end(flight, job->ran ? flight->result : -ECANCELED, "cannot save the snapshot");
 }

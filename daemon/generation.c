@@ -7,23 +7,81 @@
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
+#include "daemon/index_cache.h"
 
 /* Levels are drawn by this and the node's number, so that equal data gives equal graphs. */
 #define LEVEL_SEED 0x4b697468u
 
-int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
-                   struct generation **ret)
+static struct generation *generation_of(const struct cache_entry *entry)
 {
+	return (struct generation *)entry;
+}
+
+static uint64_t generation_size(const struct cache_entry *entry)
+{
+	uint64_t granted, spilled;
+
+	hnsw_bytes(generation_of(entry)->hnsw, &granted, &spilled);
+	return sizeof(struct generation) + granted + spilled;
+}
+
+static bool generation_is_pinned(const struct cache_entry *entry)
+{
+	return !index_can_do_without(generation_of(entry)->index);
+}
+
+static void generation_removed(struct cache_entry *entry, enum cache_removal why)
+{
+	struct generation *generation = generation_of(entry);
+
+	index_lost(generation->index, why);
+	generation->index = NULL;
+}
+
+static void generation_free(struct cache_entry *entry)
+{
+	hnsw_free(generation_of(entry)->hnsw);
+	snapshot_close(generation_of(entry)->snapshot);
+	tally_unref(generation_of(entry)->tally);
+	free(generation_of(entry));
+}
+
+const struct cache_type generation_type = {
+        .tag = "graph",
+        .size_bytes = generation_size,
+        .is_pinned = generation_is_pinned,
+        .removed = generation_removed,
+        .free = generation_free,
+};
+
+struct cache_key generation_key(const struct collection *collection,
+                                const struct index_params *params)
+{
+	return (struct cache_key){collection->entry.spec.uuid, params->identity, &generation_type};
+}
+
+bool generation_is_lost(const struct generation *generation)
+{
+	return generation->snapshot && snapshot_is_lost(generation->snapshot);
+}
+
+int generation_new(const struct collection *collection, const struct index_params *params,
+                   struct tally *tally, struct snapshot *snapshot, struct generation **ret)
+{
+	struct cache_key key = generation_key(collection, params);
 	struct hnsw_params graph = {
 	        .M = params->m, .ef_construction = params->ef_construction, .seed = LEVEL_SEED};
 	struct generation *generation = calloc(1, sizeof(*generation));
-	int r = generation ? hnsw_new(&graph, budget, &generation->hnsw) : -ENOMEM;
+	int r = generation ? (snapshot ? hnsw_new_mapped : hnsw_new)(
+	                             &graph, collection->daemon->budget, &generation->hnsw)
+	                   : -ENOMEM;
 
 	if (r < 0) {
 		free(generation);
 		return r;
 	}
-	generation->n_refs = 1;
+	cache_entry_init(&generation->entry, &key, 0);
+	generation->snapshot = snapshot ? snapshot_ref(snapshot) : NULL;
 	generation->params = *params;
 	generation->tally = tally_ref(tally);
 	*ret = generation;
@@ -32,17 +90,14 @@ int generation_new(struct budget *budget, const struct index_params *params, str
 
 struct generation *generation_ref(struct generation *generation)
 {
-	generation->n_refs++;
+	cache_entry_ref(&generation->entry);
 	return generation;
 }
 
 struct generation *generation_unref(struct generation *generation)
 {
-	if (generation && --generation->n_refs == 0) {
-		hnsw_free(generation->hnsw);
-		tally_unref(generation->tally);
-		free(generation);
-	}
+	if (generation)
+		cache_entry_unref(&generation->entry);
 	return NULL;
 }
 
@@ -70,6 +125,7 @@ void row_source_init(struct row_source *source, const struct collection *collect
 	const struct record_spec *spec = &collection->entry.spec;
 
 	source->collection = collection;
+	source->n_faults = vector_file_n_faults(collection->vectors);
 	atomic_init(&source->bad_extent, UINT64_MAX);
 	if (params->quantization == WIRE_quantization_sq8 && pin->resident_rows > 0) {
 		hnsw_space_sq8_init(&source->codes, &collection->resident.codes, pin->resident_rows,
@@ -84,5 +140,8 @@ void row_source_init(struct row_source *source, const struct collection *collect
 
 uint64_t row_source_bad_extent(const struct row_source *source)
 {
+	/* Some of what was read were no vectors: where, nobody noted. */
+	if (vector_file_n_faults(source->collection->vectors) != source->n_faults)
+		return 0;
 	return atomic_load_explicit(&source->bad_extent, memory_order_relaxed);
 }

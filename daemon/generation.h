@@ -7,11 +7,15 @@
  * stand in the order of rows. Who is visible the record table alone decides, at each search's own
  * seq, so a generation needs no news of replaced or deleted records to answer right.
  *
+ * It is an entry of the cache (cache.h), which keeps the one that serves; flights and searches
+ * refer to it as long as they need it.
+ *
  * Threads: counted and published on the loop; searched by anyone who took a reference there.
  */
 
 #include <stdint.h>
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/tally.h"
 #include "index/hnsw.h"
@@ -19,9 +23,11 @@
 #include "index/hnsw_space_sq8.h"
 #include "index/record_table.h"
 #include "protocol/methods.h"
+#include "storage/snapshot.h"
 #include "storage/vector_file.h"
 
 struct collection;
+struct index;
 struct pin;
 
 /* What an index is declared with. */
@@ -34,19 +40,34 @@ struct index_params {
 };
 
 struct generation {
-	uint32_t n_refs;
-	uint64_t number; /* within its index, counted from 1 */
+	struct cache_entry entry; /* first: what the cache sees */
+	struct index *index;      /* that it serves, while the cache keeps it */
+	uint64_t number;          /* within its index, counted from 1 */
 	struct index_params params;
 	struct hnsw *hnsw;
+	struct snapshot *snapshot; /* that a mapped graph lies in, or NULL */
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */
 	uint32_t saved_nodes; /* covered nodes that the snapshot has */
 	struct tally *tally;  /* its index's: a reference */
 };
 
-/* An empty one, with one reference. -errno. */
-int generation_new(struct budget *budget, const struct index_params *params, struct tally *tally,
-                   struct generation **ret);
+extern const struct cache_type generation_type;
+
+/* The key of the generation that serves an index of these parameters. */
+struct cache_key generation_key(const struct collection *collection,
+                                const struct index_params *params);
+/* An empty one, with one reference; snapshot: what its graph will be mapped from (one more closes
+ * it), NULL for one in memory. -errno. */
+int generation_new(const struct collection *collection, const struct index_params *params,
+                   struct tally *tally, struct snapshot *snapshot, struct generation **ret);
+/* It is served from its snapshot. */
+static inline bool generation_is_mapped(const struct generation *generation)
+{
+	return generation->snapshot != NULL;
+}
+/* It was, and the snapshot can no longer be read: what was found with it is of no use. [any] */
+bool generation_is_lost(const struct generation *generation);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */
 struct generation *generation_unref(struct generation *generation);
@@ -57,6 +78,7 @@ struct row_source {
 	struct hnsw_space_rows rows;
 	struct hnsw_space_sq8 codes;
 	const struct collection *collection;
+	uint64_t n_faults;           /* of the vector file when it began */
 	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */
 };
 

@@ -11,6 +11,7 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/flight.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 #define BIT(state) (1u << WIRE_index_state_##state)
@@ -18,9 +19,11 @@
 /* The drawing in index.h: where each state may go. */
 static const uint32_t moves[WIRE_N_index_state] = {
         [WIRE_index_state_declared] = BIT(loading) | BIT(building),
-        [WIRE_index_state_loading] = BIT(declared) | BIT(serving),
+        [WIRE_index_state_evicted] = BIT(loading),
+        [WIRE_index_state_loading] = BIT(declared) | BIT(evicted) | BIT(serving),
         [WIRE_index_state_building] = BIT(declared) | BIT(serving),
-        [WIRE_index_state_serving] = BIT(inserting) | BIT(saving) | BIT(replacing),
+        [WIRE_index_state_serving] = BIT(declared) | BIT(evicted) | BIT(loading) | BIT(inserting) |
+                                     BIT(saving) | BIT(replacing),
         [WIRE_index_state_inserting] = BIT(serving) | BIT(declared),
         [WIRE_index_state_saving] = BIT(serving),
         [WIRE_index_state_replacing] = BIT(serving),
@@ -55,6 +58,7 @@ int index_new(struct collection *collection, const char *name, const struct inde
 	list_init(&index->successor_waiters);
 	list_init(&index->waiting);
 	list_init(&index->optimizing);
+	list_init(&index->evicting);
 	list_append(&collection->indexes, &index->link);
 	*ret = index;
 	return 0;
@@ -62,7 +66,8 @@ int index_new(struct collection *collection, const char *name, const struct inde
 
 void index_free(struct index *index)
 {
-	generation_unref(index->serving);
+	index_unserve(index);
+	snapshot_close(index->snapshot);
 	tally_unref(index->tally);
 	free(index);
 }
@@ -83,6 +88,8 @@ void index_drop(struct index *index, enum wire_error_code code, const char *mess
 	index_refuse(&index->successor_waiters, code, message);
 	index_refuse(&index->waiting, code, message);
 	index_refuse(&index->optimizing, code, message);
+	index_refuse(&index->evicting, code, message);
+	index_unserve(index);
 	if (!index->flight) {
 		index_free(index);
 		return;
@@ -120,6 +127,7 @@ void indexes_stop(struct collection *collection)
 		             "the daemon is stopping");
 		index_refuse(&index->waiting, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		index_refuse(&index->optimizing, WIRE_ERROR_STOPPING, "the daemon is stopping");
+		index_refuse(&index->evicting, WIRE_ERROR_STOPPING, "the daemon is stopping");
 		index->has_successor = false;
 		if (index->flight) {
 			index_refuse(&index->flight->waiters, WIRE_ERROR_STOPPING,
@@ -148,14 +156,20 @@ uint32_t index_count(const struct collection *collection)
 
 /* Figures -------------------------------------------------------------------------------------- */
 
-void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows)
+uint64_t index_generation(const struct index *index)
+{
+	if (index->serving)
+		return index->serving->number;
+	return index->state == WIRE_index_state_evicted || (index->flight && index->flight->reopens)
+	               ? index->left.number
+	               : 0;
+}
+
+void index_cover(struct index *index, struct generation *generation, uint64_t covered_rows)
 {
 	const struct collection *collection = index->collection;
 	struct record_view view = {.seq = collection->seq, .ns = RECORD_TABLE_ANY_NS};
 
-	generation_ref(generation);
-	generation_unref(index->serving);
-	index->serving = generation;
 	generation->covered_rows = covered_rows;
 	/* Only what came since the flight began. */
 	index->n_pending =
@@ -174,15 +188,17 @@ void indexes_note_retired(struct collection *collection, uint64_t row)
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
+		uint64_t covered =
+		        index->serving ? index->serving->covered_rows : index->left.covered_rows;
 
-		if (index->serving && row >= index->serving->covered_rows)
+		if (index_generation(index) && row >= covered)
 			index->n_pending--;
 	}
 }
 
 uint64_t index_n_pending(const struct index *index)
 {
-	return index->serving ? index->n_pending : index->collection->n_live;
+	return index_generation(index) ? index->n_pending : index->collection->n_live;
 }
 
 double index_coverage(const struct index *index)
@@ -190,7 +206,7 @@ double index_coverage(const struct index *index)
 	uint64_t n_live = index->collection->n_live;
 
 	if (n_live == 0)
-		return index->serving ? 1.0 : 0.0;
+		return index_generation(index) ? 1.0 : 0.0;
 	return 1.0 - (double)index_n_pending(index) / (double)n_live;
 }
 
@@ -211,7 +227,8 @@ const char *index_title(const struct index *index, char title[static 256])
 bool index_will_serve(const struct index *index)
 {
 	return index->serving || index->flight || index->has_successor ||
-	       index->may_have_snapshot || index->wants_build;
+	       index->may_have_snapshot || index->wants_build ||
+	       index->state == WIRE_index_state_evicted;
 }
 
 bool index_same_graph(const struct index_params *a, const struct index_params *b)

@@ -8,7 +8,7 @@
  *             ┌────────────────────────────────────────────────────┐
  *             │                                                    ▼
  *        DECLARED ──── open, a snapshot may be there ──► LOADING  BUILDING
- *         ▲  ▲                                              │  │   │  │
+ *         ▲  ▲                     EVICTED ── asked for ──► │  │   │  │
  *         │  └──────────── missing, bad, cancelled ─────────┘  │   │  │ failed, cancelled
  *         └────────────────────────────────────────────────────│───│──┘
  *                                                              ▼   ▼
@@ -18,10 +18,12 @@
  *            └──────────────────────────────────────────────────┘
  *
  * An insert that met damaged vectors goes to DECLARED, from where the snapshot is loaded again.
+ * What serves, is saved and has no flight may be EVICTED by the cache, or LOADING to another place
+ * (index_cache.h).
  *
- * Each state but DECLARED and SERVING is a flight (flight.h), the index writer; there is one at
- * most, and check and begin are one step on the loop. Who asks for what the flight makes joins
- * it, and gets its outcome. A serving generation goes on serving in every state.
+ * Each state but DECLARED, EVICTED and SERVING is a flight (flight.h), the index writer; there is
+ * one at most, and check and begin are one step on the loop. Who asks for what the flight makes
+ * joins it, and gets its outcome. A serving generation goes on serving in every state.
  *
  *   asked, in       DECLARED   LOADING    BUILDING         SERVING, INSERTING,  REPLACING
  *                                                          SAVING
@@ -42,6 +44,8 @@
  * reason (no descriptor, no memory, a medium that cannot read at present) is no reason to build:
  * who waits is told, and it is tried again, later or when somebody asks; searches compare all
  * records meanwhile. What a medium cannot read after INDEX_READ_TRIES is lost.
+ *
+ * An ensure finds an EVICTED index existing as one that serves; to be replaced it is loaded first.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
  *
@@ -79,6 +83,13 @@ struct flight;
 /* Loads in a row that the medium fails, over half a minute, before the snapshot counts as lost. */
 #define INDEX_READ_TRIES 6
 
+/* What is known of a generation that the cache let go of. */
+struct index_left {
+	uint64_t number;
+	uint64_t covered_rows;
+	uint32_t nodes, dead;
+};
+
 struct index {
 	struct collection *collection;
 	struct list link; /* in the collection's indexes */
@@ -87,11 +98,18 @@ struct index {
 	enum wire_index_state state;
 	bool declared; /* in the truth */
 	bool dropped;
-	bool may_have_snapshot;  /* not looked for yet, or it could not be read at present */
-	uint32_t n_failed_loads; /* in a row */
-	bool wants_build;        /* a snapshot was of no use: build it though nobody asks */
-	struct generation *serving;
+	bool may_have_snapshot;     /* not looked for yet, or it could not be read at present */
+	uint32_t n_failed_loads;    /* in a row */
+	bool wants_build;           /* a snapshot was of no use: build it though nobody asks */
+	struct generation *serving; /* the cache's reference: NULL when it lets go of it */
 	struct flight *flight;
+	/* How it comes back when it is evicted (index_cache.h). */
+	struct snapshot *snapshot; /* what was saved or loaded last, open; NULL: look for it */
+	struct hnsw_head head;     /* of its graph, when there is one */
+	struct index_left left;
+	bool to_grow;            /* the next load is for an insert */
+	struct cache_load *load; /* that the load flight is for, or NULL */
+	struct list evicting;    /* requests that wait until it may be evicted */
 	/* The build that comes after the flight, with what it is for. */
 	bool has_successor;
 	struct index_params successor;
@@ -99,15 +117,17 @@ struct index {
 	struct list waiting;    /* requests that ask again when the flight has ended */
 	struct list optimizing; /* requests that wait until nothing is pending or unsaved */
 	uint64_t generations;   /* numbers given out */
-	uint64_t n_pending;     /* live rows that the serving generation does not cover */
-	uint64_t pending_ns;    /* since when rows are pending; 0: none are */
+	uint64_t n_pending;  /* live rows that the serving, or evicted, generation does not cover */
+	uint64_t pending_ns; /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
 	uint64_t retry_ns, retry_pause_ms;
+	uint64_t place_ns;                   /* a mapped one is not loaded into memory before */
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */
 	uint64_t n_builds, n_inserted;
 	uint64_t n_rebuilds; /* builds that only left dead nodes behind */
 	struct tally *tally; /* a reference */
+	uint64_t n_hits, n_misses, n_loads, n_evictions;
 };
 
 /* Adds an index to the collection: one that the truth declares, or a new one. -ENOMEM. */
@@ -137,13 +157,14 @@ void index_flight_ended(struct index *index, struct flight *flight);
 /* A build of `params` is to come; the request waits for it. */
 void index_begin_build(struct index *index, const struct index_params *params,
                        struct request *request);
-/* It serves, or will without anybody asking. */
+/* The number of the generation that serves, or was evicted; 0: there is none. */
+uint64_t index_generation(const struct index *index);
+/* It serves, or will without a build that nobody asked for. */
 bool index_will_serve(const struct index *index);
 bool index_same_graph(const struct index_params *a, const struct index_params *b);
 
-/* The generation serves from now on and covers so many rows; it may do so already, and cover fewer.
- */
-void index_serve(struct index *index, struct generation *generation, uint64_t covered_rows);
+/* The generation, which serves or will, covers so many rows. */
+void index_cover(struct index *index, struct generation *generation, uint64_t covered_rows);
 /* Of all indexes of the collection: n_new rows were published; and a row is retired. */
 void indexes_note_new(struct collection *collection, uint64_t n_new);
 void indexes_note_retired(struct collection *collection, uint64_t row);

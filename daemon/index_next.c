@@ -6,7 +6,7 @@
  * for are tried again with growing pauses.
  */
 
-#include "daemon/index.h"
+#include "daemon/index_cache.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -102,7 +102,14 @@ static bool is_mostly_dead(const struct index *index)
 	return n_dead >= INDEX_DEAD_MIN && n_dead > index->collection->n_live;
 }
 
-/* What a serving index does next: begin anew, fold in, save, or nothing. */
+/* A mapped graph is loaded first, since it cannot grow where it is. */
+static void begin_insert(struct index *index)
+{
+	index->to_grow = generation_is_mapped(index->serving);
+	begin(index, index->to_grow ? FLIGHT_LOAD : FLIGHT_INSERT, &index->params, NULL);
+}
+
+/* What a serving index does next: begin anew, fold in, save, move, or nothing. */
 static void look_serving(struct index *index, uint64_t now_ns)
 {
 	struct collection *collection = index->collection;
@@ -115,7 +122,7 @@ static void look_serving(struct index *index, uint64_t now_ns)
 
 	answer_optimized(index);
 	asked = !list_empty(&index->optimizing);
-	if (now_ns < index->retry_ns && !asked)
+	if (now_ns < index->retry_ns && !asked && list_empty(&index->evicting))
 		return;
 	if (n_unsaved == hnsw_covered(index->serving->hnsw) && n_unsaved > 0 &&
 	    index->retry_pause_ms == 0) {
@@ -123,20 +130,22 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
-			begin(index, FLIGHT_INSERT, &index->params, NULL);
+			begin_insert(index);
 		else if (upkeep_vectors_error(collection))
 			index_refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
-	} else if (asked) {
+	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (is_mostly_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
 	} else if (n_rows > 0 && has_vectors &&
 	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
-		begin(index, FLIGHT_INSERT, &index->params, NULL);
+		begin_insert(index);
 	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
 	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (index_is_misplaced(index, now_ns)) {
+		begin(index, FLIGHT_LOAD, &index->params, NULL);
 	}
 }
 
@@ -168,7 +177,10 @@ void index_look(struct index *index)
 		look_flying(index->flight);
 		return;
 	}
-	if (index->has_successor) {
+	index_look_evicting(index);
+	if (index->state == WIRE_index_state_evicted) {
+		index_look_evicted(index);
+	} else if (index->has_successor) {
 		index->has_successor = false;
 		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
 	} else if (index->may_have_snapshot) {
@@ -208,8 +220,14 @@ static void note_failure(struct index *index, const struct flight *flight)
 	char title[256];
 
 	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
-	if (flight->kind == FLIGHT_LOAD && !is_failed_load(index, flight))
-		return; /* it was cancelled, or has logged its own: a build comes next */
+	if (flight->kind == FLIGHT_LOAD && !is_failed_load(index, flight)) {
+		/* It was cancelled, or has logged its own: a build comes next, or it stays evicted
+		 * and does not come to this again at once. */
+		if (flight->reopens)
+			index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
+			                  INDEX_RETRY_MS * NS_PER_MS;
+		return;
+	}
 	if (flight->result == -ECANCELED) {
 		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
 		                  INDEX_RETRY_MS * NS_PER_MS;
@@ -239,6 +257,8 @@ static void fail_optimizing(struct index *index, const struct flight *flight)
 		             index->error);
 	else if (!index_will_serve(index))
 		index_refuse(&index->optimizing, WIRE_ERROR_CANCELLED, index->error);
+	if (flight->result && flight->kind == FLIGHT_SAVE)
+		index_refuse(&index->evicting, WIRE_ERROR_STORAGE_FAILED, index->error);
 }
 
 static void note_success(struct index *index, const struct flight *flight)
@@ -267,7 +287,9 @@ void index_flight_ended(struct index *index, struct flight *flight)
 		index_free(index);
 		return;
 	}
-	index_move(index, index->serving ? WIRE_index_state_serving : WIRE_index_state_declared);
+	index_move(index, index->serving    ? WIRE_index_state_serving
+	                  : flight->reopens ? WIRE_index_state_evicted
+	                                    : WIRE_index_state_declared);
 	if (flight->result)
 		note_failure(index, flight);
 	else

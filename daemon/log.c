@@ -13,6 +13,8 @@
 static struct {
 	enum config_log_level level;
 	bool journal; /* stderr is the journal's socket */
+	void (*tell)(void *ctx, bool is_warning, const char *text);
+	void *tell_ctx;
 } log_to = {.level = CONFIG_LOG_INFO};
 
 /* The service manager names the journal's socket by device and inode, so that a redirected stderr
@@ -32,6 +34,12 @@ void log_open(enum config_log_level level)
 {
 	log_to.level = level;
 	log_to.journal = stderr_is_journal();
+}
+
+void log_tell(void (*tell)(void *ctx, bool is_warning, const char *text), void *ctx)
+{
+	log_to.tell = tell;
+	log_to.tell_ctx = ctx;
 }
 
 static void write_all(const char *text, size_t length)
@@ -65,7 +73,9 @@ __attribute__((format(printf, 2, 0))) static void write_line(enum config_log_lev
 	size_t start, length;
 	int n;
 
-	if (level > log_to.level)
+	bool told = log_to.tell && level <= CONFIG_LOG_WARNING;
+
+	if (level > log_to.level && !told)
 		return;
 	start = (size_t)snprintf(line, sizeof(line), "%s",
 	                         log_to.journal ? priorities[level] : "kithd: ");
@@ -79,8 +89,12 @@ __attribute__((format(printf, 2, 0))) static void write_line(enum config_log_lev
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	}
+	line[length] = '\0';
+	if (told)
+		log_to.tell(log_to.tell_ctx, level == CONFIG_LOG_WARNING, line + start);
 	line[length++] = '\n';
-	write_all(line, length);
+	if (level <= log_to.level)
+		write_all(line, length);
 	errno = saved_errno;
 }
 

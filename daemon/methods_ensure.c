@@ -39,7 +39,7 @@ static void answer_existing(struct request *request, const struct index *index)
 	log_info("index '%s': already exists, skipping creation", index_title(index, title));
 	request_finish_result(request, &(struct ensure_index_result){
 	                                       .outcome = WIRE_ensured_existing,
-	                                       .generation = index->serving->number,
+	                                       .generation = index_generation(index),
 	                                       .coverage = index_coverage(index),
 	                               });
 }
@@ -47,13 +47,12 @@ static void answer_existing(struct request *request, const struct index *index)
 static void answer_started(struct request *request, const struct index *index,
                            enum wire_ensured outcome)
 {
-	request_finish_result(request,
-	                      &(struct ensure_index_result){
-	                              .outcome = outcome,
-	                              .job = index->flight ? index->flight->number : 0,
-	                              .generation = index->serving ? index->serving->number : 0,
-	                              .coverage = index_coverage(index),
-	                      });
+	request_finish_result(request, &(struct ensure_index_result){
+	                                       .outcome = outcome,
+	                                       .job = index->flight ? index->flight->number : 0,
+	                                       .generation = index_generation(index),
+	                                       .coverage = index_coverage(index),
+	                               });
 }
 
 /* Begins the build, now or, with a flight under way, after it. */
@@ -63,9 +62,12 @@ static void begin_build(struct request *request, struct index *index,
 	bool wait = request_params(request, ensure_index)->wait;
 
 	request->is_leader = true;
-	if (index->flight) {
+	if (index->flight || index->state == WIRE_index_state_evicted) {
 		index->has_successor = true;
 		index->successor = *params;
+		/* An evicted one is loaded, to serve meanwhile. */
+		if (!index->flight)
+			index_look(index);
 		if (wait)
 			list_append(&index->successor_waiters, &request->wait_link);
 		else
@@ -156,7 +158,7 @@ static void ensure_existing(struct request *request, struct index *index,
 		                       "there is one with m=%u, ef_construction=%u; say replace "
 		                       "to build another in its place",
 		                       index->params.m, index->params.ef_construction);
-	} else if (index->serving && index_same_graph(&index->params, params)) {
+	} else if (index_generation(index) && index_same_graph(&index->params, params)) {
 		answer_existing(request, index);
 	} else if (index_same_graph(&index->params, params)) {
 		/* Declared, and not there: the last build failed or was cancelled. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods of the group `indexes`, but ensure: list, drop, optimize, jobs, cancel. */
+/* The methods of the group `indexes`, but ensure: list, drop, optimize, jobs, cancel,
+ * warm, evict. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
 #include "daemon/flight.h"
-#include "daemon/index.h"
+#include "daemon/index_cache.h"
 #include "daemon/log.h"
 
 static struct wire_str str(const char *text)
@@ -45,6 +46,10 @@ static struct index_row row_of(const struct index *index)
 	        .comparisons = by_graph.comparisons,
 	        .builds = index->n_builds,
 	        .rebuilds = index->n_rebuilds,
+	        .hits = index->n_hits,
+	        .misses = index->n_misses,
+	        .loads = index->n_loads,
+	        .evictions = index->n_evictions,
 	        .error = str(index->error),
 	};
 
@@ -56,7 +61,12 @@ static struct index_row row_of(const struct index *index)
 		row.nodes = hnsw_covered(index->serving->hnsw);
 		row.dead = hnsw_n_dead(index->serving->hnsw);
 		row.size_bytes = granted + spilled;
+		row.mapped = generation_is_mapped(index->serving);
 		row.saved_nodes = index->serving->saved_nodes;
+	} else if (index_generation(index)) {
+		row.generation = index->left.number;
+		row.nodes = row.saved_nodes = index->left.nodes;
+		row.dead = index->left.dead;
 	}
 	return row;
 }
@@ -219,6 +229,40 @@ static void optimize(struct request *request)
 void handle_optimize(struct request *request)
 {
 	collection_enter(request, request_params(request, optimize)->collection, optimize);
+}
+
+/* warm, evict ---------------------------------------------------------------------------------- */
+
+static void warm(struct request *request)
+{
+	struct wire_str name = request_params(request, warm)->index;
+	struct index *index = index_find(request->collection, name);
+
+	if (index)
+		index_warm(index, request);
+	else
+		refuse_no_index(request, name);
+}
+
+void handle_warm(struct request *request)
+{
+	collection_enter(request, request_params(request, warm)->collection, warm);
+}
+
+static void evict(struct request *request)
+{
+	struct wire_str name = request_params(request, evict)->index;
+	struct index *index = index_find(request->collection, name);
+
+	if (index)
+		index_evict(index, request);
+	else
+		refuse_no_index(request, name);
+}
+
+void handle_evict(struct request *request)
+{
+	collection_enter(request, request_params(request, evict)->collection, evict);
 }
 
 /* jobs ----------------------------------------------------------------------------------------- */

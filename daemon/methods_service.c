@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods of the group `service`: stats. */
+/* The methods of the group `service`: stats, errors. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
 #include "daemon/index.h"
+#include "daemon/journal.h"
 
 static struct wire_str str(const char *text)
 {
@@ -60,6 +61,24 @@ static struct budget_row budget_of(const struct daemon *daemon)
 	        .spilled_bytes = figures.spilled_bytes,
 	        .dirty_bytes = figures.dirty_bytes,
 	        .refused = figures.refused,
+	};
+}
+
+static struct cache_row cache_of(const struct daemon *daemon)
+{
+	struct cache_figures figures;
+
+	cache_figures(daemon->cache, &figures);
+	return (struct cache_row){
+	        .backend = str(cache_backend_name(daemon->cache)),
+	        .entries = figures.n_entries,
+	        .size_bytes = figures.size_bytes,
+	        .hits = figures.hits,
+	        .misses = figures.misses,
+	        .loads = figures.loads,
+	        .joined = figures.joined,
+	        .failures = figures.failures,
+	        .evictions = figures.evictions,
 	};
 }
 
@@ -120,6 +139,7 @@ void handle_stats(struct request *request)
 	        .requests = daemon->n_requests,
 	        .errors = daemon->n_refused,
 	        .budget = budget_of(daemon),
+	        .cache = cache_of(daemon),
 	        .memory = memory_of(daemon),
 	        .lanes = {lanes, LANE_N},
 	        .collections = {usages, 0},
@@ -145,5 +165,37 @@ void handle_stats(struct request *request)
 	while ((collection = collections_next(daemon->collections, collection)))
 		usages[result.collections.n++] = usage_of(collection);
 	result.searches = (struct wire_rows){tallies, tallies_of(daemon->collections, tallies)};
+	request_finish_result(request, &result);
+}
+
+static struct failure_row failure_of(const struct journal_entry *entry)
+{
+	uint32_t n = journal_where(entry);
+
+	return (struct failure_row){
+	        .first_ms = (uint64_t)entry->first_ms,
+	        .last_ms = (uint64_t)entry->last_ms,
+	        .count = entry->count,
+	        .warning = entry->is_warning,
+	        .where = n ? (struct wire_str){entry->text, n} : str("daemon"),
+	        .what = str(entry->text + (n ? n + 2 : 0)),
+	};
+}
+
+void handle_errors(struct request *request)
+{
+	const struct journal *journal = request->daemon->journal;
+	const struct journal_entry *entry = NULL;
+	struct failure_row *rows =
+	        wire_arena_alloc(&request->arena, (journal_count(journal) + 1) * sizeof(*rows));
+	struct errors_result result = {.failures = {rows, 0}};
+
+	if (!rows) {
+		request_refuse_errno(request, -ENOMEM, "gathering failures");
+		request_finish(request);
+		return;
+	}
+	while ((entry = journal_next(journal, entry)))
+		rows[result.failures.n++] = failure_of(entry);
 	request_finish_result(request, &result);
 }

@@ -8,8 +8,9 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/generation.h"
-#include "daemon/index.h"
+#include "daemon/index_cache.h"
 #include "daemon/session.h"
+#include "daemon/vectors_cache.h"
 
 static void turns_kick(struct daemon *daemon);
 
@@ -46,32 +47,32 @@ int reading_reader(struct reading *reading, uint32_t worker, struct record_reade
 	return r;
 }
 
-/* The first serving index, unless the search is to be exact or wider than a graph search may be. */
-static void plan_index(struct reading *reading)
+/* The first serving index, unless the search is to be exact or wider than a graph search may be.
+ * CACHE_LOADING: the request waits for one that was evicted; it may have begun anew already. */
+static int plan_index(struct reading *reading)
 {
 	const struct search_params *params = request_params(reading->request, search);
 	struct collection *collection = reading->request->collection;
 
+	reading->request->next = reading_queue;
 	if (params->exact || params->k > LIMIT_INDEX_EF)
-		return;
+		return 0;
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {
-		struct generation *serving = LIST_ELEMENT(link, struct index, link)->serving;
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+		int r = index_acquire(index, reading->request, &reading->generation);
 
-		/* It must have nodes, and its rows be where they can be read: not those that are
-		 * being restored. */
-		if (!serving || hnsw_covered(serving->hnsw) == 0 ||
-		    serving->covered_rows > collection->mapped_rows)
+		if (r == CACHE_MISS)
 			continue;
-		reading->generation = generation_ref(serving);
-		reading->covered_rows = serving->covered_rows;
-		reading->below = hnsw_covered(serving->hnsw);
+		if (r)
+			return r;
+		reading->covered_rows = reading->generation->covered_rows;
+		reading->below = hnsw_covered(reading->generation->hnsw);
 		reading->ef_search =
-		        params->ef_search
-		                ? params->ef_search
-		                : LIST_ELEMENT(link, struct index, link)->params.ef_search;
-		return;
+		        params->ef_search ? params->ef_search : index->params.ef_search;
+		return 0;
 	}
+	return 0;
 }
 
 /* Whether the request may open a read transaction; and the namespace that it asks for. */
@@ -150,6 +151,8 @@ static void reading_done(struct job *job)
 	if (reading->bad_extent != UINT64_MAX)
 		upkeep_lost_vectors(collection, reading->bad_extent * vector_file_extent_rows(
 		                                                              collection->vectors));
+	if (reading->generation && generation_is_lost(reading->generation))
+		index_graph_lost(reading->generation);
 	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
 	if (reading->uses_sql) {
@@ -189,8 +192,12 @@ static void reading_begin(struct request *request)
 		free(reading);
 		return;
 	}
+	if (request->wire.method == WIRE_METHOD_search && plan_index(reading)) {
+		free(reading);
+		return;
+	}
 	if (request->wire.method == WIRE_METHOD_search)
-		plan_index(reading);
+		vectors_cache_use(collection);
 	collection_pin(collection, &reading->pin);
 	reading->view.seq = reading->pin.seq;
 	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;

@@ -7,9 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
+#include "daemon/log.h"
 #include "daemon/session.h"
 
 struct request *request_new(struct daemon *daemon, struct session *session, uint32_t frame_bytes)
@@ -57,6 +59,8 @@ void request_refuse(struct request *request, enum wire_error_code code, const ch
 
 void request_refuse_errno(struct request *request, int error, const char *doing)
 {
+	request->failed = error == -ECANCELED ? 0 : error;
+	request->doing = doing;
 	switch (error) {
 	case -ENOSPC:
 	case -EDQUOT:
@@ -104,12 +108,23 @@ static void request_free(struct request *request)
 	daemon_closed_one(daemon);
 }
 
+static void log_failure(const struct request *request)
+{
+	if (request->collection)
+		log_error("collection '%s': %s: %s", request->collection->entry.name,
+		          request->doing, strerror(-request->failed));
+	else
+		log_error("%s: %s", request->doing, strerror(-request->failed));
+}
+
 void request_finish(struct request *request)
 {
 	struct session *session = request->session;
 	struct list *link;
 
 	assert(request_is_answered(request));
+	if (request->failed)
+		log_failure(request);
 	request->daemon->n_requests++;
 	request->daemon->n_refused += request->refused;
 	list_remove(&request->wait_link);

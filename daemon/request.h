@@ -12,6 +12,7 @@
  * Threads: the request belongs to the loop, or to the one job that works on it.
  */
 
+#include "daemon/cache.h"
 #include "daemon/lanes.h"
 #include "daemon/list.h"
 #include "protocol/errors.h"
@@ -35,6 +36,8 @@ struct request {
 	uint32_t frame_bytes;   /* of the payload; counted in flight until the answer */
 	struct wire_buf answer; /* the encoded response */
 	bool refused;           /* it is an error */
+	int failed;        /* -errno, of the daemon's own; the journal is to have it. 0: none */
+	const char *doing; /* at what; static */
 	uint64_t started_ns;
 	/* The collection that it is about, once found: a reference. */
 	struct collection *collection;
@@ -45,8 +48,11 @@ struct request {
 	bool is_leader;        /* of an ensure: it began the build that it waits for */
 	uint64_t target_rows;  /* of an optimize: what was published when it came */
 	uint64_t mark;         /* of an optimize: what had been inserted before it */
-	struct list followers; /* of a write: reads of the same session that came later */
-	struct job *job;       /* the job that works on it now, for cancelling */
+	struct cache_wait cache_wait; /* for an index to be loaded */
+	bool has_loaded;              /* it came to that: nothing was cached */
+	int load_result;              /* how that ended */
+	struct list followers;        /* of a write: reads of the same session that came later */
+	struct job *job;              /* the job that works on it now, for cancelling */
 };
 
 /* The method's params: request_params(request, search). */
@@ -59,7 +65,8 @@ void request_result(struct request *request, const void *result);
 void request_refuse(struct request *request, enum wire_error_code code, const char *field,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 void request_refuse_with(struct request *request, const struct wire_error *error);
-/* Refuses by what a storage call returned (-ENOSPC, -EIO, -EBADMSG, ...). */
+/* Refuses by what a storage call returned (-ENOSPC, -EIO, -EBADMSG, ...). It is logged when the
+ * request is finished, unless request->failed is 0 again by then: who logged it says so. */
 void request_refuse_errno(struct request *request, int error, const char *doing);
 /* Whether an answer was filled in. */
 static inline bool request_is_answered(const struct request *request)

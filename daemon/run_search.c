@@ -310,8 +310,11 @@ static int search_graph(struct search *search)
 		reading->bad_extent = row_source_bad_extent(&source);
 		r = -EBADMSG;
 	}
+	if (r == 0 && generation_is_lost(reading->generation))
+		r = -EBADMSG;
 	if (r == 0 && (source.space == &source.rows.space ||
-	               reading->covered_rows > reading->pin.resident_rows))
+	               reading->covered_rows > reading->pin.resident_rows ||
+	               generation_is_mapped(reading->generation)))
 		note_source(search, WIRE_source_mapped);
 	search->used_graph = r == 0;
 	return r;
@@ -341,20 +344,27 @@ static int find_once(struct search *search)
 	return scan_from(search, 0);
 }
 
-/* Again, when a code led to a vector that cannot be read: the scan of all rows finds each of those
- * in the truth. */
+/* Again, when a code led to a vector that cannot be read, or pages of the vector file were gone
+ * while it was read: the scan of all rows finds each of those in the truth. */
 static int find(struct search *search)
 {
-	int r = find_once(search);
+	const struct vector_file *vectors = search->collection->vectors;
+	struct reading *reading = search->reading;
 
-	if (r == -EIO && search->reading->bad_extent != UINT64_MAX && !search->without_codes) {
+	for (;;) {
+		uint64_t n_faults = vectors ? vector_file_n_faults(vectors) : 0;
+		int r = find_once(search);
+		bool is_lost = vectors && vector_file_n_faults(vectors) != n_faults;
+
+		if (is_lost)
+			reading->bad_extent = 0;
+		else if (r != -EIO || reading->bad_extent == UINT64_MAX || search->without_codes)
+			return r;
 		forget_hits(search);
 		search->used_graph = false;
 		search->without_codes = true;
 		search->scan.comparisons = 0;
-		r = find_once(search);
 	}
-	return r;
 }
 
 /* The share of the records that the graph held. */
@@ -445,7 +455,7 @@ static void answer(struct search *search)
 	        .generation = search->used_graph ? reading->generation->number : 0,
 	        .comparisons = reading->comparisons,
 	        .scanned = search->scan.comparisons,
-	        .cached = search->source == WIRE_source_resident,
+	        .cached = search->source == WIRE_source_resident && !request->has_loaded,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,
 	};

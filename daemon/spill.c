@@ -30,7 +30,7 @@ static int spill_open(struct spill_file *spill)
 	r = store_open(spill->io, spill->path,
 	               STORE_READ | STORE_WRITE | STORE_CREATE | STORE_TRUNCATE, &spill->file);
 	if (r == 0)
-		log_info("the index cache is full: record tables go on in a mapped file");
+		log_info("the index cache is full: what does not fit goes on in a mapped file");
 	/* Whoever finds the name after a crash may remove it; nobody needs it. */
 	if (r == 0)
 		(void)store_unlink(spill->io, spill->path);
@@ -52,7 +52,8 @@ static int spill_grow(struct spill_file *spill)
 	if (!mapped)
 		return -ENOMEM;
 	spill->mapped = mapped;
-	r = store_truncate(spill->file, n * SLAB_BYTES);
+	/* A page that finds no place on the disk when it is written would be the end of us. */
+	r = store_allocate(spill->file, spill->n_slabs * SLAB_BYTES, SLAB_BYTES);
 	if (r < 0)
 		return r;
 	spill->mapped[spill->n_slabs] = NULL;

@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/vectors_cache.h"
 #include "index/vector.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -25,6 +26,34 @@ struct care_kind {
 	int (*work)(struct collection *collection, struct care_state *care, uint32_t worker);
 	void (*ended)(struct collection *collection, struct care_state *care); /* [loop] */
 };
+
+/* reopen -------------------------------------------------------------------------------------- */
+
+static bool reopen_wanted(struct collection *collection, bool paused)
+{
+	(void)paused;
+	return !collection->vectors;
+}
+
+/* The record table was filled without the file: what rows that has are not numbered like it. */
+static int reopen_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	const char *why = NULL;
+	int r = collection_open_vectors(collection, &care->vectors, &why);
+
+	(void)worker;
+	if (r == 0 && vector_file_n_rows(care->vectors) > 0)
+		r = vector_file_reset(care->vectors, 0);
+	if (r < 0)
+		care->vectors = vector_file_free(care->vectors);
+	return r;
+}
+
+static void reopen_ended(struct collection *collection, struct care_state *care)
+{
+	collection->vectors = care->vectors;
+	care->vectors = NULL;
+}
 
 /* restore ------------------------------------------------------------------------------------- */
 
@@ -45,8 +74,8 @@ static bool has_older_readers(const struct collection *collection)
 static bool restore_wanted(struct collection *collection, bool paused)
 {
 	(void)paused;
-	return !collection_has_vectors(collection) && !collection->upkeep.holds_reads &&
-	       !has_older_readers(collection);
+	return collection->vectors && collection->mapped_rows < collection->n_rows &&
+	       !collection->upkeep.holds_reads && !has_older_readers(collection);
 }
 
 static void restore_prepare(struct collection *collection, struct care_state *care)
@@ -54,14 +83,16 @@ static void restore_prepare(struct collection *collection, struct care_state *ca
 	uint64_t batch = UPKEEP_RESTORE_BYTES / collection_stride(collection);
 
 	care->from = care->to = collection->mapped_rows;
-	care->vectors = collection->vectors;
 	/* More was lost since it was wanted: it is wanted again when they have ended. */
 	if (has_older_readers(collection))
 		return;
 	collection->upkeep.lost_row = UINT64_MAX;
 	care->to = collection->n_rows;
-	if (care->to - care->from > batch)
+	/* Whole extents, since one of a lost file can be read when it is complete again. */
+	if (care->to - care->from > batch) {
 		care->to = care->from + batch;
+		care->to -= care->to % vector_file_extent_rows(collection->vectors);
+	}
 }
 
 /* Fills rows from the truth; a slot that was reaped leaves zeros, which nobody sees. */
@@ -87,25 +118,6 @@ static int read_rows(struct collection *collection, struct record_reader *reader
 	return r == RECORD_STORE_END ? 0 : r;
 }
 
-/* What could not be opened with the collection. The rows that it may have are not those that the
- * table counts. */
-static int open_vectors(const struct collection *collection, struct vector_file **ret)
-{
-	struct vector_file *vectors;
-	const char *why;
-	int r = collection_open_vectors(collection, &vectors, &why);
-
-	if (r)
-		return r;
-	if (vector_file_n_rows(vectors) > 0)
-		r = vector_file_reset(vectors, 0);
-	if (r)
-		vector_file_free(vectors);
-	else
-		*ret = vectors;
-	return r;
-}
-
 static int restore_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	uint64_t n = care->to - care->from;
@@ -113,15 +125,15 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 	struct record_reader **reader = &collection->readers[worker];
 	uint64_t *slots;
 	uint8_t *rows;
-	int r = care->vectors ? 0 : open_vectors(collection, &care->vectors);
+	int r;
 
-	if (n == 0 || r)
-		return r;
+	if (n == 0)
+		return 0;
 	slots = malloc(n * sizeof(*slots));
 	rows = aligned_alloc(64, size);
 	r = slots && rows ? 0 : -ENOMEM;
-	if (r == 0 && vector_file_n_rows(care->vectors) != care->from)
-		r = vector_file_reset(care->vectors, care->from);
+	if (r == 0 && vector_file_n_rows(collection->vectors) != care->from)
+		r = vector_file_reset(collection->vectors, care->from);
 	if (r == 0 && !*reader)
 		r = record_reader_new(collection->store, reader);
 	for (uint64_t i = 0; r == 0 && i < n; i++) {
@@ -135,7 +147,7 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 		r = read_rows(collection, *reader, n, slots, rows);
 	}
 	if (r == 0)
-		r = vector_file_append(care->vectors, n, slots, rows);
+		r = vector_file_append(collection->vectors, n, slots, rows);
 	free(rows);
 	free(slots);
 	return r;
@@ -143,7 +155,6 @@ static int restore_work(struct collection *collection, struct care_state *care, 
 
 static void restore_ended(struct collection *collection, struct care_state *care)
 {
-	collection->vectors = care->vectors;
 	if (care->result == 0) {
 		uint64_t lost_row = collection->upkeep.lost_row;
 
@@ -188,7 +199,7 @@ static bool load_wanted(struct collection *collection, bool paused)
 	if (have > 0 && missing * collection_stride(collection) < UPKEEP_LOAD_BYTES &&
 	    !collection->upkeep.wants_codes)
 		return false;
-	return resident_reserve(&collection->resident, collection->mapped_rows) > have;
+	return vectors_cache_reserve(collection, collection->mapped_rows) > have;
 }
 
 static void load_prepare(struct collection *collection, struct care_state *care)
@@ -196,31 +207,35 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = resident_reserve(&collection->resident, collection->mapped_rows);
+	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
 /* A damaged extent is no failure of the load: it comes again as soon as that is restored. */
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
-	uint64_t extent;
+	uint64_t n_faults = vector_file_n_faults(collection->vectors);
+	uint64_t extent = 0;
 	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
 	                        &extent);
 
 	(void)worker;
-	if (r != -EBADMSG)
-		return r;
-	care->bad_extent = extent;
-	return 0;
+	if (r == -EBADMSG)
+		care->bad_extent = extent;
+	else if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults)
+		care->bad_extent = 0;
+	return r == -EBADMSG ? 0 : r;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->bad_extent != UINT64_MAX)
+	if (care->bad_extent != UINT64_MAX) {
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
-	else if (care->result == 0)
+	} else if (care->result == 0) {
 		collection->resident.n_rows = care->to;
+		vectors_cache_keep(collection);
+	}
 }
 
 /* sync ---------------------------------------------------------------------------------------- */
@@ -370,6 +385,7 @@ static void restart_ended(struct collection *collection, struct care_state *care
 /* The machinery ------------------------------------------------------------------------------- */
 
 static const struct care_kind kinds[CARE_N] = {
+        [CARE_REOPEN] = {"reopen", true, true, reopen_wanted, NULL, reopen_work, reopen_ended},
         [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
         [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
@@ -392,6 +408,15 @@ static void care_work(struct job *job, uint32_t worker)
 	care->result = kind_of(care)->work(care->collection, care, worker);
 }
 
+static void care_put_off(struct care_state *care)
+{
+	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
+	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
+		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
+	care->retry_ns = clock_monotonic_ns(care->collection->daemon->clock) +
+	                 care->retry_pause_ms * NS_PER_MS;
+}
+
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
 static void care_note_result(struct care_state *care)
 {
@@ -406,11 +431,7 @@ static void care_note_result(struct care_state *care)
 		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
 		          kind_of(care)->name,
 		          care->result < 0 ? strerror(-care->result) : "the database is in use");
-	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
-	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
-		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
-	care->retry_ns =
-	        clock_monotonic_ns(collection->daemon->clock) + care->retry_pause_ms * NS_PER_MS;
+	care_put_off(care);
 }
 
 static void care_done(struct job *job)
@@ -543,6 +564,8 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 
+	if (collection->vectors && vector_file_is_lost(collection->vectors))
+		row = 0;
 	if (row >= collection->n_rows)
 		return;
 	if (row < upkeep->lost_row) {
@@ -553,6 +576,14 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 	}
 	if (row < collection->mapped_rows)
 		collection->mapped_rows = row;
+}
+
+void upkeep_no_vectors(struct collection *collection, int error)
+{
+	/* The next look tries again at once: what failed once need not fail twice. */
+	log_error("collection '%s': cannot use the vector file %s: %s; searching the database "
+	          "instead, until it can be made",
+	          collection->entry.name, collection->vectors_path, strerror(-error));
 }
 
 bool upkeep_has_codes(struct collection *collection)
@@ -569,7 +600,8 @@ bool upkeep_has_codes(struct collection *collection)
 
 int upkeep_vectors_error(const struct collection *collection)
 {
-	const struct care_state *care = &collection->upkeep.care[CARE_RESTORE];
+	const struct care_state *care =
+	        &collection->upkeep.care[collection->vectors ? CARE_RESTORE : CARE_REOPEN];
 
 	if (collection_has_vectors(collection))
 		return 0;

@@ -5,8 +5,8 @@
  * What keeps an open collection in shape, off the request path: one job at a time for each care,
  * begun from the tick or after a group when there is reason to.
  *
- *   restore     rows that the vector file lacks are written again from the truth; the file itself
- *               is made when it could not be at open
+ *   reopen      a vector file that could not be opened, or made, is tried again
+ *   restore     rows that the vector file lacks are written again from the truth
  *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
@@ -14,7 +14,7 @@
  *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
  *               begins anew
  *
- * restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
+ * reopen, restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
  *
@@ -31,6 +31,7 @@
 struct collection;
 
 enum care {
+	CARE_REOPEN,
 	CARE_RESTORE,
 	CARE_LOAD,
 	CARE_SYNC,
@@ -67,8 +68,8 @@ struct care_state {
 	uint64_t from, to;           /* restore, load: rows */
 	uint32_t n;                  /* reap: rows that went */
 	uint64_t seq;                /* reap: up to which */
-	struct vector_file *vectors; /* restore: the file, which may be new */
 	uint64_t bad_extent;         /* load: the one that is damaged */
+	struct vector_file *vectors; /* reopen: the new file */
 	uint64_t retry_ns;           /* not before */
 	uint64_t retry_pause_ms;     /* the last pause after a failure, 0 after success */
 };
@@ -91,10 +92,12 @@ void upkeep_init(struct upkeep *upkeep, struct collection *collection);
 void upkeep_look(struct collection *collection);
 /* Rows from `row` on cannot be read from the vector file: restore them. */
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
+/* It was opened without a vector file, for that error. */
+void upkeep_no_vectors(struct collection *collection, int error);
 /* Whether all rows that there is room for have their codes; else they get them. */
 bool upkeep_has_codes(struct collection *collection);
-/* Why the vector file cannot have all rows at present: -errno when making or restoring it failed
- * and is tried again later. 0: it has them, or is on the way. */
+/* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
+ * restoring it failed and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);
 /* A reading that uses SQL ended: a restart checkpoint may have waited for it. */
 void upkeep_read_ended(struct collection *collection);

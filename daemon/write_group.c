@@ -521,6 +521,8 @@ static void group_done(struct job *job)
 
 		if (group->error && !request->refused)
 			request_refuse_errno(request, group->error, "writing");
+		if (group->error)
+			request->failed = 0; /* logged above */
 		write_queue_forget(&collection->writes, request);
 		request_finish(request);
 	}

@@ -53,6 +53,7 @@ struct budget_slab {
 struct budget {
 	struct slab_block *block;
 	struct spill *spill;
+	struct reclaim *reclaim;
 	pthread_t loop;
 
 	struct budget_slab *partial;
@@ -312,6 +313,12 @@ int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret)
 	return 0;
 }
 
+void budget_set_reclaim(struct budget *budget, struct reclaim *reclaim)
+{
+	assert_on_loop(budget);
+	budget->reclaim = reclaim;
+}
+
 struct budget *budget_free(struct budget *budget)
 {
 	if (!budget)
@@ -374,6 +381,24 @@ static uint64_t free_runs(const struct budget *budget)
 	return n_slabs * RUNS_PER_SLAB - budget->used_runs;
 }
 
+/* Until n_runs are free, or nobody gives any. More than there can be is asked for in vain. */
+static void reclaim_runs(struct budget *budget, uint64_t n_runs, bool is_needed)
+{
+	uint64_t n_can = ((uint64_t)budget->n_slabs - budget->n_away) * RUNS_PER_SLAB;
+	uint64_t n_free;
+
+	if (n_runs > n_can && !is_needed)
+		return;
+	if (n_runs > n_can)
+		n_runs = n_can;
+	while (budget->reclaim && (n_free = free_runs(budget)) < n_runs) {
+		uint64_t bytes = (n_runs - n_free) * RUN_BYTES;
+
+		if (!budget->reclaim->give_back(budget->reclaim, bytes, is_needed))
+			return;
+	}
+}
+
 /* What a call that asked for memory ends with. */
 static int settle(struct budget *budget, int r)
 {
@@ -400,6 +425,7 @@ static int take_runs(struct grant *grant, uint64_t n_runs, bool may_spill, struc
 {
 	struct chain chain = {0};
 
+	reclaim_runs(grant->budget, n_runs, may_spill);
 	/* Known beforehand, so that a refusal leaves no slab begun. */
 	if (!may_spill && n_runs > free_runs(grant->budget))
 		return BUDGET_FULL;

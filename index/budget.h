@@ -14,7 +14,8 @@
  * Returned slabs wait as dirty: the next grant takes them first (they are warm), and a background
  * job purges the rest (budget_dirty, budget_purge, budget_purged).
  *
- * When the budget is full a grant may spill: its runs then come from a file mapping that the
+ * When the budget is full, who holds what can be had again is asked to give some of it back (struct
+ * reclaim). Is there none, a grant may spill: its runs then come from a file mapping that the
  * daemon provides (struct spill), so that a full budget never refuses a write. Spilled bytes are
  * counted apart and are not anonymous memory.
  *
@@ -51,6 +52,13 @@ struct spill {
 	void (*unmap)(struct spill *spill, void *slab);
 };
 
+/* Who gives memory back, by releasing grants, for one that finds none. */
+struct reclaim {
+	/* Some of `bytes` at least, if it can; false: it has nothing to give. is_needed: else the
+	 * grant spills; if not, its owner can do without it. */
+	bool (*give_back)(struct reclaim *reclaim, uint64_t bytes, bool is_needed);
+};
+
 struct budget_figures {
 	uint64_t limit_bytes;
 	uint64_t used_bytes;
@@ -66,6 +74,9 @@ struct budget_run;
 
 /* limit_bytes is rounded down to whole slabs; 0 is legal. spill (borrowed) may be NULL. */
 int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret);
+/* From now on (borrowed; NULL: nobody). It is called from within grant_reserve(), so that grants
+ * may be released there, but for the one that asks. */
+void budget_set_reclaim(struct budget *budget, struct reclaim *reclaim);
 /* Every grant must have been released, every slab that was taken for purging told as purged.
  * NULL is fine; returns NULL. */
 struct budget *budget_free(struct budget *budget);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Codes fill runs of the grant, as many whole ones as a run holds: of 784 dimensions 78, which
- * loses one part in a hundred. A row is found by a product with a reciprocal: with chunks of at
- * most 2^10 rows and rows below 2^22 it is exact, since what 2^40 / chunk_rows was rounded up by,
- * less than 1, times the row stays below 2^40 / chunk_rows.
+ * Codes fill runs of the grant, as many whole ones as a run holds: of 784 dimensions 75, which
+ * loses one part in a hundred. First come all coarse parts of a run, then the fine ones. A row is
+ * found by a product with a reciprocal, which is exact: what 2^40 / chunk_rows was rounded up by is
+ * less than 1, and times the row it stays below 2^40 / chunk_rows, since chunks have at most 2^10
+ * rows and there are at most 2^18 of them.
  */
 
 #include "index/codes.h"
@@ -17,12 +18,14 @@
 #define ROW_FLOATS_MAX 4096
 
 static_assert(RUN_BYTES / 64 <= 1u << 10, "a code is 64 bytes at least");
+static_assert(CHUNK_DIR_MAX <= 1u << 18, "what the reciprocal is exact for");
 
 void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
                 struct budget *budget)
 {
 	*codes = (struct codes){.sq8 = {.metric = metric, .dim = dim}, .dtype = dtype};
-	codes->chunk_rows = RUN_BYTES / sq8_code_bytes(dim);
+	codes->chunk_rows = RUN_BYTES / (sq8_coarse_bytes(dim) + sq8_fine_bytes(dim));
+	codes->fine_at = codes->chunk_rows * sq8_coarse_bytes(dim);
 	codes->reciprocal = ((UINT64_C(1) << 40) + codes->chunk_rows - 1) / codes->chunk_rows;
 	grant_init(&codes->grant, budget, BUDGET_VECTORS);
 }
@@ -98,6 +101,14 @@ uint64_t codes_reserve(struct codes *codes, uint64_t n_rows)
 	return room < n_rows ? room : n_rows;
 }
 
+static void encode(struct codes *codes, uint64_t row_idx, const float *row)
+{
+	struct sq8_code code = codes_at(codes, row_idx);
+
+	/* Const for all others. */
+	sq8_encode(&codes->sq8, row, (uint8_t *)code.coarse, (uint8_t *)code.fine);
+}
+
 void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *rows)
 {
 	size_t stride_bytes = vector_stride_bytes(codes->sq8.dim, codes->dtype);
@@ -106,8 +117,7 @@ void codes_encode(struct codes *codes, uint64_t first, uint64_t n, const void *r
 
 	assert(codes->mean);
 	for (uint64_t i = 0; i < n; i++, row += stride_bytes)
-		sq8_encode(&codes->sq8, row_f32(codes, row, buf),
-		           (void *)codes_at(codes, first + i));
+		encode(codes, first + i, row_f32(codes, row, buf));
 }
 
 uint64_t codes_rows_in(const struct codes *codes, uint64_t bytes)

@@ -30,12 +30,10 @@ struct codes {
 	struct grant grant;
 	struct chunk_dir chunks;
 	uint32_t chunk_rows;
+	uint32_t fine_at;    /* where the fine parts of a chunk begin */
 	uint64_t reciprocal; /* 2^40 / chunk_rows, rounded up: row / chunk_rows by a product */
 	uint64_t n_chunks;
 };
-
-/* Rows that codes are kept of, at most: node numbers end there too. */
-#define CODES_ROWS_MAX (1u << 22)
 
 void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
                 struct budget *budget);
@@ -45,8 +43,8 @@ void codes_release(struct codes *codes);
 /* What codes are distances from: takes the mean of n rows that lie at rows[0], rows[1], ... Once,
  * before the first is encoded. -ENOMEM. [worker] */
 int codes_set_mean(struct codes *codes, const void *const *rows, size_t n);
-/* Makes room for n_rows rows in all, or as many as the budget grants; returns for how many there is
- * room now. */
+/* Makes room for n_rows rows in all, or as many as the budget grants and CHUNK_DIR_MAX runs hold;
+ * returns for how many there is room now. */
 uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);
 /* Encodes n rows that lie one behind the other (from vector_prepare()) as rows [first, first + n),
  * which there is room for. [worker] */
@@ -57,10 +55,14 @@ uint64_t codes_rows_in(const struct codes *codes, uint64_t bytes);
 uint64_t codes_bytes(const struct codes *codes);
 
 /* The code of a row. [any] */
-static inline const void *codes_at(const struct codes *codes, uint64_t row)
+static inline struct sq8_code codes_at(const struct codes *codes, uint64_t row)
 {
 	uint64_t chunk = row * codes->reciprocal >> 40;
+	uint64_t in_chunk = row - chunk * codes->chunk_rows;
 	const uint8_t *at = chunk_dir_get(&codes->chunks, chunk);
 
-	return at + (row - chunk * codes->chunk_rows) * codes->sq8.code_bytes;
+	return (struct sq8_code){
+	        .coarse = at + in_chunk * codes->sq8.coarse_bytes,
+	        .fine = at + codes->fine_at + in_chunk * codes->sq8.fine_bytes,
+	};
 }

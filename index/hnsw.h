@@ -73,8 +73,6 @@ struct hnsw_space {
 	 * be told roughly, as anything beyond it: nobody will need it. */
 	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	                  uint32_t n, float bound, float *ret);
-	/* Asks for what distances() will read of the rows; NULL where nothing is gained by it. */
-	void (*prefetch)(const struct hnsw_space *space, const uint32_t *rows, uint32_t n);
 	/* The query form of a vector (f32, from vector_prepare(), borrowed), and of a row: either
 	 * made in buf (query_bytes, 64-byte aligned) or where the space has it already. Valid until
 	 * buf is used again. */
@@ -97,6 +95,10 @@ int hnsw_new(const struct hnsw_params *params, struct budget *budget, struct hns
 /* Gives all memory back. No search or build may be left. NULL is fine; returns NULL. [loop] */
 struct hnsw *hnsw_free(struct hnsw *hnsw);
 void hnsw_params(const struct hnsw *hnsw, struct hnsw_params *ret); /* [any] */
+/* The same for a graph whose links stay where the source has them (struct hnsw_source): only slots
+ * and rows take memory. It is filled by hnsw_load() and nothing is ever appended. */
+int hnsw_new_mapped(const struct hnsw_params *params, struct budget *budget, struct hnsw **ret);
+bool hnsw_is_mapped(const struct hnsw *hnsw); /* [any] */
 
 /* Makes sure of room for n_nodes more than are appended (exactly: their levels are known).
  * BUDGET_FULL when the ceiling forbids it and it may not or cannot spill, -ENOSPC beyond
@@ -255,6 +257,9 @@ struct hnsw_source {
 	/* Fills n bytes with that chunk: -EBADMSG when there is none or its length is another. */
 	int (*read)(struct hnsw_source *source, enum hnsw_chunk tag, uint32_t idx, void *bytes,
 	            size_t n);
+	/* The same where it lies, 64-byte aligned, for as long as the graph: for mapped ones. */
+	int (*map)(struct hnsw_source *source, enum hnsw_chunk tag, uint32_t idx, size_t n,
+	           const void **ret);
 };
 
 /* What a file holds. */
@@ -271,8 +276,9 @@ int hnsw_save(const struct hnsw *hnsw, struct hnsw_sink *sink);
 /* Reads the head: -EBADMSG when it is none, or its figures are beyond the limits. [worker] */
 int hnsw_load_head(struct hnsw_source *source, struct hnsw_head *ret);
 /* Fills an empty graph that was made with the head's parameters and has head->n_nodes reserved.
- * Every bound is checked, whatever the checksums say: -EBADMSG, and the graph is to be freed. All
- * nodes are then without row (hnsw_set_row) and alive; hnsw_load_end() covers them. [owner] */
+ * Every bound is checked, whatever the checksums say: -EBADMSG, and the graph is to be freed. The
+ * links of a mapped graph may change after that, so each is checked when it is followed instead.
+ * All nodes are then without row (hnsw_set_row) and alive; hnsw_load_end() covers them. [owner] */
 int hnsw_load(struct hnsw *hnsw, const struct hnsw_head *head, struct hnsw_source *source);
 /* Covers what was loaded; returns hnsw_covered(). [loop] */
 uint32_t hnsw_load_end(struct hnsw *hnsw);

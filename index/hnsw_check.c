@@ -118,8 +118,7 @@ static int count_reachable(const struct hnsw *hnsw, struct hnsw_check_report *re
 	queue[n_queued++] = (uint32_t)atomic_load_explicit(&hnsw->entry, memory_order_acquire);
 	is_reached[queue[0]] = true;
 	for (uint32_t at = 0; at < n_queued; at++) {
-		uint32_t n =
-		        hnsw_links(hnsw_list(hnsw, queue[at], 0), hnsw_capacity(hnsw, 0), links);
+		uint32_t n = hnsw_links_of(hnsw, queue[at], 0, links);
 		for (uint32_t i = 0; i < n; i++) {
 			if (is_reached[links[i]])
 				continue;

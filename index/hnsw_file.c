@@ -153,12 +153,22 @@ static int load_slots(struct hnsw *hnsw, uint32_t n_nodes, struct hnsw_source *s
 	return 0;
 }
 
-static int load_lists(const struct hnsw_lists *lists, enum hnsw_chunk tag,
-                      struct hnsw_source *source)
+static int map_chunk(struct hnsw_lists *lists, enum hnsw_chunk tag, uint32_t idx, size_t n,
+                     struct hnsw_source *source)
+{
+	const void *chunk;
+	int r = source->map(source, tag, idx, n, &chunk);
+
+	return r < 0 ? r : chunk_dir_set(&lists->chunks, idx, (void *)chunk);
+}
+
+static int load_lists(struct hnsw_lists *lists, enum hnsw_chunk tag, struct hnsw_source *source)
 {
 	for (uint32_t idx = 0; idx << lists->shift < lists->n; idx++) {
-		int r = source->read(source, tag, idx, chunk_dir_get(&lists->chunks, idx),
-		                     lists_chunk_bytes(lists, lists->n, idx));
+		size_t n = lists_chunk_bytes(lists, lists->n, idx);
+		int r = lists->is_mapped ? map_chunk(lists, tag, idx, n, source)
+		                         : source->read(source, tag, idx,
+		                                        chunk_dir_get(&lists->chunks, idx), n);
 		if (r < 0)
 			return r;
 	}
@@ -179,7 +189,7 @@ int hnsw_load(struct hnsw *hnsw, const struct hnsw_head *head, struct hnsw_sourc
 		atomic_store_explicit(&hnsw->entry,
 		                      hnsw_entry(head->entry, hnsw_level(hnsw, head->entry)),
 		                      memory_order_release);
-	if (r == 0)
+	if (r == 0 && !hnsw_is_mapped(hnsw))
 		r = hnsw_check_lists(hnsw, head->n_nodes, &report);
 	return r;
 }

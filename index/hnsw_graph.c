@@ -87,6 +87,18 @@ uint32_t hnsw_n_upper(const struct hnsw *hnsw, uint32_t n)
 	return chunk->uppers[i] + chunk->levels[i];
 }
 
+uint32_t hnsw_keep_sound(const struct hnsw *hnsw, uint32_t level, uint32_t *nodes, uint32_t n)
+{
+	uint32_t n_nodes = hnsw->base.n;
+	uint32_t n_kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (nodes[i] < n_nodes && (level == 0 || hnsw_level(hnsw, nodes[i]) >= level))
+			nodes[n_kept++] = nodes[i];
+	}
+	return n_kept;
+}
+
 /* Locks */
 
 /* Held for microseconds, but its holder may have been put to sleep in favour of more urgent work,
@@ -166,7 +178,7 @@ static int lists_reserve(struct hnsw_lists *lists, uint32_t n, bool may_spill)
 	uint32_t n_chunks = n_list_chunks(lists, n);
 	uint32_t have = n_list_chunks(lists, lists->n);
 	int r = chunk_dir_reserve(&lists->chunks, n_chunks);
-	if (r < 0)
+	if (r < 0 || lists->is_mapped)
 		return r;
 	return reserve_pieces(&lists->grant, list_chunk_bytes(lists), n_chunks - have, may_spill);
 }
@@ -174,6 +186,10 @@ static int lists_reserve(struct hnsw_lists *lists, uint32_t n, bool may_spill)
 /* Adds empty lists until there are n. */
 static void lists_grow(struct hnsw_lists *lists, uint32_t n)
 {
+	if (lists->is_mapped) {
+		lists->n = n;
+		return;
+	}
 	for (; lists->n < n; lists->n++) {
 		if ((lists->n & ((1u << lists->shift) - 1)) == 0)
 			add_chunk(&lists->grant, &lists->chunks, lists->n >> lists->shift,
@@ -206,6 +222,20 @@ int hnsw_new(const struct hnsw_params *params, struct budget *budget, struct hns
 	atomic_init(&hnsw->entry, HNSW_ENTRY_NONE);
 	*ret = hnsw;
 	return 0;
+}
+
+int hnsw_new_mapped(const struct hnsw_params *params, struct budget *budget, struct hnsw **ret)
+{
+	int r = hnsw_new(params, budget, ret);
+
+	if (r == 0)
+		(*ret)->base.is_mapped = (*ret)->upper.is_mapped = true;
+	return r;
+}
+
+bool hnsw_is_mapped(const struct hnsw *hnsw)
+{
+	return hnsw->base.is_mapped;
 }
 
 struct hnsw *hnsw_free(struct hnsw *hnsw)

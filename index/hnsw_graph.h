@@ -45,6 +45,7 @@ struct hnsw_lists {
 	uint32_t capacity; /* links in a list */
 	uint32_t shift;    /* log2 of the lists in a chunk */
 	uint32_t n;
+	bool is_mapped; /* chunks are the source's: read only, nothing granted */
 };
 
 struct hnsw {
@@ -135,6 +136,9 @@ static inline uint32_t hnsw_capacity(const struct hnsw *hnsw, uint32_t level)
 	return level == 0 ? hnsw->base.capacity : hnsw->upper.capacity;
 }
 
+/* Moves those of n nodes to the front that the graph has at that level; returns how many. */
+uint32_t hnsw_keep_sound(const struct hnsw *hnsw, uint32_t level, uint32_t *nodes, uint32_t n);
+
 /* Copies the nodes that a list links to; returns how many. Acquire, so that what a node was given
  * before it was linked is seen by who follows the link. */
 static inline uint32_t hnsw_links(const _Atomic uint32_t *list, uint32_t capacity, uint32_t *ret)
@@ -148,6 +152,16 @@ static inline uint32_t hnsw_links(const _Atomic uint32_t *list, uint32_t capacit
 		ret[n++] &= ~HNSW_LINK_BRANCH;
 	}
 	return n;
+}
+
+/* The nodes that a node links to at a level that it has. Those of a mapped graph are what the file
+ * says now, whatever it said when it was checked: those that lead out of the graph are left out. */
+static inline uint32_t hnsw_links_of(const struct hnsw *hnsw, uint32_t node, uint32_t level,
+                                     uint32_t *ret)
+{
+	uint32_t n = hnsw_links(hnsw_list(hnsw, node, level), hnsw_capacity(hnsw, level), ret);
+
+	return hnsw->base.is_mapped ? hnsw_keep_sound(hnsw, level, ret, n) : n;
 }
 
 static inline void hnsw_link(_Atomic uint32_t *list, uint32_t idx, uint32_t link)

@@ -334,6 +334,7 @@ static void insert_node(const struct insertion *insertion, uint32_t node)
 
 void hnsw_build_init(struct hnsw_build *build, struct hnsw *hnsw, const struct hnsw_space *space)
 {
+	assert(!hnsw_is_mapped(hnsw));
 	*build = (struct hnsw_build){
 	        .hnsw = hnsw,
 	        .space = space,

@@ -30,6 +30,12 @@ struct batch {
 	float distances[HNSW_BATCH];
 };
 
+static void batch_add(const struct hnsw_walk *walk, struct batch *batch, uint32_t node)
+{
+	batch->rows[batch->n] = hnsw_node_row(walk->hnsw, node);
+	batch->nodes[batch->n++] = node;
+}
+
 static void take_distances(struct hnsw_walk *walk, struct batch *batch, float bound)
 {
 	walk->space->distances(walk->space, walk->query, batch->rows, batch->n, bound,
@@ -47,17 +53,20 @@ uint64_t hnsw_walk_key(struct hnsw_walk *walk, uint32_t node)
 
 uint64_t hnsw_walk_greedy(struct hnsw_walk *walk, uint64_t from, uint32_t level)
 {
-	uint32_t capacity = hnsw_capacity(walk->hnsw, level);
 	uint64_t nearest = from, before;
 
 	static_assert(HNSW_M_MAX <= HNSW_BATCH, "an upper list is one batch");
+	hnsw_marks_clear(walk->scratch);
 	do {
+		uint32_t links[HNSW_M_MAX];
+		uint32_t n = hnsw_links_of(walk->hnsw, hnsw_key_node(nearest), level, links);
 		struct batch batch;
 		before = nearest;
-		batch.n = hnsw_links(hnsw_list(walk->hnsw, hnsw_key_node(nearest), level), capacity,
-		                     batch.nodes);
-		for (uint32_t i = 0; i < batch.n; i++)
-			batch.rows[i] = hnsw_node_row(walk->hnsw, batch.nodes[i]);
+		batch.n = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			if (hnsw_mark(walk->scratch, links[i]))
+				batch_add(walk, &batch, links[i]);
+		}
 		take_distances(walk, &batch, hnsw_key_distance(nearest));
 		walk->stats.hops++;
 		for (uint32_t i = 0; i < batch.n; i++) {
@@ -159,9 +168,8 @@ static void measure(struct beam *beam, struct batch *batch)
 static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 {
 	struct hnsw_walk *walk = beam->walk;
-	uint32_t capacity = hnsw_capacity(walk->hnsw, beam->level);
 	uint32_t links[HNSW_LINKS_MAX];
-	uint32_t n_links = hnsw_links(hnsw_list(walk->hnsw, node, beam->level), capacity, links);
+	uint32_t n_links = hnsw_links_of(walk->hnsw, node, beam->level, links);
 
 	walk->stats.hops++;
 	for (uint32_t i = 0; i < n_links; i++) {
@@ -169,11 +177,8 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 			continue;
 		if (batch->n == HNSW_BATCH)
 			measure(beam, batch);
-		batch->rows[batch->n] = hnsw_node_row(walk->hnsw, links[i]);
-		batch->nodes[batch->n++] = links[i];
+		batch_add(walk, batch, links[i]);
 	}
-	if (0)
-		walk->space->prefetch(walk->space, batch->rows, batch->n);
 }
 
 /* Takes the nearest candidate out; false when none is left that may lead nearer. */
@@ -211,20 +216,17 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	                      .nodes = {hnsw_key_node(from)},
 	                      .rows = {hnsw_node_row(walk->hnsw, hnsw_key_node(from))},
 	                      .distances = {hnsw_key_distance(from)}};
-
-	struct batch batches[2];
-	struct batch *coming = &batches[0];
+	struct batch batch;
 	uint32_t node;
 
-	batches[0].n = 0;
-	batches[1].n = 0;
+	batch.n = 0;
 	assert(ef <= walk->scratch->n_found);
 	hnsw_marks_clear(walk->scratch);
 	hnsw_mark(walk->scratch, hnsw_key_node(from));
 	offer(&beam, &first);
 	while (!is_spent(walk) && next_candidate(&beam, &node)) {
-		follow(&beam, node, coming);
-		measure(&beam, coming);
+		follow(&beam, node, &batch);
+		measure(&beam, &batch);
 	}
 	return beam.n_found;
 }

@@ -13,8 +13,10 @@
 
 #include <math.h>
 
-/* Codes that are on their way while one is multiplied. */
-#define AHEAD 4u
+/* Of codes that are on their way while one is multiplied. */
+#define AHEAD_BYTES 2048u
+
+#define INLINE inline __attribute__((always_inline))
 
 struct query {
 	const float *row; /* NULL: a node's whose row nobody will need */
@@ -38,61 +40,73 @@ static void prefetch(const uint8_t *from, uint32_t bytes)
 		__builtin_prefetch(from + at);
 }
 
-/* Codes of one call. */
-struct batch {
-	const struct sq8 *sq8;
-	const struct sq8_query *query;
+/* Codes of one call that the first plane did not settle, by number. */
+struct open_codes {
 	uint32_t n;
-	const void *codes[HNSW_BATCH];
-	float distances[HNSW_BATCH];
-	/* Those that need the second plane, by number, with what the first came to. */
-	uint32_t n_open;
-	uint32_t open[HNSW_BATCH];
-	int32_t coarse_dots[HNSW_BATCH];
+	uint32_t codes[HNSW_BATCH];
+	const uint8_t *planes[HNSW_BATCH];
 };
 
-static void prefetch_fine(const struct sq8 *sq8, const void *code)
+/* Tells the coarse distances of n codes, and which of them are to be told better. Nobody can
+ * foresee which, so it is done without a branch. */
+static INLINE void decide(const struct sq8 *sq8, enum metric metric, const struct sq8_query *query,
+                          const struct sq8_code *codes, const int32_t *dots, uint32_t n,
+                          float bound, struct open_codes *open, float *ret)
 {
-	prefetch(sq8_fine_plane(sq8, code), sq8->n_integers / 2);
+	open->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		open->planes[open->n] = codes[i].fine;
+		open->codes[open->n] = i;
+		open->n += !sq8_coarse_is_beyond(sq8, metric, query, sq8_constants(sq8, codes[i]),
+		                                 dots[i], bound, &ret[i]);
+	}
+	for (uint32_t i = 0; i < open->n; i++)
+		prefetch(open->planes[i], sq8->fine_bytes);
 }
 
-static void take_coarse(struct batch *batch, float bound)
+static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
+                               const struct sq8_query *query, const struct sq8_code *codes,
+                               uint32_t n, float bound, float *ret)
 {
-	const struct sq8 *sq8 = batch->sq8;
-	const struct sq8_query *query = batch->query;
-	uint32_t coarse_bytes = sq8_coarse_bytes(sq8);
+	int32_t coarse_dots[HNSW_BATCH], fine_dots[HNSW_BATCH];
+	const uint8_t *planes[HNSW_BATCH];
+	struct open_codes open;
 
-	for (uint32_t i = 0; i < AHEAD && i < batch->n; i++)
-		prefetch(batch->codes[i], coarse_bytes);
-	for (uint32_t i = 0; i < batch->n; i++) {
-		const void *code = batch->codes[i];
-
-		if (i + AHEAD < batch->n)
-			prefetch(batch->codes[i + AHEAD], coarse_bytes);
-		int32_t dot =
-		        sq8->kernels->dot(query->integers, sq8_coarse_plane(code), sq8->n_integers);
-		const struct sq8_constants *constants = sq8_constants(sq8, code);
-		if (sq8_coarse_is_beyond(sq8, query, constants, dot, bound, &batch->distances[i]))
-			continue;
-		prefetch_fine(sq8, code);
-		batch->coarse_dots[batch->n_open] = dot;
-		batch->open[batch->n_open++] = i;
+	if (n == 0)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		planes[i] = codes[i].coarse;
+		if (i * sq8->coarse_bytes < AHEAD_BYTES)
+			prefetch(planes[i], sq8->coarse_bytes);
+	}
+	sq8->kernels->dots(query->integers, planes, n, sq8->n_integers, coarse_dots);
+	decide(sq8, metric, query, codes, coarse_dots, n, bound, &open, ret);
+	if (open.n == 0)
+		return;
+	sq8->kernels->dots(query->integers, open.planes, open.n, sq8->n_integers, fine_dots);
+	for (uint32_t i = 0; i < open.n; i++) {
+		uint32_t at = open.codes[i];
+		int32_t product = sq8_product(query, coarse_dots[at], fine_dots[i]);
+		ret[at] = sq8_distance(sq8, metric, &query->constants,
+		                       sq8_constants(sq8, codes[at]), product);
 	}
 }
 
-static void take_fine(struct batch *batch)
+/* Distances of n codes: the loops above, once for each metric. */
+static void estimate(const struct sq8 *sq8, const struct sq8_query *query,
+                     const struct sq8_code *codes, uint32_t n, float bound, float *ret)
 {
-	const struct sq8 *sq8 = batch->sq8;
-	const struct sq8_query *query = batch->query;
-
-	for (uint32_t i = 0; i < batch->n_open; i++) {
-		const void *code = batch->codes[batch->open[i]];
-		int32_t dot = sq8->kernels->dot(query->integers, sq8_fine_plane(sq8, code),
-		                                sq8->n_integers);
-		const struct sq8_constants *constants = sq8_constants(sq8, code);
-		int32_t product = sq8_product(query, batch->coarse_dots[i], dot);
-		batch->distances[batch->open[i]] =
-		        sq8_distance(sq8, &query->constants, constants, product);
+	switch (sq8->metric) {
+	case METRIC_IP:
+		estimate_by(sq8, METRIC_IP, query, codes, n, bound, ret);
+		break;
+	case METRIC_COSINE:
+		estimate_by(sq8, METRIC_COSINE, query, codes, n, bound, ret);
+		break;
+	case METRIC_L2:
+	default:
+		estimate_by(sq8, METRIC_L2, query, codes, n, bound, ret);
+		break;
 	}
 }
 
@@ -105,41 +119,37 @@ static void refine(const struct hnsw_space *space, const void *query_of, const u
 	exact->distances(exact, query->row, rows, n, INFINITY, ret);
 }
 
+/* Some of the rows have no code: one by one. */
+static void measure_mixed(const struct hnsw_space_sq8 *space, const struct query *query,
+                          const uint32_t *rows, uint32_t n, float bound, float *ret)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!has_code(space, rows[i]) || query->is_nowhere) {
+			refine(&space->space, query, &rows[i], 1, &ret[i]);
+			continue;
+		}
+		struct sq8_code code = codes_at(space->codes, rows[i]);
+		estimate(&space->codes->sq8, &query->code, &code, 1, bound, &ret[i]);
+	}
+}
+
 static void distances(const struct hnsw_space *space_of, const void *query_of, const uint32_t *rows,
                       uint32_t n, float bound, float *ret)
 {
 	const struct hnsw_space_sq8 *space = self_of(space_of);
 	const struct query *query = query_of;
-	uint32_t at[HNSW_BATCH]; /* which of the rows each code is of */
-	struct batch batch;
+	struct sq8_code codes[HNSW_BATCH];
+	bool all_coded = !query->is_nowhere;
 
-	batch.sq8 = &space->codes->sq8;
-	batch.query = &query->code;
-	batch.n = 0;
-	batch.n_open = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (has_code(space, rows[i]) && !query->is_nowhere) {
-			at[batch.n] = i;
-			batch.codes[batch.n++] = codes_at(space->codes, rows[i]);
-		} else {
-			refine(space_of, query, &rows[i], 1, &ret[i]);
-		}
+	for (uint32_t i = 0; i < n && all_coded; i++) {
+		all_coded = has_code(space, rows[i]);
+		if (all_coded)
+			codes[i] = codes_at(space->codes, rows[i]);
 	}
-	take_coarse(&batch, bound);
-	take_fine(&batch);
-	for (uint32_t i = 0; i < batch.n; i++)
-		ret[at[i]] = batch.distances[i];
-}
-
-static void prefetch_rows(const struct hnsw_space *space_of, const uint32_t *rows, uint32_t n)
-{
-	const struct hnsw_space_sq8 *space = self_of(space_of);
-	uint32_t bytes = sq8_coarse_bytes(&space->codes->sq8);
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (has_code(space, rows[i]))
-			prefetch(codes_at(space->codes, rows[i]), bytes);
-	}
+	if (all_coded)
+		estimate(&space->codes->sq8, &query->code, codes, n, bound, ret);
+	else
+		measure_mixed(space, query, rows, n, bound, ret);
 }
 
 static const void *query(const struct hnsw_space *space_of, const float *vector, void *buf)
@@ -197,7 +207,6 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 {
 	*space = (struct hnsw_space_sq8){
 	        .space = {.distances = distances,
-	                  .prefetch = prefetch_rows,
 	                  .query = query,
 	                  .query_of = query_of,
 	                  .refine = refine,

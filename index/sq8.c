@@ -25,9 +25,10 @@
 #include "index/sq8.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 
-#define ULP 0x1p-24 /* u: half a unit in the last place, relative */
+#define ULP SQ8_ULP /* u */
 #define UNIT_ERROR_F16 0x1.1p-10
 /* Vectors that are shorter than this in every dimension have no code but zeros. */
 #define TINY 1e-30f
@@ -35,6 +36,8 @@
 #define ROUNDER 12582912.0f
 /* What sums in f32 may lack, and conversions: the figures of constants are bounds. */
 #define MARGIN 1.001
+/* The squares of a row lose less than this where they are too small for f32: D 2^-149 at most. */
+#define VANISHED 0x1p-136
 
 #define DIM_MAX 4096
 #define INTEGERS_MAX DIM_MAX
@@ -53,9 +56,14 @@ static uint32_t n_integers_of(uint32_t dim)
 	return (dim + BLOCK - 1) & ~(BLOCK - 1);
 }
 
-uint32_t sq8_code_bytes(uint32_t dim)
+uint32_t sq8_coarse_bytes(uint32_t dim)
 {
-	return (n_integers_of(dim) + (uint32_t)sizeof(struct sq8_constants) + 63) & ~63u;
+	return (n_integers_of(dim) / 2 + (uint32_t)sizeof(struct sq8_constants) + 63) & ~63u;
+}
+
+uint32_t sq8_fine_bytes(uint32_t dim)
+{
+	return n_integers_of(dim) / 2;
 }
 
 static float sum4(f32x4 x)
@@ -87,7 +95,8 @@ void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtyp
 	        .metric = metric,
 	        .dim = dim,
 	        .n_integers = n_integers_of(dim),
-	        .code_bytes = sq8_code_bytes(dim),
+	        .coarse_bytes = sq8_coarse_bytes(dim),
+	        .fine_bytes = sq8_fine_bytes(dim),
 	        .per_dim = 1 / (float)dim,
 	        .mean = mean,
 	        .mean_squared = inner(mean, mean, dim),
@@ -199,7 +208,9 @@ static struct scale scale_of(const struct sq8 *sq8, const float *row)
 
 static float error_of(const struct scale *scale, const struct sums *sums)
 {
-	return (float)((scale->step * sqrt((double)sum4(sums->errors)) + scale->lost) * MARGIN);
+	double error = scale->step * sqrt((double)sum4(sums->errors)) + scale->lost;
+
+	return (float)(error * MARGIN + (double)FLT_TRUE_MIN);
 }
 
 /* Writes n_integers integers; the coarse constants are left out. */
@@ -229,24 +240,24 @@ static void pack(const int8_t *integers, uint8_t *ret_coarse, uint8_t *ret_fine)
 	*(u8x16 *)(void *)ret_fine = (lower & 15) | (upper << 4);
 }
 
-void sq8_encode(const struct sq8 *sq8, const float *row, void *ret_code)
+void sq8_encode(const struct sq8 *sq8, const float *row, uint8_t *ret_coarse, uint8_t *ret_fine)
 {
-	uint32_t plane_bytes = sq8->n_integers / 2;
-	uint8_t *coarse = ret_code;
-	uint8_t *fine = coarse + sq8->code_bytes - plane_bytes;
+	uint32_t plane_bytes = sq8->fine_bytes;
 	int8_t integers[INTEGERS_MAX] __attribute__((aligned(64)));
 	struct scale scale = scale_of(sq8, row);
 	struct sq8_constants constants = take_code(sq8, row, &scale, integers);
 	struct sums sums = quantise_coarsely(sq8, row, scale.inverse, integers);
 
-	constants.coarse_self = (float)(scale.step * scale.step * total(sums.squares) / 4);
+	/* Zeros beside one element that is as large as may be: 7.5 steps each, which overflows. */
+	constants.coarse_self =
+	        (float)fmin(scale.step * scale.step * total(sums.squares) / 4, (double)FLT_MAX);
 	constants.coarse_error = error_of(&scale, &sums);
 	for (uint32_t at = 0; at < plane_bytes; at += BLOCK / 2) {
-		pack(integers + 2 * at, coarse + at, fine + at);
-		pack(integers + 2 * at + 16, coarse + at + 16, fine + at + 16);
+		pack(integers + 2 * at, ret_coarse + at, ret_fine + at);
+		pack(integers + 2 * at + 16, ret_coarse + at + 16, ret_fine + at + 16);
 	}
-	memset(coarse + plane_bytes, 0, sq8->code_bytes - 2 * plane_bytes);
-	memcpy(coarse + plane_bytes, &constants, sizeof(constants));
+	memset(ret_coarse + plane_bytes, 0, sq8->coarse_bytes - plane_bytes);
+	memcpy(ret_coarse + plane_bytes, &constants, sizeof(constants));
 }
 
 void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret)
@@ -254,7 +265,7 @@ void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret)
 	struct scale scale = scale_of(sq8, row);
 
 	ret->constants = take_code(sq8, row, &scale, ret->integers);
-	ret->norm = (float)(sqrt((double)inner(row, row, sq8->dim)) * MARGIN);
+	ret->norm = (float)(sqrt((double)inner(row, row, sq8->dim) + VANISHED) * MARGIN);
 }
 
 static void unpack(const uint8_t *coarse, const uint8_t *fine, int8_t *ret)
@@ -265,15 +276,13 @@ static void unpack(const uint8_t *coarse, const uint8_t *fine, int8_t *ret)
 	*(u8x16 *)(void *)(ret + BLOCK / 2) = ((h & 0xf0) | (l >> 4)) ^ 0x80;
 }
 
-void sq8_query_of(const struct sq8 *sq8, const void *code, struct sq8_query *ret)
+void sq8_query_of(const struct sq8 *sq8, struct sq8_code code, struct sq8_query *ret)
 {
-	const uint8_t *coarse = sq8_coarse_plane(code), *fine = sq8_fine_plane(sq8, code);
-
 	ret->constants = *sq8_constants(sq8, code);
 	ret->norm = 0; /* of bounds only, which nobody asks of a code */
 	for (uint32_t at = 0; at < sq8->n_integers / 2; at += BLOCK / 2) {
-		unpack(coarse + at, fine + at, ret->integers + 2 * at);
-		unpack(coarse + at + 16, fine + at + 16, ret->integers + 2 * at + 16);
+		unpack(code.coarse + at, code.fine + at, ret->integers + 2 * at);
+		unpack(code.coarse + at + 16, code.fine + at + 16, ret->integers + 2 * at + 16);
 	}
 }
 
@@ -301,7 +310,7 @@ void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct
 	*bound = (struct sq8_bound){
 	        .metric = sq8->metric,
 	        .query = query->constants,
-	        .mean_norm = sqrt(mean_squared) * MARGIN,
+	        .mean_norm = sqrt(mean_squared + VANISHED) * MARGIN,
 	        .query_norm = (double)query->norm,
 	        .offset = (double)query->constants.self - mean_squared,
 	        .rounding = (sq8->dim + 4) * ULP,
@@ -325,14 +334,14 @@ void sq8_bound_limit(struct sq8_bound *bound, float limit)
 		break;
 	case METRIC_L2:
 	default:
-		bound->limit = sqrt(((double)limit + 0x1p-136) / (1 - bound->rounding)) + error;
+		bound->limit = sqrt(((double)limit + VANISHED) / (1 - bound->rounding)) + error;
 		break;
 	}
 }
 
 /* The errors of codes times the lengths of the other side, and those of the sums. */
-static bool excludes_ip(const struct sq8_bound *bound, const struct sq8_constants *other,
-                        double inner_codes, double error)
+bool sq8_bound_excludes_ip(const struct sq8_bound *bound, const struct sq8_constants *other,
+                           double inner_codes, double error)
 {
 	double query_error = (double)bound->query.error;
 	double query_norm = (double)bound->query.norm + query_error;
@@ -343,30 +352,4 @@ static bool excludes_ip(const struct sq8_bound *bound, const struct sq8_constant
 	               MARGIN * bound->rounding * sums + 4 * ULP * (1 + fabs(estimate));
 
 	return 1 - estimate - slack > bound->limit;
-}
-
-static bool excludes(const struct sq8_bound *bound, const struct sq8_constants *other,
-                     double inner_codes, float self, float error)
-{
-	if (bound->metric == METRIC_IP)
-		return excludes_ip(bound, other, inner_codes, (double)error);
-	double selves = (double)bound->query.self + (double)self;
-	double reach = bound->limit + (double)error;
-	return selves * (1 - 4 * ULP) - 2 * inner_codes > reach * reach * (1 + 4 * ULP);
-}
-
-bool sq8_bound_excludes_coarse(const struct sq8_bound *bound, const struct sq8_constants *other,
-                               int32_t halves)
-{
-	double inner_codes = (double)bound->query.step * (double)other->step * 0.5 * halves;
-
-	return excludes(bound, other, inner_codes, other->coarse_self, other->coarse_error);
-}
-
-bool sq8_bound_excludes(const struct sq8_bound *bound, const struct sq8_constants *other,
-                        int32_t product)
-{
-	double inner_codes = (double)bound->query.step * (double)other->step * product;
-
-	return excludes(bound, other, inner_codes, other->self, other->error);
 }

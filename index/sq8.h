@@ -17,7 +17,10 @@
  * which the first alone gives a coarse distance, with l as 7.5. Mostly that is enough to see that a
  * vector is too far to be of interest, and half the code is never read.
  *
- *      plane of h (dim rounded up to 64, halved) | constants | zeros | plane of l
+ * The two parts of a code lie apart, so that who goes over many codes reads the first parts only:
+ *
+ *      coarse part   plane of h (dim rounded up to 64, halved) | constants | zeros up to 64 bytes
+ *      fine part     plane of l
  *
  * A code knows how far it is from its vector, fine and coarse, so that distances between codes
  * bound the distance between the vectors (struct sq8_bound). Rows are from vector_prepare(). All
@@ -35,6 +38,8 @@
 #define SQ8_MAX 127
 /* Twice the integer that h stands for is 32 h less this. */
 #define SQ8_COARSE_OFFSET 241
+/* Half a unit in the last place of an f32, relative. */
+#define SQ8_ULP 0x1p-24
 /* How many standard deviations "nearly all" are within. */
 #define SQ8_DEVIATIONS 3
 
@@ -42,12 +47,12 @@ struct sq8 {
 	const struct code_kernels *kernels;
 	enum metric metric;
 	uint32_t dim;
-	uint32_t n_integers; /* dim rounded up to 64 */
-	uint32_t code_bytes; /* a multiple of 64 */
-	float per_dim;       /* 1 / dim */
-	const float *mean;   /* borrowed; as long as a row, padded with zeros */
-	float mean_squared;  /* |mean|^2 */
-	double unit_error;   /* cosine: by how much |x|^2 may differ from 1 */
+	uint32_t n_integers;               /* dim rounded up to 64 */
+	uint32_t coarse_bytes, fine_bytes; /* of the parts */
+	float per_dim;                     /* 1 / dim */
+	const float *mean;                 /* borrowed; as long as a row, padded with zeros */
+	float mean_squared;                /* |mean|^2 */
+	double unit_error;                 /* cosine: by how much |x|^2 may differ from 1 */
 };
 
 struct sq8_constants {
@@ -55,9 +60,14 @@ struct sq8_constants {
 	float self;         /* l2, cosine: |step c|^2; ip: mean.x */
 	float norm;         /* at least |step c| */
 	float error;        /* at least |y - step c| */
-	float coarse_self;  /* |step (16 h - 120.5)|^2 */
+	float coarse_self;  /* |step (16 h - 120.5)|^2, or FLT_MAX where that is more */
 	float coarse_error; /* at least |y - step (16 h - 120.5)| */
 	int32_t sum;        /* of the integers */
+};
+
+/* Where a code is: 64-byte and 32-byte aligned. */
+struct sq8_code {
+	const uint8_t *coarse, *fine;
 };
 
 /* Made by sq8_query() or sq8_query_of(). */
@@ -67,8 +77,9 @@ struct sq8_query {
 	int8_t integers[] __attribute__((aligned(64)));
 };
 
-/* Bytes of a code of that dimension. */
-uint32_t sq8_code_bytes(uint32_t dim);
+/* Bytes of the parts of a code of that dimension. */
+uint32_t sq8_coarse_bytes(uint32_t dim); /* a multiple of 64 */
+uint32_t sq8_fine_bytes(uint32_t dim);   /* a multiple of 32 */
 /* With the best kernels that there are. */
 /* dtype: of the rows that codes are made of. */
 void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
@@ -76,28 +87,14 @@ void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtyp
 size_t sq8_query_bytes(const struct sq8 *sq8);
 
 /* Writes the code of one row (64-byte aligned). */
-void sq8_encode(const struct sq8 *sq8, const float *row, void *ret_code);
+void sq8_encode(const struct sq8 *sq8, const float *row, uint8_t *ret_coarse, uint8_t *ret_fine);
 /* The query form of a row, and of a code, in sq8_query_bytes(), 64-byte aligned. */
 void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret);
-void sq8_query_of(const struct sq8 *sq8, const void *code, struct sq8_query *ret);
+void sq8_query_of(const struct sq8 *sq8, struct sq8_code code, struct sq8_query *ret);
 
-/* Where the parts of a code are. */
-static inline const uint8_t *sq8_coarse_plane(const void *code)
+static inline const struct sq8_constants *sq8_constants(const struct sq8 *sq8, struct sq8_code code)
 {
-	return code;
-}
-static inline const uint8_t *sq8_fine_plane(const struct sq8 *sq8, const void *code)
-{
-	return (const uint8_t *)code + sq8->code_bytes - sq8->n_integers / 2;
-}
-static inline const struct sq8_constants *sq8_constants(const struct sq8 *sq8, const void *code)
-{
-	return (const void *)((const uint8_t *)code + sq8->n_integers / 2);
-}
-/* Bytes from the beginning of a code that the coarse distance reads. */
-static inline uint32_t sq8_coarse_bytes(const struct sq8 *sq8)
-{
-	return sq8->n_integers / 2 + (uint32_t)sizeof(struct sq8_constants);
+	return (const void *)(code.coarse + sq8->n_integers / 2);
 }
 
 /* Products of the integers, from those of the planes; the coarse one in halves. */
@@ -111,44 +108,52 @@ static inline int32_t sq8_coarse_halves(const struct sq8_query *query, int32_t c
 	return 32 * coarse_dot - SQ8_COARSE_OFFSET * query->constants.sum;
 }
 
-/* The distance that a product means: finite or +infinity, never NaN. */
-static inline float sq8_distance(const struct sq8 *sq8, const struct sq8_constants *a,
-                                 const struct sq8_constants *b, int32_t product)
-{
-	float inner = a->step * b->step * (float)product;
+/* metric: sq8->metric, which a caller with a loop of its own for each makes a constant. */
 
-	if (sq8->metric == METRIC_IP)
+/* The distance that a product means: finite or +infinity, never NaN. */
+static inline float sq8_distance(const struct sq8 *sq8, enum metric metric,
+                                 const struct sq8_constants *a, const struct sq8_constants *b,
+                                 int32_t product)
+{
+	float inner = a->step * (float)product * b->step; /* steps alone may vanish */
+
+	if (metric == METRIC_IP)
 		return 1 - (inner + a->self + (b->self - sq8->mean_squared));
 	float squared = (a->self - inner) + (b->self - inner);
 	if (!(squared > 0))
 		return 0;
-	return sq8->metric == METRIC_COSINE ? squared / 2 : squared;
+	return metric == METRIC_COSINE ? squared / 2 : squared;
 }
 
 /* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
  * is z, and y - z stands at random to all else: so the square of its length is what the squared
- * distance to z has too much, and a share of it for each dimension is what the rest errs by. */
-static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, const struct sq8_query *query,
+ * distance to z has too much, and a share of it for each dimension is what the rest errs by. Where
+ * most elements are too small for z, they are all told as too large instead: then z itself has too
+ * much by what it is longer than y. */
+static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metric,
+                                        const struct sq8_query *query,
                                         const struct sq8_constants *other, int32_t coarse_dot,
                                         float bound, float *ret_distance)
 {
 	const struct sq8_constants *own = &query->constants;
-	float inner = own->step * other->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot);
+	float inner = own->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot) * other->step;
 	float lost = other->coarse_error * other->coarse_error;
 	float distance, scale;
 
-	if (sq8->metric == METRIC_IP) {
+	if (metric == METRIC_IP) {
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
 	} else {
-		float squared = (own->self - inner) + ((other->coarse_self - inner) - lost);
-		distance = sq8->metric == METRIC_COSINE ? squared / 2 : squared;
-		scale = sq8->metric == METRIC_COSINE ? squared : 4 * squared;
+		float self = other->coarse_self - lost;
+		self = self < other->self ? self : other->self;
+		float squared = (own->self - inner) + (self - inner);
+		distance = metric == METRIC_COSINE ? squared / 2 : squared;
+		scale = metric == METRIC_COSINE ? squared : 4 * squared;
 	}
 	float beyond = distance - bound;
+	float errs = SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
 	*ret_distance = distance;
-	return beyond > 0 &&
-	       beyond * beyond > SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
+	return (beyond > 0) & (beyond * beyond > errs);
 }
 /* How far, nearly always, the distance of the vectors is from the fine one between the codes. For
  * deciding how many candidates to re-rank. */
@@ -172,9 +177,35 @@ struct sq8_bound {
 void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct sq8_query *query);
 /* +infinity excludes nothing. */
 void sq8_bound_limit(struct sq8_bound *bound, float limit);
+/* Part of the two below. */
+bool sq8_bound_excludes_ip(const struct sq8_bound *bound, const struct sq8_constants *other,
+                           double inner_codes, double error);
+
+static inline bool sq8_bound_excludes_at(const struct sq8_bound *bound,
+                                         const struct sq8_constants *other, double inner_codes,
+                                         float self, float error)
+{
+	if (bound->metric == METRIC_IP)
+		return sq8_bound_excludes_ip(bound, other, inner_codes, (double)error);
+	double selves = (double)bound->query.self + (double)self;
+	double reach = bound->limit + (double)error;
+	return selves * (1 - 4 * SQ8_ULP) - 2 * inner_codes > reach * reach * (1 + 4 * SQ8_ULP);
+}
+
 /* Whether a code is of a vector farther than the limit, for certain: by the coarse product (in
  * halves) or the fine one. */
-bool sq8_bound_excludes_coarse(const struct sq8_bound *bound, const struct sq8_constants *other,
-                               int32_t halves);
-bool sq8_bound_excludes(const struct sq8_bound *bound, const struct sq8_constants *other,
-                        int32_t product);
+static inline bool sq8_bound_excludes_coarse(const struct sq8_bound *bound,
+                                             const struct sq8_constants *other, int32_t halves)
+{
+	double inner_codes = (double)bound->query.step * (double)other->step * 0.5 * halves;
+
+	return sq8_bound_excludes_at(bound, other, inner_codes, other->coarse_self,
+	                             other->coarse_error);
+}
+static inline bool sq8_bound_excludes(const struct sq8_bound *bound,
+                                      const struct sq8_constants *other, int32_t product)
+{
+	double inner_codes = (double)bound->query.step * (double)other->step * product;
+
+	return sq8_bound_excludes_at(bound, other, inner_codes, other->self, other->error);
+}

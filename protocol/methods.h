@@ -37,20 +37,21 @@
 #define WIRE_QUANTIZATIONS(C, X) C(X, sq8) C(X, none)
 #define WIRE_INDEX_STATES(C, X) \
 	C(X, declared)          \
+	C(X, evicted)           \
 	C(X, loading) C(X, building) C(X, serving) C(X, inserting) C(X, saving) C(X, replacing)
 #define WIRE_ENSURED(C, X) C(X, existing) C(X, built) C(X, joined) C(X, started)
 
-#define WIRE_CHOICE_LISTS(L)              \
-	L(metric, WIRE_METRICS)           \
-	L(dtype, WIRE_DTYPES)             \
-	L(include, WIRE_INCLUDES)         \
-	L(topic, WIRE_TOPICS)             \
-	L(mode, WIRE_MODES)               \
-	L(source, WIRE_SOURCES)           \
-	L(index_kind, WIRE_INDEX_KINDS)   \
-	L(quantization, WIRE_QUANTIZATIONS)   \
-	L(index_state, WIRE_INDEX_STATES) \
-	L(ensured, WIRE_ENSURED)          \
+#define WIRE_CHOICE_LISTS(L)                \
+	L(metric, WIRE_METRICS)             \
+	L(dtype, WIRE_DTYPES)               \
+	L(include, WIRE_INCLUDES)           \
+	L(topic, WIRE_TOPICS)               \
+	L(mode, WIRE_MODES)                 \
+	L(source, WIRE_SOURCES)             \
+	L(index_kind, WIRE_INDEX_KINDS)     \
+	L(quantization, WIRE_QUANTIZATIONS) \
+	L(index_state, WIRE_INDEX_STATES)   \
+	L(ensured, WIRE_ENSURED)            \
 	L(change, WIRE_CHANGES)
 
 /* Kinds: K(kind, C type, base, details). ------------------------------------------------------ */
@@ -73,7 +74,7 @@
 	K(source, uint32_t, WIRE_CHOICE, wire_source_names, NULL)                    \
 	K(change, uint32_t, WIRE_CHOICE, wire_change_names, NULL)                    \
 	K(index_kind, uint32_t, WIRE_CHOICE, wire_index_kind_names, NULL)            \
-	K(quantization, uint32_t, WIRE_CHOICE, wire_quantization_names, NULL)            \
+	K(quantization, uint32_t, WIRE_CHOICE, wire_quantization_names, NULL)        \
 	K(index_state, uint32_t, WIRE_CHOICE, wire_index_state_names, NULL)          \
 	K(ensured, uint32_t, WIRE_CHOICE, wire_ensured_names, NULL)                  \
 	K(includes, uint32_t, WIRE_CHOICES, wire_include_names, NULL)                \
@@ -81,17 +82,21 @@
 	K(collection, struct collection_row, WIRE_ROW, NULL, &collection_row_schema) \
 	K(collections, struct wire_rows, WIRE_ROWS, NULL, &collection_row_schema)    \
 	K(budget, struct budget_row, WIRE_ROW, NULL, &budget_row_schema)             \
+	K(cache, struct cache_row, WIRE_ROW, NULL, &cache_row_schema)                \
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
 	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
-	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)
+	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)                 \
+	K(failures, struct wire_rows, WIRE_ROWS, NULL, &failure_row_schema)
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R) \
-	R(collection) R(budget) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(error)
+#define WIRE_ROW_LIST(R)                                                                   \
+	R(collection)                                                                      \
+	R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) \
+	        R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -112,6 +117,18 @@
 	F(X, u64, spilled_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, dirty_bytes, REQUIRED, 0, 0, 0)         \
 	F(X, u64, refused, REQUIRED, 0, 0, 0)
+
+/* Of what is kept in memory and can be loaded again. */
+#define ROW_cache(F, X)                          \
+	F(X, str, backend, REQUIRED, 0, 0, 0)    \
+	F(X, u64, entries, REQUIRED, 0, 0, 0)    \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)       \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)     \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)      \
+	F(X, u64, joined, REQUIRED, 0, 0, 0)     \
+	F(X, u64, failures, REQUIRED, 0, 0, 0)   \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)
 
 #define ROW_memory(F, X)                             \
 	F(X, u64, rss_anon_bytes, REQUIRED, 0, 0, 0) \
@@ -153,25 +170,30 @@
 	F(X, u64, scanned, REQUIRED, 0, 0, 0)
 
 /* What is declared of an index, and how it is served. */
-#define ROW_index(F, X)                               \
-	F(X, str, name, REQUIRED, 0, 0, 0)            \
-	F(X, index_kind, kind, REQUIRED, 0, 0, 0)     \
-	F(X, u32, m, REQUIRED, 0, 0, 0)               \
-	F(X, u32, ef_construction, REQUIRED, 0, 0, 0) \
-	F(X, u32, ef_search, REQUIRED, 0, 0, 0)       \
+#define ROW_index(F, X)                                     \
+	F(X, str, name, REQUIRED, 0, 0, 0)                  \
+	F(X, index_kind, kind, REQUIRED, 0, 0, 0)           \
+	F(X, u32, m, REQUIRED, 0, 0, 0)                     \
+	F(X, u32, ef_construction, REQUIRED, 0, 0, 0)       \
+	F(X, u32, ef_search, REQUIRED, 0, 0, 0)             \
 	F(X, quantization, quantization, REQUIRED, 0, 0, 0) \
-	F(X, index_state, state, REQUIRED, 0, 0, 0)   \
-	F(X, u64, generation, REQUIRED, 0, 0, 0)      \
-	F(X, u64, nodes, REQUIRED, 0, 0, 0)           \
-	F(X, u64, dead, REQUIRED, 0, 0, 0)            \
-	F(X, u64, pending, REQUIRED, 0, 0, 0)         \
-	F(X, f64, coverage, REQUIRED, 0, 0, 0)        \
-	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)      \
-	F(X, u64, saved_nodes, REQUIRED, 0, 0, 0)     \
-	F(X, u64, searches, REQUIRED, 0, 0, 0)        \
-	F(X, u64, comparisons, REQUIRED, 0, 0, 0)     \
-	F(X, u64, builds, REQUIRED, 0, 0, 0)          \
-	F(X, u64, rebuilds, REQUIRED, 0, 0, 0)        \
+	F(X, index_state, state, REQUIRED, 0, 0, 0)         \
+	F(X, u64, generation, REQUIRED, 0, 0, 0)            \
+	F(X, u64, nodes, REQUIRED, 0, 0, 0)                 \
+	F(X, u64, dead, REQUIRED, 0, 0, 0)                  \
+	F(X, u64, pending, REQUIRED, 0, 0, 0)               \
+	F(X, f64, coverage, REQUIRED, 0, 0, 0)              \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)            \
+	F(X, bool, mapped, REQUIRED, 0, 0, 0)               \
+	F(X, u64, saved_nodes, REQUIRED, 0, 0, 0)           \
+	F(X, u64, searches, REQUIRED, 0, 0, 0)              \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)           \
+	F(X, u64, builds, REQUIRED, 0, 0, 0)                \
+	F(X, u64, rebuilds, REQUIRED, 0, 0, 0)              \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)                  \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)                \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)                 \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)             \
 	F(X, str, error, REQUIRED, 0, 0, 0)
 
 /* A job on an index. */
@@ -184,6 +206,15 @@
 	F(X, u64, total, REQUIRED, 0, 0, 0)      \
 	F(X, f64, eta_s, REQUIRED, 0, 0, 0)      \
 	F(X, u32, waiting, REQUIRED, 0, 0, 0)
+
+/* What went wrong in the daemon, and how often. */
+#define ROW_failure(F, X)                      \
+	F(X, u64, first_ms, REQUIRED, 0, 0, 0) \
+	F(X, u64, last_ms, REQUIRED, 0, 0, 0)  \
+	F(X, u64, count, REQUIRED, 0, 0, 0)    \
+	F(X, bool, warning, REQUIRED, 0, 0, 0) \
+	F(X, str, where, REQUIRED, 0, 0, 0)    \
+	F(X, str, what, REQUIRED, 0, 0, 0)
 
 /* What an error response carries; see errors.h. */
 #define ROW_error(F, X)                       \
@@ -217,7 +248,10 @@
 	M(optimize)            \
 	M(jobs)                \
 	M(cancel_job)          \
-	M(stats)
+	M(warm)                \
+	M(evict)               \
+	M(stats)               \
+	M(errors)
 
 #define PARAMS_hello(F, X)                              \
 	F(X, u32, protocol, REQUIRED, 1, UINT32_MAX, 0) \
@@ -380,15 +414,15 @@
 
 #define INDEX_FIELD(F, X) F(X, name, index, OPTIONAL, 1, LIMIT_INDEX_NAME_BYTES, 0)
 
-#define PARAMS_ensure_index(F, X)                                    \
-	COLLECTION_FIELD(F, X)                                       \
-	INDEX_FIELD(F, X)                                            \
-	F(X, index_kind, kind, OPTIONAL, 0, 0, WIRE_index_kind_hnsw) \
-	F(X, u32, m, OPTIONAL, 2, LIMIT_INDEX_M, 16)                 \
-	F(X, u32, ef_construction, OPTIONAL, 4, LIMIT_INDEX_EF, 128) \
-	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 64)        \
+#define PARAMS_ensure_index(F, X)                                               \
+	COLLECTION_FIELD(F, X)                                                  \
+	INDEX_FIELD(F, X)                                                       \
+	F(X, index_kind, kind, OPTIONAL, 0, 0, WIRE_index_kind_hnsw)            \
+	F(X, u32, m, OPTIONAL, 2, LIMIT_INDEX_M, 16)                            \
+	F(X, u32, ef_construction, OPTIONAL, 4, LIMIT_INDEX_EF, 128)            \
+	F(X, u32, ef_search, OPTIONAL, 1, LIMIT_INDEX_EF, 64)                   \
 	F(X, quantization, quantization, OPTIONAL, 0, 0, WIRE_quantization_sq8) \
-	F(X, bool, wait, OPTIONAL, 0, 0, false)                      \
+	F(X, bool, wait, OPTIONAL, 0, 0, false)                                 \
 	F(X, bool, replace, OPTIONAL, 0, 0, false)
 #define RESULT_ensure_index(F, X)                 \
 	F(X, ensured, outcome, REQUIRED, 0, 0, 0) \
@@ -419,6 +453,20 @@
 #define PARAMS_cancel_job(F, X) F(X, u64, job, REQUIRED, 1, INT64_MAX, 0)
 #define RESULT_cancel_job(F, X) F(X, bool, cancelled, REQUIRED, 0, 0, 0)
 
+#define PARAMS_warm(F, X)      \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_warm(F, X)                         \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)
+
+#define PARAMS_evict(F, X)     \
+	COLLECTION_FIELD(F, X) \
+	INDEX_FIELD(F, X)
+#define RESULT_evict(F, X)                        \
+	F(X, bool, was_cached, REQUIRED, 0, 0, 0) \
+	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
+
 #define PARAMS_stats(F, X)
 #define RESULT_stats(F, X)                           \
 	F(X, str, version, REQUIRED, 0, 0, 0)        \
@@ -428,10 +476,14 @@
 	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
 	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
 	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
+	F(X, cache, cache, REQUIRED, 0, 0, 0)        \
 	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
 	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
 	F(X, usages, collections, REQUIRED, 0, 0, 0) \
 	F(X, tallies, searches, REQUIRED, 0, 0, 0)
+
+#define PARAMS_errors(F, X)
+#define RESULT_errors(F, X) F(X, failures, failures, REQUIRED, 0, 0, 0)
 
 /* Events. ------------------------------------------------------------------------------------- */
 

@@ -35,6 +35,9 @@ _Static_assert(CATALOG_DROPPED == 2, "the index of names depends on it");
 
 enum catalog_stmt {
 	CATALOG_STMT_EACH,
+	CATALOG_STMT_BEGIN,
+	CATALOG_STMT_COMMIT,
+	CATALOG_STMT_GIVE_UP,
 	CATALOG_STMT_ADD,
 	CATALOG_STMT_SET_STATE,
 	CATALOG_STMT_RENAME,
@@ -45,6 +48,9 @@ enum catalog_stmt {
 static const char *const texts[CATALOG_N_STMTS] = {
         [CATALOG_STMT_EACH] = "SELECT uuid, name, state, dim, metric, dtype, space, created_ms"
                               " FROM collections ORDER BY created_ms, uuid",
+        [CATALOG_STMT_BEGIN] = "BEGIN IMMEDIATE",
+        [CATALOG_STMT_COMMIT] = "COMMIT",
+        [CATALOG_STMT_GIVE_UP] = "UPDATE collections SET state = 2 WHERE name = ?1 AND state = 0",
         [CATALOG_STMT_ADD] = "INSERT INTO collections"
                              " (uuid, name, state, dim, metric, dtype, space, created_ms)"
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -230,6 +236,25 @@ static int change(struct catalog *catalog, sqlite3_stmt *stmt)
 	return sqlite3_changes(catalog->db) == 0 ? CATALOG_MISSING : 0;
 }
 
+/* Runs a change that gives the name to an entry. One that was begun under it, and could be neither
+ * finished nor taken back, is given up: the next start removes it. */
+static int take_name(struct catalog *catalog, const char *name, sqlite3_stmt *stmt)
+{
+	sqlite3_stmt *give_up = catalog->stmts[CATALOG_STMT_GIVE_UP];
+	int r = sql_run(catalog->stmts[CATALOG_STMT_BEGIN]);
+
+	sql_bind_text(give_up, 1, name, strlen(name));
+	if (r == 0)
+		r = sql_run(give_up);
+	if (r == 0)
+		r = change(catalog, stmt);
+	if (r == 0)
+		r = sql_run(catalog->stmts[CATALOG_STMT_COMMIT]);
+	if (r != 0 && !sqlite3_get_autocommit(catalog->db))
+		sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
 int catalog_add(struct catalog *catalog, const struct catalog_entry *entry)
 {
 	sqlite3_stmt *stmt = catalog->stmts[CATALOG_STMT_ADD];
@@ -242,7 +267,7 @@ int catalog_add(struct catalog *catalog, const struct catalog_entry *entry)
 	sql_bind_u64(stmt, 6, entry->spec.dtype);
 	sql_bind_text(stmt, 7, entry->spec.space, strlen(entry->spec.space));
 	sqlite3_bind_int64(stmt, 8, entry->created_ms);
-	return change(catalog, stmt);
+	return take_name(catalog, entry->name, stmt);
 }
 
 int catalog_set_state(struct catalog *catalog, const struct uuid *uuid, enum catalog_state state)
@@ -261,7 +286,7 @@ int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char 
 
 	sql_bind_blob(stmt, 1, uuid->bytes, sizeof(uuid->bytes));
 	sql_bind_text(stmt, 2, name, strlen(name));
-	return change(catalog, stmt);
+	return take_name(catalog, name, stmt);
 }
 
 int catalog_remove(struct catalog *catalog, const struct uuid *uuid)

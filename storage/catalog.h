@@ -47,12 +47,13 @@ struct catalog *catalog_close(struct catalog *catalog);
  * returned. each() must not call the catalog. */
 int catalog_each(struct catalog *catalog, int (*each)(void *ctx, const struct catalog_entry *entry),
                  void *ctx);
-/* Adds the entry in state CATALOG_CREATING, whatever its own. CATALOG_EXISTS. */
+/* Adds the entry in state CATALOG_CREATING, whatever its own. CATALOG_EXISTS. One entry is made at
+ * a time: another one of that name that is still in that state is moved to CATALOG_DROPPED. */
 int catalog_add(struct catalog *catalog, const struct catalog_entry *entry);
 /* Moves it on, never back; CATALOG_DROPPED frees the name. CATALOG_MISSING when it is not there or
  * is that far already. */
 int catalog_set_state(struct catalog *catalog, const struct uuid *uuid, enum catalog_state state);
-/* Of one that is not dropped: CATALOG_MISSING, CATALOG_EXISTS. */
+/* Of one that is not dropped: CATALOG_MISSING, CATALOG_EXISTS. The name is taken as by add(). */
 int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char *name);
 /* Forgets it, after its directories are gone. CATALOG_MISSING. */
 int catalog_remove(struct catalog *catalog, const struct uuid *uuid);

@@ -30,6 +30,7 @@ enum verdict {
 };
 
 struct snapshot {
+	uint32_t n_refs; /* beside the first */
 	struct store_file *file;
 	uint64_t size_bytes;
 	struct snapshot_head head;
@@ -163,9 +164,15 @@ int snapshot_open(struct store_io *io, const char *path, struct snapshot **ret,
 	return 0;
 }
 
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	snapshot->n_refs++;
+	return snapshot;
+}
+
 struct snapshot *snapshot_close(struct snapshot *snapshot)
 {
-	if (snapshot == NULL)
+	if (snapshot == NULL || snapshot->n_refs-- > 0)
 		return NULL;
 	void *base = atomic_load_explicit(&snapshot->base, memory_order_relaxed);
 	if (base != NULL)
@@ -275,6 +282,11 @@ int snapshot_read_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx, 
 	return read_pieces(snapshot, entry, buf, false);
 }
 
+bool snapshot_is_lost(const struct snapshot *snapshot)
+{
+	return map_faults_n(store_faults(snapshot->file)) > 0;
+}
+
 static int map_file(struct snapshot *snapshot, const uint8_t **ret)
 {
 	void *base = atomic_load_explicit(&snapshot->base, memory_order_relaxed);
@@ -319,7 +331,7 @@ int snapshot_map_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx,
 	const struct snapshot_entry *entry = find_entry(snapshot, type, idx);
 	const uint8_t *base = NULL;
 
-	if (entry == NULL)
+	if (entry == NULL || snapshot_is_lost(snapshot))
 		return -EBADMSG;
 	int r = check_chunk(snapshot, entry);
 	if (r == 0)

@@ -12,7 +12,8 @@
  * file never changes under its name, so one that is open stays good when another replaces it.
  *
  * Threads: a writer belongs to one job at a time, and there is one at a time for a name [worker].
- * Any threads may read and map chunks of one open snapshot; opening and closing it is one job's.
+ * Any threads may read and map chunks of one open snapshot; opening it is one job's, and so is
+ * closing it, which several may share (snapshot_ref).
  */
 
 #include <stdbool.h>
@@ -95,7 +96,9 @@ struct snapshot;
  * cannot read it (-EIO) may do so the next time. */
 int snapshot_open(struct store_io *io, const char *path, struct snapshot **ret,
                   const char **ret_why);
-/* Unmaps what was mapped and closes. */
+/* One more who closes it. With the closes on one thread. */
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+/* The last one unmaps what was mapped and closes. NULL is fine; returns NULL. */
 struct snapshot *snapshot_close(struct snapshot *snapshot);
 
 /* Valid until close. Bytes of kind, space and params behind their ends are zero. [any] */
@@ -115,3 +118,6 @@ int snapshot_read_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx, 
  * not be read. [any] */
 int snapshot_map_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx,
                        const void **ret_addr);
+/* Some of a mapped chunk was gone when it was read (map_guard.h): what was read since it was last
+ * looked at is of no use, and no chunk is mapped any more. [any] */
+bool snapshot_is_lost(const struct snapshot *snapshot);

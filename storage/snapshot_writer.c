@@ -244,6 +244,11 @@ int snapshot_writer_commit(struct snapshot_writer *writer)
 
 	if (r == 0)
 		r = store_rename(writer->io, writer->tmp_path, writer->path);
+	if (r == -EISDIR) { /* not of our making */
+		r = store_remove_tree(writer->io, writer->path);
+		if (r == 0)
+			r = store_rename(writer->io, writer->tmp_path, writer->path);
+	}
 	if (r < 0) {
 		snapshot_writer_abort(writer);
 		return r;

@@ -438,22 +438,6 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *base_file
 	return SQLITE_OK;
 }
 
-static int vfs_sync_parent(struct vfs *vfs, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *parent;
-	int r;
-
-	if (!slash)
-		return store_sync_dir(vfs->io, ".");
-	parent = strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	if (!parent)
-		return -ENOMEM;
-	r = store_sync_dir(vfs->io, parent);
-	free(parent);
-	return r;
-}
-
 static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_dir)
 {
 	struct vfs *vfs = (struct vfs *)base;
@@ -463,7 +447,8 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_dir)
 		return SQLITE_IOERR_DELETE_NOENT;
 	if (r < 0)
 		return rc_of(r, SQLITE_IOERR_DELETE);
-	return sync_dir ? rc_of(vfs_sync_parent(vfs, path), SQLITE_IOERR_DIR_FSYNC) : SQLITE_OK;
+	return sync_dir ? rc_of(store_sync_parent(vfs->io, path), SQLITE_IOERR_DIR_FSYNC)
+	                : SQLITE_OK;
 }
 
 static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *ret)

@@ -31,6 +31,11 @@ int store_truncate(struct store_file *file, uint64_t size_bytes)
 	return file->ops->truncate(file, size_bytes);
 }
 
+int store_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	return file->ops->allocate(file, offset, n);
+}
+
 int store_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	return file->ops->size(file, ret_size_bytes);
@@ -44,6 +49,18 @@ int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable,
 int store_unmap(struct store_file *file, void *addr, size_t n)
 {
 	return file->ops->unmap(file, addr, n);
+}
+
+int store_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	return file->ops->remap(file, offset, n, addr);
+}
+
+const struct map_faults *store_faults(struct store_file *file)
+{
+	static const struct map_faults none;
+
+	return file->ops->faults ? file->ops->faults(file) : &none;
 }
 
 int store_lock(struct store_file *file, pid_t *ret_holder)
@@ -71,21 +88,34 @@ int store_sync_dir(struct store_io *io, const char *path)
 	return io->ops->sync_dir(io, path);
 }
 
-/* Makes one directory, and its name durable in its parent. */
-static int make_durable_dir(struct store_io *io, const char *path)
+int store_sync_parent(struct store_io *io, const char *path)
 {
 	char parent[PATH_MAX];
-	char *slash;
-	int r = io->ops->make_dir(io, path);
+	const char *slash = strrchr(path, '/');
+	size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
 
-	if (r < 0)
-		return r == -EEXIST ? 0 : r;
-	strcpy(parent, path);
-	slash = strrchr(parent, '/');
 	if (!slash)
 		return store_sync_dir(io, ".");
-	slash[slash == parent] = '\0';
+	if (n >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, path, n);
+	parent[n] = '\0';
 	return store_sync_dir(io, parent);
+}
+
+/* Makes one directory, and its name durable in its parent. One that is there and is_own may have
+ * been made by a process that was killed before it could do so. */
+static int make_durable_dir(struct store_io *io, const char *path, bool is_own)
+{
+	int r = io->ops->make_dir(io, path);
+	bool existed = r == -EEXIST;
+
+	if (r < 0 && !existed)
+		return r;
+	if (existed && !is_own)
+		return 0;
+	r = store_sync_parent(io, path);
+	return existed && r == -EACCES ? 0 : r; /* somebody else's parent, who made it */
 }
 
 int store_make_dirs(struct store_io *io, const char *path)
@@ -102,7 +132,7 @@ int store_make_dirs(struct store_io *io, const char *path)
 		if ((prefix[i] != '/' && prefix[i] != '\0') || prefix[i - 1] == '/')
 			continue;
 		prefix[i] = '\0';
-		int r = make_durable_dir(io, prefix);
+		int r = make_durable_dir(io, prefix, i == n);
 
 		if (r < 0)
 			return r;
@@ -145,7 +175,12 @@ static int removal_entry(void *ctx, const char *name)
 
 int store_remove_tree(struct store_io *io, const char *path)
 {
-	int r = removal_run(&(struct removal){.io = io, .path = path, .has_subdirs = true});
+	int r = store_unlink(io, path);
 
+	if (r == -EISDIR || r == -EPERM)
+		r = removal_run(&(struct removal){.io = io, .path = path, .has_subdirs = true});
+	/* One that is missing may have been removed just before a crash, and come back. */
+	if (r == 0 || r == -ENOENT)
+		r = store_sync_parent(io, path);
 	return r == -ENOENT ? 0 : r;
 }

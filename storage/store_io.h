@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "storage/map_guard.h"
+
 struct store_io;
 struct store_file;
 
@@ -43,12 +45,21 @@ struct store_file_ops {
 	int (*sync)(struct store_file *file);
 	/* Sets the size; growth reads as zeros and takes no space until written. */
 	int (*truncate)(struct store_file *file, uint64_t size_bytes);
+	/* Makes sure that [offset, offset + n) is there and has its place on the disk, so that
+	 * writing it through a mapping cannot fail for want of that. -ENOSPC. What was not there
+	 * reads as zeros. */
+	int (*allocate)(struct store_file *file, uint64_t offset, size_t n);
 	int (*size)(struct store_file *file, uint64_t *ret_size_bytes);
 	/* Maps [offset, offset + n), page-aligned, shared; beyond the end of the file is allowed
 	 * but must not be touched before the file has grown. Writable only when asked. */
 	int (*map)(struct store_file *file, uint64_t offset, size_t n, bool writable,
 	           void **ret_addr);
 	int (*unmap)(struct store_file *file, void *addr, size_t n);
+	/* Maps what was mapped there again, over pages that were gone, while others read it. */
+	int (*remap)(struct store_file *file, uint64_t offset, size_t n, void *addr);
+	/* Counts the pages of its read-only mappings that were gone when they were touched and read
+	 * as zeros (map_guard.h). Valid until close. NULL: nobody counts. */
+	const struct map_faults *(*faults)(struct store_file *file);
 	/* Takes an exclusive advisory lock for this process until close. STORE_LOCKED with the
 	 * holder's pid (0 when unknown) when another process has it. It is a POSIX record lock:
 	 * one process never conflicts with itself, and closing any file of its that is open on
@@ -96,17 +107,24 @@ ssize_t store_read(struct store_file *file, void *buf, size_t n, uint64_t offset
 int store_write(struct store_file *file, const void *buf, size_t n, uint64_t offset);
 int store_sync(struct store_file *file);
 int store_truncate(struct store_file *file, uint64_t size_bytes);
+int store_allocate(struct store_file *file, uint64_t offset, size_t n);
 int store_size(struct store_file *file, uint64_t *ret_size_bytes);
 int store_map(struct store_file *file, uint64_t offset, size_t n, bool writable, void **ret_addr);
 int store_unmap(struct store_file *file, void *addr, size_t n);
+int store_remap(struct store_file *file, uint64_t offset, size_t n, void *addr);
+/* Never NULL. */
+const struct map_faults *store_faults(struct store_file *file);
 int store_lock(struct store_file *file, pid_t *ret_holder);
 int store_close(struct store_file *file);
 int store_rename(struct store_io *io, const char *from, const char *to);
 int store_unlink(struct store_io *io, const char *path);
 int store_sync_dir(struct store_io *io, const char *path);
+/* sync_dir() of the directory that path stands in. */
+int store_sync_parent(struct store_io *io, const char *path);
 
 /* Creates the directory and its missing parents, mode 0700, durably. Fine when it is there. */
 int store_make_dirs(struct store_io *io, const char *path);
-/* Removes the directory with everything in it (files and one level of directories). Symbolic links
- * are removed, not followed. Fine when it is missing. */
+/* Removes what is there, durably: a directory with everything in it (files and one level of
+ * directories), a file, a link. Symbolic links are removed, not followed. Fine when it is missing.
+ */
 int store_remove_tree(struct store_io *io, const char *path);

@@ -14,6 +14,7 @@
 struct posix_file {
 	struct store_file file;
 	int fd;
+	struct map_faults faults;
 };
 
 static int posix_fd(struct store_file *file)
@@ -78,6 +79,16 @@ static int posix_truncate(struct store_file *file, uint64_t size_bytes)
 	return r < 0 ? -errno : 0;
 }
 
+static int posix_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	int r;
+
+	do {
+		r = posix_fallocate(posix_fd(file), (off_t)offset, (off_t)n);
+	} while (r == EINTR);
+	return -r;
+}
+
 static int posix_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	struct stat st;
@@ -96,6 +107,11 @@ static int posix_map(struct store_file *file, uint64_t offset, size_t n, bool wr
 
 	if (addr == MAP_FAILED)
 		return -errno;
+	/* What is written through a mapping is nowhere else: no zeros in its place. */
+	if (!writable && map_guard_add(addr, n, &((struct posix_file *)file)->faults) < 0) {
+		munmap(addr, n);
+		return -ENOMEM;
+	}
 	*ret_addr = addr;
 	return 0;
 }
@@ -103,7 +119,18 @@ static int posix_map(struct store_file *file, uint64_t offset, size_t n, bool wr
 static int posix_unmap(struct store_file *file, void *addr, size_t n)
 {
 	(void)file;
+	map_guard_remove(addr);
 	return munmap(addr, n) < 0 ? -errno : 0;
+}
+
+static int posix_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	return map_over(addr, n, MAP_SHARED, posix_fd(file), offset);
+}
+
+static const struct map_faults *posix_faults(struct store_file *file)
+{
+	return &((struct posix_file *)file)->faults;
 }
 
 static int posix_lock(struct store_file *file, pid_t *ret_holder)
@@ -141,9 +168,12 @@ static const struct store_file_ops posix_file_ops = {
         .write = posix_write,
         .sync = posix_sync,
         .truncate = posix_truncate,
+        .allocate = posix_allocate,
         .size = posix_size,
         .map = posix_map,
         .unmap = posix_unmap,
+        .remap = posix_remap,
+        .faults = posix_faults,
         .lock = posix_lock,
         .close = posix_close,
 };

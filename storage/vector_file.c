@@ -53,6 +53,9 @@ struct vector_file {
 	struct uuid epoch;   /* in the committed header */
 	uint8_t next_header; /* the page the next header goes to: 0 or 1 */
 	int sync_error;      /* of a failed sync, until reset */
+	const struct map_faults *faults;
+	_Atomic uint64_t n_mended; /* faults that a reset has dealt with */
+	uint64_t lost_rows;        /* that were known when it did; 0: it did not */
 };
 
 static struct vector_extent *extent_of(const struct vector_file *file, uint64_t extent_idx)
@@ -352,22 +355,6 @@ static int load_extents(struct vector_file *file, const char **ret_why)
 	return r == 0 && file->size_bytes > end ? resize(file, end) : r;
 }
 
-static int sync_parent(struct store_io *io, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char parent[PATH_MAX] = ".";
-
-	if (slash != NULL) {
-		size_t n = slash == path ? 1 : (size_t)(slash - path);
-
-		if (n >= sizeof(parent))
-			return -ENAMETOOLONG;
-		memcpy(parent, path, n);
-		parent[n] = '\0';
-	}
-	return store_sync_dir(io, parent);
-}
-
 /* The header need not be durable: without it the file starts over once more. The name must be,
  * or the rows of later syncs could vanish with it. */
 static int start_over(struct vector_file *file, struct store_io *io, const char *path)
@@ -387,7 +374,7 @@ static int start_over(struct vector_file *file, struct store_io *io, const char 
 	if (r < 0)
 		return r;
 	file->next_header = 1;
-	return sync_parent(io, path);
+	return store_sync_parent(io, path);
 }
 
 static int load(struct vector_file *file, struct store_io *io, const char *path,
@@ -410,10 +397,28 @@ static int load(struct vector_file *file, struct store_io *io, const char *path,
 	return 0;
 }
 
+/* What stands in its place and is no file of ours, a link or a directory, goes. */
+static int open_file(struct store_io *io, const char *path, struct store_file **ret,
+                     const char **ret_why)
+{
+	const unsigned flags = STORE_READ | STORE_WRITE | STORE_CREATE;
+	int r = store_open(io, path, flags, ret);
+
+	if (r != -ELOOP && r != -EISDIR)
+		return r;
+	r = store_remove_tree(io, path);
+	if (r == 0)
+		r = store_open(io, path, flags, ret);
+	if (r == 0)
+		*ret_why = "something else was in its place";
+	return r;
+}
+
 int vector_file_open(struct store_io *io, const char *path, const struct vector_file_spec *spec,
                      struct vector_file **ret, const char **ret_why)
 {
 	struct vector_file *file;
+	const char *place_why = NULL;
 
 	if (spec->stride_bytes == 0 || spec->stride_bytes % 64 != 0 ||
 	    spec->stride_bytes > VECTOR_FILE_STRIDE_MAX)
@@ -425,9 +430,13 @@ int vector_file_open(struct store_io *io, const char *path, const struct vector_
 	file->layout = vector_layout_for(spec->stride_bytes);
 	int r = vector_windows_init(&file->windows, &file->layout, VECTOR_FILE_ROWS_MAX);
 	if (r == 0)
-		r = store_open(io, path, STORE_READ | STORE_WRITE | STORE_CREATE, &file->file);
+		r = open_file(io, path, &file->file, &place_why);
+	if (r == 0)
+		file->faults = store_faults(file->file);
 	if (r == 0)
 		r = load(file, io, path, ret_why);
+	if (r == 0 && place_why != NULL)
+		*ret_why = place_why; /* better than that there was none */
 	if (r < 0) {
 		vector_file_free(file);
 		return r;
@@ -517,8 +526,50 @@ static bool must_commit(const struct vector_file *file, uint64_t first)
 	return first < file->synced_rows || (first == file->synced_rows && file->sync_error != 0);
 }
 
+/* After pages of the mapping were gone: the file has its size again, the mapping is the file's
+ * again, and every extent is bad until all rows of it that anybody knows were appended again. */
+static int mend(struct vector_file *file)
+{
+	uint64_t n_faults = vector_file_n_faults(file);
+	uint64_t end = vector_layout_extents(&file->layout, file->n_rows);
+
+	for (uint64_t idx = 0; idx < end; idx++)
+		atomic_store_explicit(&extent_of(file, idx)->unchecked, VECTOR_EXTENT_BAD,
+		                      memory_order_relaxed);
+	int r = store_truncate(file->file, file->size_bytes);
+	if (r == 0)
+		r = vector_windows_remap(&file->windows, file->file);
+	if (r < 0)
+		return r;
+	if (file->n_rows > file->lost_rows)
+		file->lost_rows = file->n_rows;
+	/* Release: who finds it mended finds the extents bad. */
+	atomic_store_explicit(&file->n_mended, n_faults, memory_order_release);
+	return 0;
+}
+
+/* Rows [first, n_rows) were appended: lost extents that are complete again are good. */
+static void mend_extents(struct vector_file *file, uint64_t first)
+{
+	uint32_t extent_rows = file->layout.extent_rows;
+
+	for (uint64_t at = first - first % extent_rows; at < file->n_rows && at < file->lost_rows;
+	     at += extent_rows) {
+		uint64_t end =
+		        at + extent_rows < file->lost_rows ? at + extent_rows : file->lost_rows;
+
+		/* Release: who finds it good finds its rows. */
+		if (file->n_rows >= end)
+			atomic_store_explicit(&extent_of(file, at / extent_rows)->unchecked,
+			                      VECTOR_EXTENT_GOOD, memory_order_release);
+	}
+	if (file->n_rows >= file->lost_rows)
+		file->lost_rows = 0;
+}
+
 int vector_file_reset(struct vector_file *file, uint64_t first)
 {
+	bool is_lost = vector_file_is_lost(file) || file->lost_rows > 0;
 	uint64_t extent_idx = first / file->layout.extent_rows;
 	uint64_t end = vector_layout_extents(&file->layout, file->n_rows);
 	uint32_t n_kept = (uint32_t)(first % file->layout.extent_rows);
@@ -529,7 +580,12 @@ int vector_file_reset(struct vector_file *file, uint64_t first)
 
 	assert(first <= file->n_rows);
 	if (first == file->n_rows && file->sync_error == 0)
-		return 0;
+		return vector_file_is_lost(file) ? -EBADMSG : 0;
+	if (vector_file_is_lost(file)) {
+		r = first > 0 ? -EBADMSG : mend(file);
+		if (r < 0)
+			return r;
+	}
 	if (first > 0) {
 		r = vector_file_slots(file, first - 1, 1, &last_slot);
 		if (r < 0)
@@ -551,7 +607,7 @@ int vector_file_reset(struct vector_file *file, uint64_t first)
 		}
 		file->sync_error = 0;
 	}
-	for (uint64_t idx = extent_idx; idx < end; idx++)
+	for (uint64_t idx = extent_idx; idx < end && !is_lost; idx++)
 		atomic_store_explicit(&extent_of(file, idx)->unchecked, VECTOR_EXTENT_GOOD,
 		                      memory_order_relaxed);
 	file->n_rows = first;
@@ -615,6 +671,7 @@ int vector_file_append(struct vector_file *file, uint64_t n, const uint64_t *slo
 	}
 	file->n_rows += n;
 	file->last_slot = slots[n - 1];
+	mend_extents(file, first);
 	return 0;
 }
 
@@ -640,8 +697,21 @@ int vector_file_sync(struct vector_file *file, const struct uuid *epoch)
 	return r;
 }
 
+uint64_t vector_file_n_faults(const struct vector_file *file)
+{
+	return map_faults_n(file->faults);
+}
+
+bool vector_file_is_lost(const struct vector_file *file)
+{
+	return vector_file_n_faults(file) !=
+	       atomic_load_explicit(&file->n_mended, memory_order_acquire);
+}
+
 int vector_file_extent(struct vector_file *file, uint64_t extent_idx, const void **ret_rows)
 {
+	if (vector_file_is_lost(file))
+		return -EBADMSG;
 	_Atomic uint64_t *unchecked = &extent_of(file, extent_idx)->unchecked;
 	const uint8_t *rows = vector_windows_rows(&file->windows, extent_idx);
 	uint64_t check = atomic_load_explicit(unchecked, memory_order_relaxed);

@@ -10,8 +10,11 @@
  * What it promises: rows [0, synced) and their checksums survived the last sync(); later rows are
  * there for this process only and are written again from the truth after a crash. An extent is
  * checked once against its CRC32C before those of its rows that were there at open are first
- * used. Mapped rows stay where they are until free(), also when reset() forgets them; the file
- * never shrinks while it is open.
+ * used. When pages of the mapping were gone as they were read (map_guard.h), because the file was
+ * cut short or the medium fails, the file is lost: no extent is handed out any more, and who reads
+ * rows at the time sees the count of faults change. A reset() to 0 begins it anew. Mapped rows stay
+ * where they are until free(), also when reset() forgets them; the file never shrinks while it is
+ * open.
  *
  * Threads: open, free, append, sync, reset and the counts belong to one job at a time [worker];
  * extent() may run beside append, sync and reset on any thread, for rows that were published to
@@ -65,7 +68,8 @@ int vector_file_slots(struct vector_file *file, uint64_t first, uint64_t n, uint
 /* Forgets rows from first on: the next append begins there. Nobody may read those any more: they
  * count as sound from now on, whatever stands there. Durable when it forgets synced rows.
  * -EBADMSG when rows before first share an extent with it and are not what was written: reset to
- * the first row of that extent instead. Nothing is forgotten on error. */
+ * the first row of that extent instead; or when the file is lost: reset to 0. Nothing is forgotten
+ * on error. */
 int vector_file_reset(struct vector_file *file, uint64_t first);
 /* Appends n rows of stride_bytes each; slots ascend, over all rows (-EINVAL). No sync. All of
  * them or none: after an error it may be called again. -ENOSPC also at VECTOR_FILE_ROWS_MAX. */
@@ -81,5 +85,11 @@ bool vector_file_is_synced(const struct vector_file *file, const struct uuid *ep
 
 /* The rows of one extent, 64-byte aligned. The first call for an extent checks the rows it had at
  * open: -EBADMSG, then and on every later call, when they are not what was written. A reset() to
- * the extent's first row or before heals it. [any] */
+ * the extent's first row or before heals it, in a lost file together with all of its rows being
+ * appended again. [any] */
 int vector_file_extent(struct vector_file *file, uint64_t extent_idx, const void **ret_rows);
+/* Pages that were gone when they were read. When it is another after rows were read than before,
+ * what was read is of no use. [any] */
+uint64_t vector_file_n_faults(const struct vector_file *file);
+/* There were some, and no reset since. [any] */
+bool vector_file_is_lost(const struct vector_file *file);

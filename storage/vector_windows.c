@@ -64,6 +64,18 @@ int vector_windows_cover(struct vector_windows *windows, struct store_file *file
 	return 0;
 }
 
+int vector_windows_remap(struct vector_windows *windows, struct store_file *file)
+{
+	for (size_t i = 0; i < windows->n_windows; i++) {
+		uint64_t first = i * (uint64_t)windows->window_extents;
+		int r = store_remap(file, vector_layout_extent_at(&windows->layout, first),
+		                    window_bytes(windows), (void *)windows->windows[i]->base);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 void vector_windows_clear(struct vector_windows *windows, struct store_file *file)
 {
 	while (windows->n_windows > 0) {

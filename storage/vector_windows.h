@@ -51,6 +51,8 @@ int vector_windows_init(struct vector_windows *windows, const struct vector_layo
                         uint64_t max_rows);
 /* Maps what n_rows rows need and is not mapped yet; they must not exceed max_rows. */
 int vector_windows_cover(struct vector_windows *windows, struct store_file *file, uint64_t n_rows);
+/* Maps them again in their places, over pages that were gone. */
+int vector_windows_remap(struct vector_windows *windows, struct store_file *file);
 /* Unmaps all of them; cover() may begin anew. */
 void vector_windows_clear(struct vector_windows *windows, struct store_file *file);
 /* After clear(). Accepts a zeroed struct. */

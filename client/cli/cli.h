@@ -172,9 +172,12 @@ int cli_search(struct cli *cli);
 /* indexes.c, ensure.c, jobs.c */
 int cli_indexes(struct cli *cli);
 int cli_optimize(struct cli *cli);
+int cli_warm(struct cli *cli);
+int cli_evict(struct cli *cli);
 int cli_drop_index(struct cli *cli);
 int cli_ensure(struct cli *cli);
 int cli_jobs(struct cli *cli);
+int cli_errors(struct cli *cli);
 
 /* What commands share. ------------------------------------------------------------------------ */
 

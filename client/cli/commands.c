@@ -68,7 +68,8 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                             "the daemon's socket (default: $KITH_SOCKET, else\n"
                             "$XDG_RUNTIME_DIR/kith/kith.sock)"},
         [CLI_OPT_TIMEOUT] = {"timeout", 'T', "SECONDS", CLI_SECONDS, AT(timeout_ms), 0, 0,
-                             "longest wait (default 30; ensure, optimize: none)"},
+                             "longest wait (default 30; ensure, optimize, warm,\n"
+                             "evict: none)"},
         [CLI_OPT_JSON] = {"json", 'J', NULL, CLI_FLAG, AT(json), 0, 0,
                           "lines of JSON, the default without a terminal"},
         [CLI_OPT_HELP] = {"help", 'h', NULL, CLI_FLAG, AT(help), 0, 0, "print this and end"},
@@ -114,9 +115,16 @@ static const struct cli_command commands[] = {
          "otherwise.\n"},
         {"indexes", "COLLECTION", 1, 1, 0, cli_indexes, "print the indexes of a collection", NULL},
         {"jobs", "", 0, 0, OPT(CANCEL), cli_jobs, "print the jobs under way, or cancel one", NULL},
+        {"errors", "", 0, 0, 0, cli_errors, "print what went wrong in the daemon, and how often",
+         NULL},
         {"optimize", "COLLECTION [INDEX]", 1, 2, 0, cli_optimize,
          "fold new records into an index and save it",
          "INDEX is its name, \"vector\" when left out. The daemon does this by itself, later.\n"},
+        {"warm", "COLLECTION [INDEX]", 1, 2, 0, cli_warm, "load an index into memory",
+         "INDEX is its name, \"vector\" when left out. The next search would do so.\n"},
+        {"evict", "COLLECTION [INDEX]", 1, 2, 0, cli_evict, "give the memory of an index back",
+         "INDEX is its name, \"vector\" when left out. It is saved before, and stays: the next\n"
+         "search loads it again.\n"},
         {"drop-index", "COLLECTION INDEX", 2, 2, OPT(MISSING_OK), cli_drop_index,
          "delete an index, not its records", NULL},
         {"get", "COLLECTION ID...", 2, INT32_MAX, OPT(TEXT_IDS) | OPT(INCLUDE), cli_get,

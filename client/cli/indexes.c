@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/cli.h"
 
-/* indexes, optimize, drop-index. */
+/* indexes, optimize, warm, evict, drop-index. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,10 +25,15 @@ static json_t *json_from_index(const struct kith_index *index)
 	json_object_set_new(object, "dead", json_from_u64(index->dead));
 	json_object_set_new(object, "pending", json_from_u64(index->pending));
 	json_object_set_new(object, "size_bytes", json_from_u64(index->size_bytes));
+	json_object_set_new(object, "mapped", json_boolean(index->mapped));
 	json_object_set_new(object, "saved_nodes", json_from_u64(index->saved_nodes));
 	json_object_set_new(object, "searches", json_from_u64(index->searches));
 	json_object_set_new(object, "comparisons", json_from_u64(index->comparisons));
 	json_object_set_new(object, "builds", json_from_u64(index->builds));
+	json_object_set_new(object, "hits", json_from_u64(index->hits));
+	json_object_set_new(object, "misses", json_from_u64(index->misses));
+	json_object_set_new(object, "loads", json_from_u64(index->loads));
+	json_object_set_new(object, "evictions", json_from_u64(index->evictions));
 	json_object_set_new(object, "rebuilds", json_from_u64(index->rebuilds));
 	return object;
 }
@@ -117,6 +122,57 @@ int cli_optimize(struct cli *cli)
 		       cli_index_name(cli), output_count(result->inserted, inserted),
 		       output_share(result->coverage, coverage),
 		       result->saved ? "saved" : "nothing to save");
+	kith_free(result);
+	return CLI_DONE;
+}
+
+int cli_warm(struct cli *cli)
+{
+	struct kith_warm_params params = {.collection = cli_operand(cli, 0),
+	                                  .index = cli_index_operand(cli)};
+	struct kith_warm_result *result;
+	char size[OUTPUT_CELL_SIZE];
+	int status, r;
+
+	status = cli_connect_patiently(cli);
+	if (status)
+		return status;
+	r = kith_warm(cli->conn, &params, &result);
+	if (r)
+		return cli_failed(cli, r);
+	if (cli->json)
+		json_print_line(json_pack("{s:b, s:o}", "was_cached", (int)result->was_cached,
+		                          "size_bytes", json_from_u64(result->size_bytes)));
+	else
+		printf("%s/%s %s, %s\n", cli->args.operands[0], cli_index_name(cli),
+		       result->was_cached ? "was in memory" : "is loaded",
+		       output_bytes(result->size_bytes, size));
+	kith_free(result);
+	return CLI_DONE;
+}
+
+int cli_evict(struct cli *cli)
+{
+	struct kith_evict_params params = {.collection = cli_operand(cli, 0),
+	                                   .index = cli_index_operand(cli)};
+	struct kith_evict_result *result;
+	char size[OUTPUT_CELL_SIZE];
+	int status, r;
+
+	status = cli_connect_patiently(cli);
+	if (status)
+		return status;
+	r = kith_evict(cli->conn, &params, &result);
+	if (r)
+		return cli_failed(cli, r);
+	if (cli->json)
+		json_print_line(json_pack("{s:b, s:o}", "was_cached", (int)result->was_cached,
+		                          "freed_bytes", json_from_u64(result->freed_bytes)));
+	else if (result->was_cached)
+		printf("%s/%s: %s given back\n", cli->args.operands[0], cli_index_name(cli),
+		       output_bytes(result->freed_bytes, size));
+	else
+		printf("%s/%s was not in memory\n", cli->args.operands[0], cli_index_name(cli));
 	kith_free(result);
 	return CLI_DONE;
 }

@@ -144,6 +144,15 @@ static const struct number budget_numbers[] = {
 _Static_assert(N_OF(budget_numbers) * sizeof(uint64_t) == sizeof(struct kith_budget),
                "a number of the budget is not printed");
 
+static const struct number cache_numbers[] = {
+        NUMBER(kith_cache, entries),  NUMBER(kith_cache, size_bytes), NUMBER(kith_cache, hits),
+        NUMBER(kith_cache, misses),   NUMBER(kith_cache, loads),      NUMBER(kith_cache, joined),
+        NUMBER(kith_cache, failures), NUMBER(kith_cache, evictions),
+};
+_Static_assert(N_OF(cache_numbers) * sizeof(uint64_t) + offsetof(struct kith_cache, entries) ==
+                       sizeof(struct kith_cache),
+               "a number of the cache is not printed");
+
 static const struct number memory_numbers[] = {
         NUMBER(kith_memory, rss_anon_bytes),
         NUMBER(kith_memory, rss_file_bytes),
@@ -211,6 +220,7 @@ static json_t *json_from_tally(const struct kith_tally *tally)
 static void print_stats_json(const struct kith_stats_result *stats)
 {
 	json_t *lanes = json_array(), *collections = json_array(), *searches = json_array();
+	json_t *cache = json_from_numbers(&stats->cache, cache_numbers, N_OF(cache_numbers));
 
 	for (uint32_t i = 0; i < stats->lanes.n; i++)
 		json_array_append_new(lanes, json_from_lane(&stats->lanes.v[i]));
@@ -222,14 +232,16 @@ static void print_stats_json(const struct kith_stats_result *stats)
 		json_object_set_new(row, "open", json_boolean(usage->open));
 		json_array_append_new(collections, row);
 	}
+	json_object_set_new(cache, "backend", json_from_str(stats->cache.backend));
 	for (uint32_t i = 0; i < stats->searches.n; i++)
 		json_array_append_new(searches, json_from_tally(&stats->searches.v[i]));
 	json_print_line(json_pack(
-	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 	        json_from_str(stats->version), "pid", json_from_u64(stats->pid), "uptime_ms",
 	        json_from_u64(stats->uptime_ms), "connections", (int)stats->connections, "requests",
 	        json_from_u64(stats->requests), "errors", json_from_u64(stats->errors), "budget",
-	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "memory",
+	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "cache",
+	        cache, "memory",
 	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "lanes",
 	        lanes, "collections", collections, "searches", searches));
 }
@@ -237,9 +249,10 @@ static void print_stats_json(const struct kith_stats_result *stats)
 static void print_daemon(const struct kith_stats_result *stats)
 {
 	const struct kith_budget *budget = &stats->budget;
+	const struct kith_cache *cache = &stats->cache;
 	const struct kith_memory *memory = &stats->memory;
 	char a[OUTPUT_CELL_SIZE], b[OUTPUT_CELL_SIZE], c[OUTPUT_CELL_SIZE], d[OUTPUT_CELL_SIZE];
-	char e[OUTPUT_CELL_SIZE];
+	char e[OUTPUT_CELL_SIZE], f[OUTPUT_CELL_SIZE];
 
 	printf("kithd %.*s  process %" PRIu64 "  up %s  %u connections  %s requests  %s errors\n",
 	       (int)stats->version.n, stats->version.data, stats->pid,
@@ -252,6 +265,10 @@ static void print_daemon(const struct kith_stats_result *stats)
 	printf("        record tables %s, graphs %s, vectors %s, spilled to disk %s\n",
 	       output_bytes(budget->record_tables_bytes, a), output_bytes(budget->graphs_bytes, b),
 	       output_bytes(budget->vectors_bytes, c), output_bytes(budget->spilled_bytes, d));
+	printf("cache   %s in %s indexes, %s hits, %s misses, %s loads, %s evictions\n",
+	       output_bytes(cache->size_bytes, a), output_count(cache->entries, b),
+	       output_count(cache->hits, c), output_count(cache->misses, d),
+	       output_count(cache->loads, e), output_count(cache->evictions, f));
 	printf("memory  %s anonymous, %s of files, in flight %s of %s\n\n",
 	       output_bytes(memory->rss_anon_bytes, a), output_bytes(memory->rss_file_bytes, b),
 	       output_bytes(memory->inflight_bytes, c),

@@ -135,7 +135,9 @@ static enum kith_mode mode_of(enum stage which)
 {
 	enum kith_index_state state = index_stage_state(which);
 
-	return state >= KITH_INDEX_STATE_SERVING ? KITH_MODE_HNSW : KITH_MODE_EXACT;
+	return state >= KITH_INDEX_STATE_SERVING || state == KITH_INDEX_STATE_EVICTED
+	               ? KITH_MODE_HNSW
+	               : KITH_MODE_EXACT;
 }
 
 static void a_search_finds_every_acknowledged_write_in_each_state(void **state)

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/service_fixture.h"
+#include "tests/lib/kith_calls.h"
 #include "tests/lib/writers.h"
 
 #define N_WRITERS 8u
@@ -54,6 +54,7 @@ static void everything_acknowledged_survives_kill_9_under_eight_writers(void **s
 	struct writers writers;
 
 	make_collection(service->conn, "notes", KITH_METRIC_COSINE);
+	ensure(service->conn, (struct ask){.collection = "notes"});
 	writers_init(&writers, N_WRITERS, "notes", seed);
 	for (uint32_t round = 0; round < N_ROUNDS; round++) {
 		kill_at_a_random_moment(service, &writers, &random);

@@ -188,27 +188,42 @@ static void thread_main(void *arg)
 	r = daemon_new(&thread->loop, &thread->config, &thread->world, &thread->daemon);
 	if (r == 0) {
 		r = daemon_listen(thread->daemon, -1);
+		if (r)
+			thread->daemon = daemon_free(thread->daemon);
+	}
+	if (r) {
+		thread->close_result = uv_loop_close(&thread->loop);
+	} else {
 		uv_async_init(&thread->loop, &thread->stop, on_stop);
 		thread->stop.data = thread;
 	}
 	thread->start_result = r;
 	uv_sem_post(&thread->started);
-	if (r == 0) {
-		uv_run(&thread->loop, UV_RUN_DEFAULT);
-		thread->daemon = daemon_free(thread->daemon);
-	}
+	if (r)
+		return;
+	uv_run(&thread->loop, UV_RUN_DEFAULT);
+	thread->daemon = daemon_free(thread->daemon);
 	thread->close_result = uv_loop_close(&thread->loop);
 }
 
-void daemon_thread_start(struct daemon_thread *thread)
+int daemon_thread_try_start(struct daemon_thread *thread)
 {
 	memset(thread->gates, 0, sizeof(thread->gates));
 	assert_int_equal(uv_sem_init(&thread->started, 0), 0);
 	assert_int_equal(uv_thread_create(&thread->thread, thread_main, thread), 0);
 	uv_sem_wait(&thread->started);
 	uv_sem_destroy(&thread->started);
-	assert_int_equal(thread->start_result, 0);
-	thread->running = true;
+	thread->running = thread->start_result == 0;
+	if (!thread->running) {
+		uv_thread_join(&thread->thread);
+		assert_int_equal(thread->close_result, 0);
+	}
+	return thread->start_result;
+}
+
+void daemon_thread_start(struct daemon_thread *thread)
+{
+	assert_int_equal(daemon_thread_try_start(thread), 0);
 }
 
 void daemon_thread_stop_soon(struct daemon_thread *thread)
@@ -239,8 +254,8 @@ static void place(char *path, size_t size, const struct daemon_thread *thread, c
 	assert_true((size_t)snprintf(path, size, "%s/%s", thread->root.path, name) < size);
 }
 
-struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *clock,
-                                             uint32_t index_cache_mb)
+struct daemon_thread *daemon_thread_new_stopped(struct store_io *io, struct clock *clock,
+                                                uint32_t index_cache_mb)
 {
 	struct daemon_thread *thread = calloc(1, sizeof(*thread));
 
@@ -266,6 +281,14 @@ struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *
 	pthread_cond_init(&thread->changed, NULL);
 	log_open(CONFIG_LOG_ERROR);
 	signal(SIGPIPE, SIG_IGN); /* as the program does */
+	return thread;
+}
+
+struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *clock,
+                                             uint32_t index_cache_mb)
+{
+	struct daemon_thread *thread = daemon_thread_new_stopped(io, clock, index_cache_mb);
+
 	daemon_thread_start(thread);
 	return thread;
 }
@@ -287,6 +310,30 @@ void daemon_thread_free(struct daemon_thread *thread)
 void daemon_thread_set_background(struct daemon_thread *thread, uint32_t n_threads)
 {
 	thread->config.background_threads = n_threads;
+}
+
+void daemon_thread_set_idle_unload(struct daemon_thread *thread, uint32_t seconds)
+{
+	thread->config.idle_unload_s = seconds;
+}
+
+void daemon_thread_set_share(struct daemon_thread *thread, const char *collection,
+                             uint32_t index_cache_mb)
+{
+	struct config_share *share = &thread->config.shares[thread->config.n_shares++];
+
+	snprintf(share->collection, sizeof(share->collection), "%s", collection);
+	share->index_cache_mb = index_cache_mb;
+}
+
+void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct cache_backend **ret))
+{
+	thread->world.cache_backend = make;
+}
+
+const char *daemon_thread_root(const struct daemon_thread *thread)
+{
+	return thread->root.path;
 }
 
 const char *daemon_thread_socket(const struct daemon_thread *thread)

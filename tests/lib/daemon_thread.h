@@ -22,6 +22,7 @@
 #include "storage/clock.h"
 #include "storage/store_io.h"
 
+struct cache_backend;
 struct daemon_thread;
 struct gate;
 
@@ -30,11 +31,17 @@ struct daemon_thread *daemon_thread_new(void);
 /* The same with what it stands on: io, clock (NULL: the system's), and the budget. */
 struct daemon_thread *daemon_thread_new_with(struct store_io *io, struct clock *clock,
                                              uint32_t index_cache_mb);
+/* The same without starting it, so that its directories can be filled before; they are not
+ * there yet. */
+struct daemon_thread *daemon_thread_new_stopped(struct store_io *io, struct clock *clock,
+                                                uint32_t index_cache_mb);
 /* Stops it cleanly and starts it again on the same directories; open gates are forgotten. */
 void daemon_thread_restart(struct daemon_thread *daemon);
 /* Stops it, then start() begins again. */
 void daemon_thread_stop(struct daemon_thread *daemon);
 void daemon_thread_start(struct daemon_thread *daemon);
+/* start() for where it may fail: returns what daemon_new() or daemon_listen() did. */
+int daemon_thread_try_start(struct daemon_thread *daemon);
 /* Asks it to stop and returns at once; daemon_thread_stop() then waits for the end. */
 void daemon_thread_stop_soon(struct daemon_thread *daemon);
 /* Stops it and removes its directories. */
@@ -42,7 +49,16 @@ void daemon_thread_free(struct daemon_thread *daemon);
 
 /* How many workers the next start gives to background work; 1 at first. */
 void daemon_thread_set_background(struct daemon_thread *daemon, uint32_t n_threads);
+/* After how many seconds without a search the next start unloads an index; 0, at first: never. */
+void daemon_thread_set_idle_unload(struct daemon_thread *daemon, uint32_t seconds);
+/* What the next start lets the collection's indexes take of the budget. */
+void daemon_thread_set_share(struct daemon_thread *daemon, const char *collection,
+                             uint32_t index_cache_mb);
+/* What makes the backend of the next start's cache; NULL, at first: the config says. */
+void daemon_thread_set_cache(struct daemon_thread *daemon, int (*make)(struct cache_backend **ret));
 
+/* The directory that holds all of its own. */
+const char *daemon_thread_root(const struct daemon_thread *daemon);
 const char *daemon_thread_socket(const struct daemon_thread *daemon);
 const char *daemon_thread_data_dir(const struct daemon_thread *daemon);
 const char *daemon_thread_cache_dir(const struct daemon_thread *daemon);

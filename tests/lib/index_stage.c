@@ -25,6 +25,7 @@ static const struct {
         [STAGE_BUILDING] = {"building", KITH_INDEX_STATE_BUILDING},
         [STAGE_REBUILDING] = {"rebuilding", KITH_INDEX_STATE_BUILDING},
         [STAGE_SERVING] = {"serving", KITH_INDEX_STATE_SERVING},
+        [STAGE_EVICTED] = {"evicted", KITH_INDEX_STATE_EVICTED},
         [STAGE_PENDING] = {"pending", KITH_INDEX_STATE_SERVING},
         [STAGE_INSERTING] = {"inserting", KITH_INDEX_STATE_INSERTING},
         [STAGE_SAVING] = {"saving", KITH_INDEX_STATE_SAVING},
@@ -164,6 +165,10 @@ static void enter(struct index_stage *stage, enum stage which)
 	case STAGE_SERVING:
 		settle(stage);
 		break;
+	case STAGE_EVICTED:
+		settle(stage);
+		assert_true(evict(stage->conn, STAGE_COLLECTION, NULL).was_cached);
+		break;
 	case STAGE_PENDING:
 		settle(stage);
 		put(stage, 1);
@@ -221,6 +226,7 @@ void index_stage_leave(struct index_stage *stage)
 
 void index_stage_fold_in(struct index_stage *stage)
 {
+	warm(stage->conn, STAGE_COLLECTION, NULL);
 	await_state(stage->conn, STAGE_COLLECTION, NULL, KITH_INDEX_STATE_SERVING);
 	optimize(stage->conn, STAGE_COLLECTION, NULL);
 }

@@ -33,6 +33,7 @@ enum stage {
 	STAGE_BUILDING,   /* the first time */
 	STAGE_REBUILDING, /* the same, after a restart with a bad snapshot */
 	STAGE_SERVING,    /* settled */
+	STAGE_EVICTED,    /* settled, and then evicted */
 	STAGE_PENDING,    /* serving, with one record that it does not hold */
 	STAGE_INSERTING,  /* with STAGE_INSERTED more records, which it does not hold */
 	STAGE_SAVING,     /* after the first build */

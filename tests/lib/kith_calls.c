@@ -214,6 +214,30 @@ struct kith_optimize_result optimize(struct kith_conn *conn, const char *collect
 	return copy;
 }
 
+struct kith_warm_result warm(struct kith_conn *conn, const char *collection, const char *index)
+{
+	struct kith_warm_params params = {.collection = kith_text(collection),
+	                                  .index = kith_text(index)};
+	struct kith_warm_result *result, copy;
+
+	DONE(conn, kith_warm(conn, &params, &result));
+	copy = *result;
+	kith_free(result);
+	return copy;
+}
+
+struct kith_evict_result evict(struct kith_conn *conn, const char *collection, const char *index)
+{
+	struct kith_evict_params params = {.collection = kith_text(collection),
+	                                   .index = kith_text(index)};
+	struct kith_evict_result *result, copy;
+
+	DONE(conn, kith_evict(conn, &params, &result));
+	copy = *result;
+	kith_free(result);
+	return copy;
+}
+
 bool find_job(struct kith_conn *conn, const char *collection, const char *index,
               struct kith_work *ret, char phase[static 32])
 {

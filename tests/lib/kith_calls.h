@@ -69,6 +69,8 @@ void await_state(struct kith_conn *conn, const char *collection, const char *ind
 bool is_settled(const struct index_view *view);
 void await_settled(struct kith_conn *conn, const char *collection, const char *index);
 int drop_index(struct kith_conn *conn, const char *collection, const char *index);
+struct kith_warm_result warm(struct kith_conn *conn, const char *collection, const char *index);
+struct kith_evict_result evict(struct kith_conn *conn, const char *collection, const char *index);
 struct kith_optimize_result optimize(struct kith_conn *conn, const char *collection,
                                      const char *index);
 

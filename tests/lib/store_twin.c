@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/disk_image.h"
 #include "tests/lib/scratch_dir.h"
 
 struct armed_fault {
@@ -182,6 +183,15 @@ static int twin_truncate(struct store_file *file, uint64_t size_bytes)
 	return (int)twin_end(&call, call.err ? 0 : store_truncate(file_inner(file), size_bytes));
 }
 
+static int twin_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	struct twin_call call = file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_ALLOCATE,
+	                                                                .offset = offset,
+	                                                                .n_bytes = n});
+
+	return (int)twin_end(&call, call.err ? 0 : store_allocate(file_inner(file), offset, n));
+}
+
 static int twin_size(struct store_file *file, uint64_t *ret_size_bytes)
 {
 	struct twin_call call = file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_SIZE});
@@ -206,6 +216,20 @@ static int twin_unmap(struct store_file *file, void *addr, size_t n)
 	        file_begin(file, (struct store_twin_op){.kind = STORE_TWIN_UNMAP, .n_bytes = n});
 
 	return (int)twin_end(&call, store_unmap(file_inner(file), addr, n));
+}
+
+static int twin_remap(struct store_file *file, uint64_t offset, size_t n, void *addr)
+{
+	struct twin_call call = file_begin(
+	        file,
+	        (struct store_twin_op){.kind = STORE_TWIN_MAP, .offset = offset, .n_bytes = n});
+
+	return (int)twin_end(&call, call.err ? 0 : store_remap(file_inner(file), offset, n, addr));
+}
+
+static const struct map_faults *twin_faults(struct store_file *file)
+{
+	return store_faults(file_inner(file));
 }
 
 static int twin_lock(struct store_file *file, pid_t *ret_holder)
@@ -234,9 +258,12 @@ static const struct store_file_ops twin_file_ops = {
         .write = twin_write,
         .sync = twin_sync,
         .truncate = twin_truncate,
+        .allocate = twin_allocate,
         .size = twin_size,
         .map = twin_map,
         .unmap = twin_unmap,
+        .remap = twin_remap,
+        .faults = twin_faults,
         .lock = twin_lock,
         .close = twin_close,
 };
@@ -271,7 +298,9 @@ static struct store_file *twin_wrap(struct store_twin *twin, const char *path,
 
 static int twin_open(struct store_io *io, const char *path, unsigned flags, struct store_file **ret)
 {
-	struct twin_call call = io_begin(io, STORE_TWIN_OPEN, path);
+	struct twin_call call = twin_begin(
+	        (struct store_twin *)io,
+	        (struct store_twin_op){.kind = STORE_TWIN_OPEN, .path = path, .flags = flags});
 	struct store_file *inner;
 
 	int r = (int)twin_end(&call, call.err ? 0 : store_open(io_inner(io), path, flags, &inner));
@@ -458,55 +487,9 @@ void store_twin_forget(struct store_twin *twin)
 	pthread_mutex_unlock(&twin->mutex);
 }
 
-#define SECTOR_BYTES 512
-
-/* What stands on the disk, while operations are played to it. */
-struct disk {
-	uint8_t *bytes;
-	size_t n;
-	size_t max;
-	uint64_t seed; /* of the draws; 0: everything gets there */
-};
-
-static bool disk_draw(struct disk *disk)
-{
-	if (disk->seed == 0)
-		return true;
-	disk->seed = disk->seed * 6364136223846793005u + 1442695040888963407u;
-	return disk->seed >> 63;
-}
-
-static void disk_resize(struct disk *disk, size_t n)
-{
-	if (n > disk->max) {
-		disk->max = 2 * n;
-		disk->bytes = twin_alloc(disk->bytes, disk->max);
-	}
-	if (n > disk->n)
-		memset(disk->bytes + disk->n, 0, n - disk->n);
-	disk->n = n;
-}
-
-static void disk_write(struct disk *disk, const struct store_twin_op *op)
-{
-	for (size_t at = 0; at < op->n_done;) {
-		size_t offset = op->offset + at;
-		size_t n = SECTOR_BYTES - offset % SECTOR_BYTES;
-
-		if (n > op->n_done - at)
-			n = op->n_done - at;
-		if (disk_draw(disk)) {
-			if (offset + n > disk->n)
-				disk_resize(disk, offset + n);
-			memcpy(disk->bytes + offset, op->bytes + at, n);
-		}
-		at += n;
-	}
-}
-
 /* Plays ops [from, to) on path; stops behind a shrinking truncation that did not get there. */
-static void disk_play(struct disk *disk, struct store_twin *twin, const char *path, size_t from,
-                      size_t to)
+static void disk_play(struct disk_image *disk, struct store_twin *twin, const char *path,
+                      size_t from, size_t to)
 {
 	for (size_t i = from; i < to; i++) {
 		const struct store_twin_op *op = twin->ops[i];
@@ -515,10 +498,10 @@ static void disk_play(struct disk *disk, struct store_twin *twin, const char *pa
 			continue;
 		if (op->kind == STORE_TWIN_WRITE) {
 			assert(op->bytes != NULL || op->n_done == 0);
-			disk_write(disk, op);
+			disk_image_write(disk, op->bytes, op->n_done, op->offset);
 		} else if (op->kind == STORE_TWIN_TRUNCATE && op->result == 0) {
-			if (disk_draw(disk))
-				disk_resize(disk, op->offset);
+			if (disk_image_draw(disk))
+				disk_image_resize(disk, op->offset);
 			else if (op->offset < disk->n)
 				return;
 		}
@@ -528,7 +511,7 @@ static void disk_play(struct disk *disk, struct store_twin *twin, const char *pa
 void store_twin_power_cut(struct store_twin *twin, size_t n_ops, const char *path, const char *to,
                           uint64_t seed)
 {
-	struct disk disk = {0};
+	struct disk_image disk = {0};
 	size_t synced = 0;
 
 	pthread_mutex_lock(&twin->mutex);
@@ -544,5 +527,5 @@ void store_twin_power_cut(struct store_twin *twin, size_t n_ops, const char *pat
 	disk_play(&disk, twin, path, synced, n_ops);
 	pthread_mutex_unlock(&twin->mutex);
 	scratch_file_save(to, disk.bytes, disk.n);
-	free(disk.bytes);
+	disk_image_release(&disk);
 }

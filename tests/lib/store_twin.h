@@ -34,6 +34,7 @@ enum store_twin_kind {
 	STORE_TWIN_WRITE,
 	STORE_TWIN_SYNC,
 	STORE_TWIN_TRUNCATE,
+	STORE_TWIN_ALLOCATE,
 	STORE_TWIN_SIZE,
 	STORE_TWIN_MAP,
 	STORE_TWIN_UNMAP,
@@ -51,8 +52,9 @@ struct store_twin_op {
 	enum store_twin_kind kind;
 	const char *path;
 	const char *to;       /* rename: the new name; else NULL */
-	uint64_t offset;      /* read, write, map; truncate: the new size */
-	size_t n_bytes;       /* asked for: read, write, map, unmap */
+	unsigned flags;       /* open: enum store_open_flags */
+	uint64_t offset;      /* read, write, allocate, map; truncate: the new size */
+	size_t n_bytes;       /* asked for: read, write, allocate, map, unmap */
 	size_t n_done;        /* of a write: bytes that reached the file */
 	const uint8_t *bytes; /* of a write, n_done of them; NULL unless kept */
 	int64_t result;       /* what the caller was told */

@@ -14,6 +14,8 @@
 /* Of a hundred writes so many replace and delete an older batch. */
 #define REPLACE_PERCENT 20u
 #define DELETE_PERCENT 10u
+/* After so many of a hundred comes a search. */
+#define LOOK_PERCENT 50u
 
 static uint32_t draw(struct writer *writer, uint32_t below)
 {
@@ -73,16 +75,81 @@ static int write_one(struct writer *writer)
 	return r;
 }
 
+/* A record of one of its own batches, which nobody else touches. */
+struct sought {
+	uint64_t number;
+	uint32_t version;
+	bool gone; /* it was deleted */
+};
+
+/* What the nearest record to its vector says: it is that one in its version, or, if it is gone,
+ * another one. */
+static bool is_right(const struct sought *sought, const struct kith_search_result *result)
+{
+	char text[RECORD_TEXT_SIZE];
+
+	if (result->ids.n == 0 || result->ids.v[0].number != sought->number)
+		return sought->gone;
+	return !sought->gone &&
+	       is_text(result->texts.v[0], record_text(sought->number, sought->version, text));
+}
+
+static int look(struct writer *writer, const struct sought *sought, bool exact, bool *ret_right)
+{
+	float vector[RECORD_DIM];
+	struct kith_search_params params = {
+	        .collection = kith_text(writer->writers->collection),
+	        .vectors = kith_vectors(record_vector(sought->number, sought->version, vector),
+	                                RECORD_DIM),
+	        .k = 1,
+	        .exact = exact,
+	        .include = KITH_INCLUDE_TEXTS,
+	};
+	struct kith_search_result *result;
+	int r = kith_search(writer->conn, &params, &result);
+
+	if (r)
+		return r;
+	*ret_right = is_right(sought, result);
+	writer->n_looked++;
+	kith_free(result);
+	return 0;
+}
+
+static int look_for_one(struct writer *writer)
+{
+	uint32_t batch_idx = draw(writer, writer->n_batches);
+	const struct written_batch *batch = &writer->batches[batch_idx];
+	struct sought sought = {
+	        .number = batch_number(writer, batch_idx) + draw(writer, WRITER_BATCH_ROWS),
+	        .gone = batch->acknowledged == 0,
+	        .version = batch->acknowledged ? batch->acknowledged : batch->last,
+	};
+	bool right = true;
+	int r = look(writer, &sought, false, &right);
+
+	if (r == 0 && !right && !sought.gone)
+		r = look(writer, &sought, true, &right);
+	if (r == 0 && !right)
+		snprintf(writer->failure, sizeof(writer->failure), "record %llu, version %u, is %s",
+		         (unsigned long long)sought.number, sought.version,
+		         sought.gone ? "a ghost" : "missed");
+	return r;
+}
+
 static void *writer_main(void *arg)
 {
 	struct writer *writer = arg;
 	struct writers *writers = writer->writers;
 	int r = 0;
 
-	while (r == 0 && !atomic_load(&writers->enough) && writer->n_batches < WRITER_MAX_BATCHES) {
+	while (r == 0 && !atomic_load(&writers->enough) && !writer->failure[0] &&
+	       writer->n_batches < WRITER_MAX_BATCHES) {
 		r = write_one(writer);
 		if (r == 0)
 			atomic_fetch_add(&writers->n_acknowledged, 1);
+		if (r == 0 && draw(writer, 100) < LOOK_PERCENT)
+			r = look_for_one(writer);
 	}
 	if (r && r != -ECONNRESET && r != -EPIPE && r != KITH_ERROR_STOPPING)
 		snprintf(writer->failure, sizeof(writer->failure), "%s: %s", kith_error_name(r),
@@ -129,6 +196,15 @@ void writers_join(struct writers *writers)
 		if (writers->v[i].failure[0])
 			fail_msg("writer %u: %s", i, writers->v[i].failure);
 	}
+}
+
+uint64_t writers_n_looked(const struct writers *writers)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < writers->n; i++)
+		n += writers->v[i].n_looked;
+	return n;
 }
 
 /* Checking ------------------------------------------------------------------------------------- */

@@ -2,10 +2,12 @@
 #pragma once
 
 /*
- * Threads that write: each over a connection of its own, batch after batch, until the daemon goes
- * away under it. They remember what was acknowledged, so that afterwards it can be told whether
- * the daemon kept its word: what was acknowledged is there, what was not is there wholly or not at
- * all.
+ * Threads that write and search: each over a connection of its own, batch after batch, until the
+ * daemon goes away under it. Between two writes they look for what they wrote and for what they
+ * deleted: the one must be found (a graph that misses it is asked to be exact), the other never,
+ * whatever state an index is in. They remember what
+ *was acknowledged, so that afterwards it can be told whether the daemon kept its word: what was
+ *acknowledged is there, what was not is there wholly or not at all.
  *
  *	writers_init(&writers, 8, "notes", seed);
  *	writers_start(&writers, service);
@@ -45,6 +47,7 @@ struct writer {
 	uint64_t random;
 	uint64_t first_number; /* of its first record */
 	uint32_t n_batches;
+	uint64_t n_looked;
 	struct written_batch *batches; /* owned */
 	char failure[256];             /* "": none */
 };
@@ -66,5 +69,7 @@ void writers_await(struct writers *writers, uint32_t n);
 /* Waits for their end: the daemon goes away, or `enough` is set. Fails the test when one of them
  * was refused for another reason than that the daemon stops. */
 void writers_join(struct writers *writers);
+/* Searches so far, of all of them. Not while they run. */
+uint64_t writers_n_looked(const struct writers *writers);
 /* The collection holds what it must and nothing else. Doubtful batches become what is found. */
 void writers_check(struct writers *writers, struct kith_conn *conn);

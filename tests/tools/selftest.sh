@@ -60,7 +60,7 @@ finds() {
 }
 
 good_tree
-for check in layering headers_alone sources man_options units; do
+for check in layering headers_alone sources seam man_options units; do
 	status=0
 	said=$(run_check $check 2>&1) || status=$?
 	if [ $status != 0 ] && [ $status != 77 ]; then
@@ -113,6 +113,9 @@ printf 'see [it](.%s)\n' ./elsewhere/notes.md >"$tree/protocol/PROTOCOL.md"
 finds sources 'elsewhere/notes.md (leads out of the tree)'
 printf '/* see %s%s */\n' / scratch/notes >>"$tree/daemon/daemon.c"
 finds sources "an absolute path that is not the system's"
+
+printf '/* %s */\nint f(void)\n{\n\treturn unlink("x");\n}\n' "$spdx" >"$tree/storage/around.c"
+finds seam 'storage/around.c:4: goes around the I/O seam'
 
 sed -i '/size/d' "$tree/program.8"
 finds man_options '--size is missing'

@@ -360,6 +360,63 @@ static void what_does_not_fit_is_spilled_and_counted_apart(void **state)
 
 /* Purging */
 
+/* Gives back one of its grants each time that it is asked. */
+struct giver {
+	struct reclaim reclaim;
+	struct grant grants[2];
+	uint32_t n_left, n_asked;
+	uint64_t asked_bytes; /* the last time */
+	bool was_needed;
+};
+
+static bool give_one(struct reclaim *reclaim, uint64_t bytes, bool is_needed)
+{
+	struct giver *giver = (struct giver *)reclaim;
+
+	giver->n_asked++;
+	giver->asked_bytes = bytes;
+	giver->was_needed = is_needed;
+	if (giver->n_left == 0)
+		return false;
+	grant_release(&giver->grants[--giver->n_left]);
+	return true;
+}
+
+static void a_full_budget_asks_for_memory_back_before_it_refuses_or_spills(void **state)
+{
+	struct counted_spill spill = counted_spill(UINT32_MAX);
+	struct giver giver = {.reclaim = {give_one}, .n_left = 2};
+	struct budget *budget;
+	struct grant grant;
+
+	(void)state;
+	assert_int_equal(budget_new(SLAB_BYTES, &spill.spill, &budget), 0);
+	budget_set_reclaim(budget, &giver.reclaim);
+	grant_init(&grant, budget, BUDGET_HNSW);
+	for (int i = 0; i < 2; i++) {
+		grant_init(&giver.grants[i], budget, BUDGET_HNSW);
+		assert_int_equal(grant_reserve(&giver.grants[i], 12 * RUN_BYTES, false), 0);
+	}
+	/* What is free is nobody else's affair. */
+	assert_int_equal(grant_reserve(&grant, 8 * RUN_BYTES, false), 0);
+	assert_int_equal(giver.n_asked, 0);
+	/* One gives enough. */
+	assert_int_equal(grant_reserve(&grant, 10 * RUN_BYTES, false), 0);
+	assert_int_equal(giver.n_asked, 1);
+	assert_int_equal(giver.asked_bytes, 2 * RUN_BYTES);
+	assert_false(giver.was_needed);
+	/* More than there can ever be is not asked for, unless it must be had. */
+	assert_int_equal(grant_reserve(&grant, 50 * RUN_BYTES, false), BUDGET_FULL);
+	assert_int_equal(giver.n_asked, 1);
+	assert_int_equal(grant_reserve(&grant, 50 * RUN_BYTES, true), 0);
+	assert_int_equal(giver.n_asked, 3);
+	assert_true(giver.was_needed);
+	assert_int_equal(grant.granted_bytes, SLAB_BYTES);
+	assert_int_equal(grant.granted_bytes + grant.spilled_bytes, 50 * RUN_BYTES);
+	grant_release(&grant);
+	budget_free(budget);
+}
+
 static void dirty_slabs_serve_again_first_and_purged_ones_later(void **state)
 {
 	struct budget *budget;
@@ -640,6 +697,7 @@ int main(void)
 	        cmocka_unit_test(a_refusal_reserves_nothing_and_is_counted),
 	        cmocka_unit_test(a_budget_of_nothing_refuses_everything_but_spilling),
 	        cmocka_unit_test(what_does_not_fit_is_spilled_and_counted_apart),
+	        cmocka_unit_test(a_full_budget_asks_for_memory_back_before_it_refuses_or_spills),
 	        cmocka_unit_test(dirty_slabs_serve_again_first_and_purged_ones_later),
 	        cmocka_unit_test(a_slab_that_cannot_be_taken_undoes_the_reserve),
 	        cmocka_unit_test(any_order_of_grants_keeps_the_ceiling_and_gives_all_back),

@@ -315,6 +315,12 @@ static void answer_index_methods(struct fake_daemon *daemon, const struct wire_r
 	case WIRE_METHOD_drop_index:
 		fake_answer(daemon, request, &(struct drop_index_result){.dropped = true});
 		break;
+	case WIRE_METHOD_warm:
+		fake_answer(daemon, request, &(struct warm_result){.size_bytes = 77});
+		break;
+	case WIRE_METHOD_evict:
+		fake_answer(daemon, request, &(struct evict_result){true, 77, 0});
+		break;
 	case WIRE_METHOD_optimize:
 		fake_answer(daemon, request, &(struct optimize_result){.inserted = 9});
 		break;
@@ -351,6 +357,26 @@ static void indexes_and_jobs_come_as_rows(void **state)
 	assert_int_equal(jobs->jobs.v[1].job, 4);
 	assert_int_equal(jobs->jobs.v[1].waiting, 63);
 	kith_free(jobs);
+	fixture_free(fixture);
+}
+
+static void indexes_are_warmed_and_evicted(void **state)
+{
+	struct fixture *fixture = fixture_new(answer_index_methods, NULL);
+	struct kith_warm_params warm = {.collection = kith_text("notes")};
+	struct kith_evict_params evict = {.collection = kith_text("notes")};
+	struct kith_warm_result *warmed;
+	struct kith_evict_result *evicted;
+
+	(void)state;
+	assert_int_equal(kith_warm(fixture->conn, &warm, &warmed), 0);
+	assert_false(warmed->was_cached);
+	assert_int_equal(warmed->size_bytes, 77);
+	kith_free(warmed);
+	assert_int_equal(kith_evict(fixture->conn, &evict, &evicted), 0);
+	assert_true(evicted->was_cached);
+	assert_int_equal(evicted->freed_bytes, 77);
+	kith_free(evicted);
 	fixture_free(fixture);
 }
 
@@ -523,6 +549,7 @@ int main(void)
 	        cmocka_unit_test(ensure_index_leaves_out_what_is_zero),
 	        cmocka_unit_test(indexes_and_jobs_come_as_rows),
 	        cmocka_unit_test(indexes_are_dropped_and_optimized_and_jobs_cancelled),
+	        cmocka_unit_test(indexes_are_warmed_and_evicted),
 	        cmocka_unit_test(a_large_result_outlives_the_connection),
 	        cmocka_unit_test(a_refusal_has_code_message_field_and_row),
 	        cmocka_unit_test(a_code_from_a_newer_daemon_is_other),

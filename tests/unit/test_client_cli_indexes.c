@@ -100,6 +100,17 @@ static void serve_jobs(struct fake_daemon *daemon, const struct wire_request *re
 	fake_answer(daemon, request, &(struct jobs_result){{jobs, 1}, 0});
 }
 
+static void serve_errors(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	static struct failure_row failures[] = {{.first_ms = 1,
+	                                         .last_ms = 2000,
+	                                         .count = 1234,
+	                                         .where = {"index 'notes/vector'", 20},
+	                                         .what = {"the disk is full", 16}}};
+
+	fake_answer(daemon, request, &(struct errors_result){{failures, 1}, 0});
+}
+
 static void serve(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	struct wire_error error;
@@ -117,9 +128,19 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 	case WIRE_METHOD_jobs:
 		serve_jobs(daemon, request);
 		break;
+	case WIRE_METHOD_errors:
+		serve_errors(daemon, request);
+		break;
 	case WIRE_METHOD_optimize:
 		fake_answer(daemon, request,
 		            &(struct optimize_result){.inserted = 1, .coverage = 1, .saved = true});
+		break;
+	case WIRE_METHOD_warm:
+		fake_answer(daemon, request, &(struct warm_result){.size_bytes = 9u << 20});
+		break;
+	case WIRE_METHOD_evict:
+		fake_answer(daemon, request,
+		            &(struct evict_result){.was_cached = true, .freed_bytes = 9u << 20});
 		break;
 	case WIRE_METHOD_cancel_job:
 		wire_error_set(&error, WIRE_ERROR_NO_JOB, "job", "there is no job 9");
@@ -248,6 +269,35 @@ static void jobs_are_shown_and_a_wrong_one_is_not_found(void **state)
 	assert_string_equal(fixture->out, "{\"inserted\":1,\"coverage\":1.0,\"saved\":true}\n");
 }
 
+static void an_index_is_warmed_and_evicted(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	char *warm[] = {"kith", "warm", "notes", NULL}, *evict[] = {"kith", "evict", "notes", NULL};
+
+	assert_int_equal(cli_run(fixture, "warm notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":false,\"size_bytes\":9437184}\n");
+	assert_int_equal(cli_run(fixture, "evict notes"), 0);
+	assert_string_equal(fixture->out, "{\"was_cached\":true,\"freed_bytes\":9437184}\n");
+	cli_run_on_terminal(fixture, 80, warm);
+	assert_string_equal(fixture->out, "notes/vector is loaded, 9.0 MiB\r\n");
+	cli_run_on_terminal(fixture, 80, evict);
+	assert_string_equal(fixture->out, "notes/vector: 9.0 MiB given back\r\n");
+}
+
+static void errors_are_shown_with_where_and_how_often(void **state)
+{
+	char *argv[] = {"kith", "errors", NULL};
+	struct cli_fixture *fixture = *state;
+
+	cli_run_on_terminal(fixture, 80, argv);
+	assert_non_null(strstr(fixture->out, "  TIMES  WHERE                 WHAT"));
+	assert_non_null(strstr(fixture->out, "  1,234  index 'notes/vector'  the disk is full"));
+	assert_int_equal(cli_run(fixture, "errors"), 0);
+	assert_string_equal(fixture->out,
+	                    "{\"first_ms\":1,\"last_ms\":2000,\"count\":1234,\"warning\":false,"
+	                    "\"where\":\"index 'notes/vector'\",\"what\":\"the disk is full\"}\n");
+}
+
 static void an_index_that_is_not_there_is_not_found(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -265,6 +315,8 @@ int main(void)
 	        TEST(ensure_shows_progress_on_a_terminal),
 	        TEST(indexes_have_a_column_for_errors_when_there_is_one),
 	        TEST(jobs_are_shown_and_a_wrong_one_is_not_found),
+	        TEST(an_index_is_warmed_and_evicted),
+	        TEST(errors_are_shown_with_where_and_how_often),
 	        TEST(an_index_that_is_not_there_is_not_found),
 	};
 

@@ -235,6 +235,15 @@ static void bad_lines_are_named_with_file_line_key_and_limit(void **state)
 	        {"write_threads =\n", "kith.conf:1: write_threads: '' is not a number"},
 	        {"log_level = loud\n",
 	         "kith.conf:1: log_level: 'loud' is not one of error, warning"},
+	        {"cache_backend = disk\n",
+	         "kith.conf:1: cache_backend: 'disk' is not one of arena, mmap"},
+	        {"collection.notes.index_cache_mb = x\n",
+	         "kith.conf:1: collection.notes.index_cache_mb: 'x' is not a number from 0 to "
+	         "1048576 MiB"},
+	        {"collection.a.index_cache_mb = 1\ncollection.a.index_cache_mb = 2\n",
+	         "kith.conf:2: collection.a.index_cache_mb: already given"},
+	        {"collection..index_cache_mb = 1\n",
+	         "kith.conf:1: collection..index_cache_mb: no such key"},
 	        {"data_dir = here\n", "kith.conf:1: data_dir: 'here' is not an absolute path"},
 	        {"data_dir =\n", "kith.conf:1: data_dir: a path of 1 to 1023 bytes is wanted"},
 	        {"[kithd]\nwrite_threads = 2\n", "kith.conf:2: [kithd]: there are no sections"},
@@ -248,6 +257,34 @@ static void bad_lines_are_named_with_file_line_key_and_limit(void **state)
 		write_conf(*state, cases[i].text);
 		assert_refused(*state, NULL, cases[i].said);
 	}
+}
+
+static void collections_have_shares_of_the_index_cache(void **state)
+{
+	struct home *home = *state;
+	struct config config;
+	char line[400], name[131];
+
+	write_conf(home, "cache_backend = mmap\n"
+	                 "collection.notes.index_cache_mb = 3\n"
+	                 "collection.my.mails 2026.index_cache_mb = 0\n");
+	assert_int_equal(load(home, &config, NULL), 0);
+	assert_int_equal(config.cache_backend, CONFIG_CACHE_MMAP);
+	assert_int_equal(config_share_bytes(&config, "notes"), 3u << 20);
+	assert_int_equal(config_share_bytes(&config, "my.mails 2026"), 0);
+	assert_int_equal(config_share_bytes(&config, "note"), UINT64_MAX);
+	/* The longest name, and one more. */
+	memset(name, 'n', 130);
+	name[128] = '\0';
+	snprintf(line, sizeof(line), "collection.%s.index_cache_mb = 1\n", name);
+	write_conf(home, line);
+	assert_int_equal(load(home, &config, NULL), 0);
+	assert_int_equal(config_share_bytes(&config, name), 1u << 20);
+	memset(name, 'n', 130);
+	name[129] = '\0';
+	snprintf(line, sizeof(line), "collection.%s.index_cache_mb = 1\n", name);
+	write_conf(home, line);
+	assert_refused(home, NULL, "kith.conf:1: the collection's name is longer than 128 bytes");
 }
 
 static void every_bad_line_is_named_in_one_go(void **state)
@@ -297,6 +334,7 @@ static void numbers_are_taken_at_their_limits_and_refused_beyond(void **state)
 
 #define LIMITS_path(name, min, max)
 #define LIMITS_level(name, min, max)
+#define LIMITS_backend(name, min, max)
 #define LIMITS_number(name, min, max) {#name, offsetof(struct config, name), min, max},
 #define LIMITS(kind, name, def, min, max, unit, help) LIMITS_##kind(name, min, max)
 	static const struct {
@@ -446,6 +484,7 @@ int main(void)
 	        HOME_TEST(of_an_option_given_twice_the_last_counts),
 	        HOME_TEST(a_named_file_is_read_and_must_exist),
 	        HOME_TEST(bad_lines_are_named_with_file_line_key_and_limit),
+	        HOME_TEST(collections_have_shares_of_the_index_cache),
 	        HOME_TEST(every_bad_line_is_named_in_one_go),
 	        HOME_TEST(a_line_over_the_parsers_limit_is_refused_not_split),
 	        HOME_TEST(a_file_of_zero_bytes_in_a_line_is_refused),

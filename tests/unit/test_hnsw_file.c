@@ -68,9 +68,25 @@ static int shelf_read(struct hnsw_source *source, enum hnsw_chunk tag, uint32_t 
 	return -EBADMSG;
 }
 
+static int shelf_map(struct hnsw_source *source, enum hnsw_chunk tag, uint32_t idx, size_t n,
+                     const void **ret)
+{
+	struct shelf *shelf = (struct shelf *)((uint8_t *)source - offsetof(struct shelf, source));
+
+	if (++shelf->n_calls == shelf->fail_at)
+		return -EIO;
+	for (uint32_t i = 0; i < shelf->n; i++) {
+		if (shelf->chunks[i].tag != tag || shelf->chunks[i].idx != idx)
+			continue;
+		*ret = shelf->chunks[i].bytes;
+		return shelf->chunks[i].n == n ? 0 : -EBADMSG;
+	}
+	return -EBADMSG;
+}
+
 static void shelf_open(struct shelf *shelf)
 {
-	*shelf = (struct shelf){.sink = {shelf_write}, .source = {shelf_read}};
+	*shelf = (struct shelf){.sink = {shelf_write}, .source = {shelf_read, shelf_map}};
 }
 
 static void shelf_close(struct shelf *shelf)
@@ -80,7 +96,8 @@ static void shelf_close(struct shelf *shelf)
 }
 
 /* Loads beside the fixture's graph; NULL in *ret on failure. */
-static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw **ret)
+static int load_as(struct hnsw_fixture *fixture, struct shelf *shelf, bool is_mapped,
+                   struct hnsw **ret)
 {
 	struct hnsw_head head;
 	struct hnsw *hnsw;
@@ -89,7 +106,9 @@ static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw *
 	int r = hnsw_load_head(&shelf->source, &head);
 	if (r < 0)
 		return r;
-	assert_int_equal(hnsw_new(&head.params, fixture->budget, &hnsw), 0);
+	assert_int_equal(
+	        (is_mapped ? hnsw_new_mapped : hnsw_new)(&head.params, fixture->budget, &hnsw), 0);
+	assert_int_equal(hnsw_is_mapped(hnsw), is_mapped);
 	r = hnsw_reserve(hnsw, head.n_nodes, false);
 	if (r == 0)
 		r = hnsw_load(hnsw, &head, &shelf->source);
@@ -106,11 +125,16 @@ static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw *
 	return 0;
 }
 
+static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw **ret)
+{
+	return load_as(fixture, shelf, false, ret);
+}
+
 /* Searches a graph that was loaded, whatever its links; for the sanitizers to see. */
 static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 {
 	struct hnsw_search search = {
-	        .space = &fixture->space.space,
+	        .space = fixture->space,
 	        .k = 10,
 	        .ef = 40,
 	        .below = hnsw_covered(hnsw),
@@ -118,7 +142,7 @@ static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 	struct hnsw_search_stats stats;
 	struct hit hits[10];
 
-	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, &fixture->space.space, 40), 0);
+	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, fixture->space, 40), 0);
 	for (uint32_t q = 0; q < fixture->n_queries; q++) {
 		search.query = hnsw_fixture_query(fixture, q);
 		hnsw_search(hnsw, &search, &fixture->scratch, hits, &stats);
@@ -341,6 +365,86 @@ static void truncated_missing_and_failing_chunks_are_errors(void **state)
 	hnsw_fixture_close(&fixture);
 }
 
+static void a_mapped_graph_answers_alike_with_little_memory_of_its_own(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct shelf shelf;
+	struct hnsw *mapped, *own = NULL;
+	uint64_t granted, spilled, all;
+
+	(void)state;
+	open_saved(&fixture, &shelf, 3000, 8);
+	assert_int_equal(load_as(&fixture, &shelf, true, &mapped), 0);
+	hnsw_bytes(fixture.hnsw, &all, &spilled);
+	hnsw_bytes(mapped, &granted, &spilled);
+	assert_true(granted < all / 2);
+	for (uint32_t q = 0; q < fixture.n_queries; q++) {
+		struct hit hits[10], mapped_hits[10];
+		uint32_t n = hnsw_fixture_search(&fixture, q, 10, 40, hits);
+
+		own = fixture.hnsw;
+		fixture.hnsw = mapped;
+		assert_int_equal(hnsw_fixture_search(&fixture, q, 10, 40, mapped_hits), n);
+		for (uint32_t i = 0; i < n; i++) {
+			assert_int_equal(hits[i].row_idx, mapped_hits[i].row_idx);
+			assert_true(hits[i].distance == mapped_hits[i].distance);
+		}
+		fixture.hnsw = own;
+	}
+	hnsw_retire(mapped, 5);
+	assert_true(hnsw_is_dead(mapped, 5));
+	hnsw_free(mapped);
+	shelf_close(&shelf);
+	hnsw_fixture_close(&fixture);
+}
+
+/* Whatever the file says by the time that it is read. */
+static void links_of_a_mapped_graph_are_checked_when_they_are_followed(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct shelf shelf;
+	struct hnsw *mapped;
+
+	(void)state;
+	open_saved(&fixture, &shelf, 600, 8);
+	assert_int_equal(load_as(&fixture, &shelf, true, &mapped), 0);
+	for (int round = 0; round < 50; round++) {
+		for (uint32_t i = 0; i < shelf.n; i++) {
+			uint32_t *links = (uint32_t *)shelf.chunks[i].bytes;
+			size_t n = shelf.chunks[i].n / sizeof(*links);
+
+			if (shelf.chunks[i].tag != HNSW_CHUNK_LINKS &&
+			    shelf.chunks[i].tag != HNSW_CHUNK_UPPER)
+				continue;
+			for (size_t at = 0; at < n; at += 1 + (size_t)lrand48() % 7)
+				links[at] = (uint32_t)mrand48() >> (lrand48() % 32);
+		}
+		search_somewhere(&fixture, mapped);
+	}
+	hnsw_free(mapped);
+	shelf_close(&shelf);
+	hnsw_fixture_close(&fixture);
+}
+
+static void chunks_that_cannot_be_mapped_are_errors(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct shelf shelf;
+	struct hnsw *mapped;
+	int r = -EIO;
+
+	(void)state;
+	open_saved(&fixture, &shelf, 600, 8);
+	for (shelf.fail_at = 1; r != 0; shelf.fail_at++) {
+		shelf.n_calls = 0;
+		r = load_as(&fixture, &shelf, true, &mapped);
+		assert_true(r == -EIO || (r == 0 && shelf.n_calls < shelf.fail_at));
+	}
+	hnsw_free(mapped);
+	shelf_close(&shelf);
+	hnsw_fixture_close(&fixture);
+}
+
 static void a_check_names_what_is_wrong(void **state)
 {
 	struct hnsw_fixture fixture;
@@ -378,6 +482,9 @@ int main(void)
 	        cmocka_unit_test(hostile_links_are_refused),
 	        cmocka_unit_test(a_damaged_tree_still_takes_nodes),
 	        cmocka_unit_test(truncated_missing_and_failing_chunks_are_errors),
+	        cmocka_unit_test(a_mapped_graph_answers_alike_with_little_memory_of_its_own),
+	        cmocka_unit_test(links_of_a_mapped_graph_are_checked_when_they_are_followed),
+	        cmocka_unit_test(chunks_that_cannot_be_mapped_are_errors),
 	        cmocka_unit_test(a_check_names_what_is_wrong),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

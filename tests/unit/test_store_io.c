@@ -17,6 +17,7 @@
 
 #include "storage/store_io.h"
 #include "tests/lib/scratch_dir.h"
+#include "tests/lib/store_twin.h"
 
 #define READ_WRITE (STORE_READ | STORE_WRITE)
 
@@ -337,8 +338,34 @@ static void remove_tree_removes_two_levels_and_follows_no_link(void **state)
 	assert_int_equal(stat(in_scratch("tree"), &st), -1);
 	assert_int_equal(stat(in_scratch("kept/file"), &st), 0);
 	assert_int_equal(store_remove_tree(io, in_scratch("tree")), 0);
+	/* Not even when it is what is to go. */
+	assert_int_equal(symlink("kept", in_scratch("link-to-kept")), 0);
+	assert_int_equal(store_remove_tree(io, in_scratch("link-to-kept")), 0);
+	assert_int_equal(lstat(in_scratch("link-to-kept"), &st), -1);
+	assert_int_equal(stat(in_scratch("kept/file"), &st), 0);
+	assert_int_equal(store_remove_tree(io, in_scratch("kept/file")), 0);
+	assert_int_equal(stat(in_scratch("kept/file"), &st), -1);
 	assert_int_equal(store_make_dirs(io, in_scratch("deep/two/three")), 0);
 	assert_int_equal(store_remove_tree(io, in_scratch("deep")), -EISDIR);
+}
+
+/* A process may be killed between making a directory and syncing its parent, or between removing
+ * one and doing so; the next one must not take it as done. */
+static void directories_are_durable_though_somebody_else_made_or_removed_them(void **state)
+{
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct store_io *io = store_twin_io(twin);
+
+	(void)state;
+	assert_int_equal(mkdir(in_scratch("made"), 0700), 0);
+	assert_int_equal(store_make_dirs(io, in_scratch("made")), 0);
+	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC_DIR, scratch.path), 1);
+	assert_int_equal(store_remove_tree(io, in_scratch("made")), 0);
+	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC_DIR, scratch.path), 2);
+	assert_int_equal(store_remove_tree(io, in_scratch("made")), 0);
+	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC_DIR, scratch.path), 3);
+	assert_int_equal(store_remove_tree(io, in_scratch("neither/this")), 0);
+	store_twin_free(twin);
 }
 
 static int stop_at_second(void *ctx, const char *name)
@@ -394,6 +421,7 @@ int main(void)
 	        cmocka_unit_test(a_lock_of_another_process_is_told_with_its_pid),
 	        cmocka_unit_test(rename_replaces_and_unlink_removes),
 	        cmocka_unit_test(make_dirs_makes_the_missing_ones),
+	        cmocka_unit_test(directories_are_durable_though_somebody_else_made_or_removed_them),
 	        cmocka_unit_test(remove_tree_removes_two_levels_and_follows_no_link),
 	        cmocka_unit_test(list_stops_at_the_first_result),
 	        cmocka_unit_test(close_accepts_null_and_adopt_gives_the_file_back),

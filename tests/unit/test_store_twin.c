@@ -83,6 +83,7 @@ static void do_everything(void)
 	assert_int_equal(store_write(adopted, "abc", 3, 2), 0);
 	assert_int_equal(store_sync(adopted), 0);
 	assert_int_equal(store_truncate(adopted, 4096), 0);
+	assert_int_equal(store_allocate(adopted, 0, 4096), 0);
 	assert_int_equal(store_size(adopted, &size), 0);
 	assert_int_equal(store_map(adopted, 0, 4096, false, &addr), 0);
 	assert_int_equal(store_unmap(adopted, addr, 4096), 0);

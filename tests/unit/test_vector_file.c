@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "storage/crc32c.h"
@@ -307,6 +308,55 @@ static void reset_goes_back_to_any_row(void **state)
 	}
 }
 
+/* Rows of 16384 bytes: extents of 127 rows. */
+static void
+a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again(void **state)
+{
+	struct vector_file_spec spec = vector_fixture_spec(16384);
+	struct vector_file *file = open_empty(&spec);
+	uint32_t extent_rows = vector_file_extent_rows(file);
+	const uint8_t *rows;
+	const void *any;
+
+	(void)state;
+	assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
+	assert_int_equal(vector_file_extent(file, 1, &any), 0);
+	rows = any;
+	assert_int_equal(vector_file_n_faults(file), 0);
+	assert_int_equal(truncate(path, FIXTURE_EXTENTS_AT), 0);
+	/* Somebody has the rows in hand: they read as zeros, and that is to be seen. */
+	assert_int_equal(rows[5000] | rows[16384 * 100], 0);
+	assert_int_equal(vector_file_n_faults(file), 2);
+	assert_true(vector_file_is_lost(file));
+	for (uint64_t extent = 0; extent < 3; extent++)
+		assert_int_equal(vector_file_extent(file, extent, &any), -EBADMSG);
+	assert_int_equal(vector_file_reset(file, 1), -EBADMSG);
+	assert_int_equal(vector_file_reset(file, 300), -EBADMSG);
+
+	/* Begun anew: an extent is good again when it is whole. */
+	assert_int_equal(vector_file_reset(file, 0), 0);
+	assert_false(vector_file_is_lost(file));
+	assert_int_equal(vector_file_extent(file, 0, &any), -EBADMSG);
+	assert_int_equal(vector_fixture_append(file, &spec, extent_rows - 1, 64, 1), 0);
+	assert_int_equal(vector_file_extent(file, 0, &any), -EBADMSG);
+	assert_int_equal(vector_fixture_append(file, &spec, 2, 1, 1), 0);
+	assert_int_equal(vector_file_extent(file, 0, &any), 0);
+	assert_int_equal(vector_file_extent(file, 1, &any), -EBADMSG);
+	/* A reset on the way does not make what is missing good. */
+	assert_int_equal(vector_file_reset(file, extent_rows), 0);
+	assert_int_equal(vector_file_extent(file, 1, &any), -EBADMSG);
+	assert_int_equal(vector_fixture_append(file, &spec, 300 - extent_rows, 50, 1), 0);
+	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
+	/* The old address shows the file again. */
+	assert_true(vector_fixture_row_is(&spec, rows, extent_rows, 1));
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
+	vector_file_free(file);
+	file = open_sound(&spec, 300);
+	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
+	vector_file_free(file);
+}
+
 static void reset_to_the_end_does_nothing(void **state)
 {
 	struct vector_file_spec spec = vector_fixture_spec(64);
@@ -596,6 +646,7 @@ int main(void)
 	        TEST(heads_of_lost_syncs_are_never_taken),
 	        TEST(slots_must_ascend),
 	        TEST(reset_goes_back_to_any_row),
+	        TEST(a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again),
 	        TEST(reset_to_the_end_does_nothing),
 	        TEST(a_sync_without_new_rows_does_no_io),
 	        TEST(data_are_synced_before_the_header_that_counts_them),

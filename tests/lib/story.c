@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/story.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/index.h"
+#include "daemon/upkeep.h"
+
+#define WALL_MS INT64_C(1700000000000)
+#define CACHE_MB 8
+#define NOTES "notes"
+#define MAIL "mail"
+#define POST "post"
+#define N_PIPELINED 6u
+#define PIPELINED_ROWS 8u
+
+static uint64_t now(const struct story *story)
+{
+	return store_twin_n_ops(story->twin);
+}
+
+/* The request that the last step of the ledger stands for was answered with r. Refused, it must
+ * not have happened, or have happened and only not been finished. */
+static void settle_step(struct story *story, int r, const char *what)
+{
+	struct ledger *ledger = &story->ledger;
+	struct ledger_state found;
+
+	if (r == 0) {
+		ledger_acknowledge(ledger, now(story));
+		return;
+	}
+	if (!story->faulty || r < 0)
+		fail_msg("%s: %s: %s", what, kith_error_name(r), kith_error_message(story->conn));
+	story->n_refused++;
+	ledger_read(story->conn, &found);
+	if (ledger_same(&found, ledger_last(ledger))) {
+		ledger_acknowledge(ledger, now(story));
+		return;
+	}
+	ledger_take_back(ledger);
+	if (!ledger_same(&found, ledger_last(ledger)))
+		fail_msg("%s: refused (%s), and neither there nor not", what,
+		         kith_error_message(story->conn));
+}
+
+/* A collection is not there when the step that makes it was refused. */
+static bool is_there(const struct story *story, const char *name)
+{
+	struct ledger_state state = *ledger_last(&story->ledger);
+
+	return ledger_collection(&state, name) != NULL;
+}
+
+/* The collection in the state that comes next, or NULL. */
+static struct ledger_collection *next_of(struct story *story, const char *name)
+{
+	return ledger_collection(ledger_begin(&story->ledger, now(story)), name);
+}
+
+/* Steps ---------------------------------------------------------------------------------------- */
+
+static void create(struct story *story, const char *name)
+{
+	struct kith_create_collection_params params = {
+	        .name = kith_text(name), .dim = RECORD_DIM, .metric = KITH_METRIC_L2};
+	struct ledger_collection *made = next_of(story, "");
+
+	strcpy(made->name, name);
+	settle_step(story, kith_create_collection(story->conn, &params, NULL), "create");
+}
+
+static void put(struct story *story, const char *name, uint32_t first, uint32_t n, uint16_t version)
+{
+	struct ledger_collection *collection = next_of(story, name);
+
+	if (collection)
+		ledger_set(collection, first, n, version, version);
+	settle_step(story, try_put_records(story->conn, name, first, n, version, NULL), "upsert");
+}
+
+static void erase(struct story *story, const char *name, uint32_t first, uint32_t n)
+{
+	struct ledger_collection *collection = next_of(story, name);
+
+	if (collection)
+		ledger_set(collection, first, n, 0, 0);
+	settle_step(story, try_delete_records(story->conn, name, first, n), "delete");
+}
+
+/* New texts for records that are there, or for none. */
+static void retell(struct story *story, const char *name, uint32_t first, uint32_t n,
+                   uint16_t version)
+{
+	struct ledger_collection *collection = next_of(story, name);
+	struct kith_id ids[LEDGER_NUMBERS];
+	char text[LEDGER_NUMBERS][RECORD_TEXT_SIZE];
+	struct kith_str texts[LEDGER_NUMBERS];
+	struct kith_update_params params = {
+	        .collection = kith_text(name), .ids = {ids, n}, .texts = {texts, n}};
+
+	for (uint32_t i = 0; i < n; i++) {
+		ids[i] = kith_id_number(first + i);
+		texts[i] = kith_text(record_text(first + i, version, text[i]));
+		if (collection && collection->records[first + i].vector != 0)
+			collection->records[first + i].text = version;
+	}
+	settle_step(story, kith_update(story->conn, &params, NULL), "update");
+}
+
+/* Requests on their way at once: they meet in groups. Each may be answered differently. */
+static void put_pipelined(struct story *story, const char *name, uint32_t first, uint16_t version)
+{
+	uint64_t tickets[N_PIPELINED];
+	float vectors[PIPELINED_ROWS * RECORD_DIM];
+	struct kith_id ids[PIPELINED_ROWS];
+	char text[PIPELINED_ROWS][RECORD_TEXT_SIZE];
+	struct kith_str texts[PIPELINED_ROWS];
+	struct kith_upsert_params params = {
+	        .collection = kith_text(name),
+	        .ids = {ids, PIPELINED_ROWS},
+	        .vectors = kith_vectors(vectors, PIPELINED_ROWS * RECORD_DIM),
+	        .texts = {texts, PIPELINED_ROWS}};
+
+	for (uint32_t i = 0; i < N_PIPELINED; i++) {
+		struct ledger_collection *collection = next_of(story, name);
+
+		for (uint32_t j = 0; j < PIPELINED_ROWS; j++) {
+			uint32_t number = first + i * PIPELINED_ROWS + j;
+
+			ids[j] = kith_id_number(number);
+			record_vector(number, version, vectors + (size_t)j * RECORD_DIM);
+			texts[j] = kith_text(record_text(number, version, text[j]));
+		}
+		ledger_set(collection, first + i * PIPELINED_ROWS, PIPELINED_ROWS, version,
+		           version);
+		DONE(story->conn, kith_submit_upsert(story->conn, &params, &tickets[i]));
+	}
+	DONE(story->conn, kith_flush(story->conn));
+	for (uint32_t i = 0; i < N_PIPELINED; i++)
+		DONE(story->conn, kith_collect_upsert(story->conn, tickets[i], KITH_USUAL, NULL));
+	ledger_acknowledge(&story->ledger, now(story));
+}
+
+static void rename_to(struct story *story, const char *name, const char *other)
+{
+	struct kith_rename_collection_params params = {.collection = kith_text(name),
+	                                               .name = kith_text(other)};
+	struct ledger_collection *collection = next_of(story, name);
+
+	if (collection)
+		strcpy(collection->name, other);
+	settle_step(story, kith_rename_collection(story->conn, &params), "rename");
+}
+
+static bool is_gone(void *ctx)
+{
+	return access(ctx, F_OK) != 0;
+}
+
+static void drop(struct story *story, const char *name)
+{
+	struct kith_drop_collection_params params = {.collection = kith_text(name)};
+	char path[DAEMON_PROCESS_PATH_SIZE] = "";
+	struct ledger_collection *collection;
+
+	if (!story->faulty)
+		collection_path(story->conn, name, daemon_thread_data_dir(story->daemon), path);
+	collection = next_of(story, name);
+	if (collection)
+		memset(collection, 0, sizeof(*collection));
+	settle_step(story, kith_drop_collection(story->conn, &params, NULL), "drop");
+	if (!story->faulty)
+		await(is_gone, path, "the directory of a dropped collection is gone");
+}
+
+static void build(struct story *story, const char *name, struct ask ask)
+{
+	struct kith_ensure_index_params params = {
+	        .collection = kith_text(name), .m = ask.m, .wait = true, .replace = ask.replace};
+	struct ledger_collection *collection = next_of(story, name);
+
+	if (collection)
+		collection->indexed = true;
+	settle_step(story, kith_ensure_index(story->conn, &params, NULL), "ensure");
+	if (!story->faulty)
+		await_settled(story->conn, name, NULL);
+}
+
+struct pause {
+	struct story *story;
+	const char *name;
+	uint64_t n_failed; /* when it began: it ends with a failure more */
+};
+
+static bool is_folded(void *ctx)
+{
+	struct pause *pause = ctx;
+	struct index_view index;
+
+	/* What failed is tried again after a while. */
+	fake_clock_advance_ms(&pause->story->clock, INDEX_SAVE_AGE_MS);
+	index = index_of(pause->story->conn, pause->name, NULL);
+	return store_twin_n_failed(pause->story->twin) > pause->n_failed ||
+	       (index.at.state == KITH_INDEX_STATE_SERVING && index.at.pending == 0 &&
+	        index.at.saved_nodes == index.at.nodes);
+}
+
+/* What is pending goes into the graph and the graph into the snapshot: nothing of it is a promise.
+ */
+static void fold_in(struct story *story, const char *name)
+{
+	struct pause pause = {story, name, store_twin_n_failed(story->twin)};
+
+	if (is_there(story, name) && find_index(story->conn, name, NULL, &(struct index_view){0}))
+		await(is_folded, &pause, "all is in the graph and saved");
+}
+
+static bool is_rested(void *ctx)
+{
+	struct pause *pause = ctx;
+
+	fake_clock_advance_ms(&pause->story->clock, UPKEEP_SYNC_MS);
+	return store_twin_n_failed(pause->story->twin) > pause->n_failed ||
+	       usage_of(pause->story->conn, pause->name).wal_bytes < UPKEEP_WAL_IDLE_BYTES / 2;
+}
+
+/* Enough for a checkpoint, then a pause, in which all care has its turn. */
+static void rest(struct story *story, const char *name)
+{
+	struct pause pause = {story, name, store_twin_n_failed(story->twin)};
+
+	if (!is_there(story, name))
+		return;
+	for (uint16_t i = 0; usage_of(story->conn, name).wal_bytes < UPKEEP_WAL_IDLE_BYTES; i++) {
+		assert_true(i < 100);
+		put(story, name, 0, 20, i % 2 + 3);
+		if (store_twin_n_failed(story->twin) > pause.n_failed)
+			return;
+	}
+	await(is_rested, &pause, "the write-ahead log began anew");
+}
+
+/* The story ------------------------------------------------------------------------------------ */
+
+void story_init(struct story *story, struct store_twin *twin)
+{
+	*story = (struct story){.twin = twin};
+	fake_clock_init(&story->clock, WALL_MS);
+	ledger_init(&story->ledger);
+	story->daemon =
+	        daemon_thread_new_stopped(store_twin_io(twin), &story->clock.clock, CACHE_MB);
+}
+
+static void start(struct story *story)
+{
+	/* A start that fails leaves nothing in the way of the next. */
+	if (daemon_thread_try_start(story->daemon) != 0) {
+		assert_true(story->faulty);
+		story->n_refused++;
+		store_twin_heal(story->twin);
+		daemon_thread_start(story->daemon);
+	}
+	story->conn = connect_to(story->daemon);
+}
+
+static void stop(struct story *story)
+{
+	kith_close(story->conn);
+	story->conn = NULL;
+	daemon_thread_stop(story->daemon);
+}
+
+void story_release(struct story *story)
+{
+	stop(story);
+	daemon_thread_free(story->daemon);
+	ledger_release(&story->ledger);
+}
+
+void story_tell(struct story *story)
+{
+	start(story);
+	create(story, NOTES);
+	create(story, MAIL);
+	put(story, NOTES, 0, 40, 1);
+	put(story, MAIL, 0, 20, 1);
+	put(story, NOTES, 40, 24, 1);
+	if (!story->faulty)
+		put_pipelined(story, NOTES, 64, 1);
+	put(story, NOTES, 0, 10, 2);
+	retell(story, NOTES, 10, 10, 2);
+	erase(story, NOTES, 30, 10);
+	build(story, NOTES, (struct ask){.m = 8});
+	put(story, NOTES, 112, 30, 1);
+	put(story, NOTES, 36, 8, 2);
+	fold_in(story, NOTES);
+	build(story, NOTES, (struct ask){.m = 5, .replace = true});
+	rest(story, NOTES);
+	rename_to(story, MAIL, POST);
+	put(story, POST, 10, 20, 2);
+	erase(story, POST, 0, 5);
+	drop(story, POST);
+	create(story, POST);
+	put(story, POST, 0, 5, 1);
+	if (story->faulty)
+		return;
+	stop(story);
+	start(story);
+	put(story, NOTES, 50, 5, 5);
+	fold_in(story, NOTES);
+	stop(story);
+}
+
+static void expect_collection_alive(struct story *story, const char *name, bool indexed)
+{
+	put(story, name, 150, 10, 6);
+	erase(story, name, 152, 2);
+	if (!indexed)
+		return;
+	fold_in(story, name);
+	rest(story, name);
+}
+
+static void expect_holds(struct story *story)
+{
+	struct ledger_state found;
+
+	ledger_read(story->conn, &found);
+	if (!ledger_same(&found, ledger_last(&story->ledger)))
+		fail_msg("it does not hold what it said");
+	ledger_expect_searches(&found, story->conn);
+}
+
+void story_expect_alive(struct story *story)
+{
+	struct ledger_state state;
+
+	story->faulty = false;
+	expect_holds(story);
+	/* A name that could not be given is not taken either. */
+	if (!is_there(story, NOTES))
+		create(story, NOTES);
+	if (!is_there(story, POST))
+		create(story, POST);
+	state = *ledger_last(&story->ledger);
+	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++) {
+		if (state.v[i].name[0] != '\0')
+			expect_collection_alive(story, state.v[i].name, state.v[i].indexed);
+	}
+	expect_holds(story);
+	stop(story);
+	start(story);
+	expect_holds(story);
+	stop(story);
+	expect_tidy(story->daemon, ledger_last(&story->ledger));
+}
+
+/* Tidiness ------------------------------------------------------------------------------------- */
+
+static void expect_known(const char *path, bool is_known)
+{
+	if (!is_known)
+		fail_msg("%s is left over", path);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* Every entry of the directory is one of the names, or begins with the prefix. Returns how many
+ * directories are in it that are not. */
+static uint32_t expect_entries(const char *path, const char *const *names, const char *prefix)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	uint32_t n_dirs = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		static const char *const truth[] = {"records.db", "records.db-wal",
+		                                    "records.db-shm", "vectors", NULL};
+		char below[2 * DAEMON_PROCESS_PATH_SIZE];
+
+		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".lock") != 0)
+			continue;
+		snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+		if (prefix) {
+			expect_known(below,
+			             is_one_of(entry->d_name, names) ||
+			                     (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+			                      !strstr(entry->d_name, ".tmp")));
+		} else if (!is_one_of(entry->d_name, names)) {
+			n_dirs++;
+			expect_entries(below, truth, "hnsw-");
+		}
+	}
+	closedir(dir);
+	return n_dirs;
+}
+
+void expect_tidy(const struct daemon_thread *daemon, const struct ledger_state *state)
+{
+	static const char *const top[] = {".lock",      "errors.log",     "errors.log.1",
+	                                  "catalog.db", "catalog.db-wal", "catalog.db-shm",
+	                                  NULL};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++)
+		n += state->v[i].name[0] != '\0';
+	assert_int_equal(expect_entries(daemon_thread_data_dir(daemon), top, NULL), n);
+	assert_true(expect_entries(daemon_thread_cache_dir(daemon), top, NULL) <= n);
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# usage: seam.sh SOURCE_DIR
+#
+# Nothing touches a file around the I/O seam (storage/store_io.h): only its POSIX form calls the
+# system. Other files in the list do what no test of the disk is about, the reason beside each.
+set -eu
+# shellcheck source-path=SCRIPTDIR
+. "${0%/*}/tree_files.sh"
+
+cd "$1"
+calls='open|openat|creat|fopen|freopen|unlink|unlinkat|rename|renameat|mkdir|mkdirat|rmdir|remove|truncate'
+calls="$calls|ftruncate|fallocate|posix_fallocate|fsync|fdatasync|opendir|mkstemp|mkdtemp|tmpfile|symlink|link"
+calls="$calls|chmod|fchmod|write|pwrite|fwrite|read|pread|fread|mmap|stat|lstat|fstat|access"
+
+allowed() {
+	case $1 in
+	storage/store_io_posix.c) ;; # the seam
+	daemon/config.c) ;;          # reads the config file before there is a daemon
+	daemon/log.c) ;;             # writes to stderr, and asks whether that is the journal
+	daemon/main.c) ;;            # /dev/null for closed streams, signals from a descriptor
+	daemon/server.c) ;;          # the socket
+	daemon/methods_service.c) ;; # /proc: made in memory
+	storage/uuid.c) ;;           # random bytes
+	*) return 1 ;;
+	esac
+}
+
+bad=$(tree_files -name '*.c' | grep -E '^(\./)?(protocol|storage|index|daemon)/' |
+	xargs grep -HnE "(^|[^A-Za-z0-9_>.])($calls)\(" | grep -vE ':[0-9]+:[[:space:]]*(/\*| \*|static )' |
+	while IFS=: read -r path line text; do
+		allowed "${path#./}" || echo "$path:$line: goes around the I/O seam: $text"
+	done)
+if [ -n "$bad" ]; then
+	printf '%s\n' "$bad"
+	exit 1
+fi
