@@ -147,9 +147,9 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metri
 		scale = metric == METRIC_COSINE ? squared : 4 * squared;
 	}
 	float beyond = distance - bound;
+	float errs = SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
 	*ret_distance = distance;
-	return beyond > 0 &&
-	       beyond * beyond > SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
+	return (beyond > 0) & (beyond * beyond > errs);
 }
 /* How far, nearly always, the distance of the vectors is from the fine one between the codes. For
  * deciding how many candidates to re-rank. */

@@ -87,7 +87,8 @@ static void a_build_does_not_hold_up_that_of_another_collection(void **state)
 static void a_build_does_not_hold_up_that_of_another_index(void **state)
 {
 	(void)state;
-	one_held_build_leaves_another_alone(usual, (struct ask){"notes", "wide", 32, true, false});
+	one_held_build_leaves_another_alone(usual,
+	                                    (struct ask){"notes", "wide", .m = 32, .wait = true});
 }
 
 #define BUILDS 4u
@@ -162,7 +163,7 @@ static void two_indexes_of_one_collection_go_their_own_ways(void **state)
 {
 	struct kith_conn *conn;
 	struct daemon_thread *daemon = begin(&conn);
-	struct ask wide = {"notes", "wide", 32, true, false};
+	struct ask wide = {"notes", "wide", .m = 32, .wait = true};
 
 	(void)state;
 	assert_int_equal(ensure(conn, usual).outcome, KITH_ENSURED_BUILT);
@@ -196,13 +197,14 @@ static void a_collection_has_so_many_indexes_and_no_more(void **state)
 	DONE(conn, kith_limits(conn, &limits));
 	for (uint64_t i = 0; i < limits->indexes; i++) {
 		snprintf(name, sizeof(name), "i%llu", (unsigned long long)i);
-		ensure(conn, (struct ask){"notes", name, 4, true, false});
+		ensure(conn, (struct ask){"notes", name, .m = 4, .wait = true});
 	}
-	ensure_refused(conn, (struct ask){"notes", "more", 4, true, false}, KITH_ERROR_OVER_LIMIT);
-	assert_int_equal(ensure(conn, (struct ask){"notes", "i0", 4, true, false}).outcome,
+	ensure_refused(conn, (struct ask){"notes", "more", .m = 4, .wait = true},
+	               KITH_ERROR_OVER_LIMIT);
+	assert_int_equal(ensure(conn, (struct ask){"notes", "i0", .m = 4, .wait = true}).outcome,
 	                 KITH_ENSURED_EXISTING);
 	DONE(conn, drop_index(conn, "notes", "i1"));
-	ensure(conn, (struct ask){"notes", "more", 4, true, false});
+	ensure(conn, (struct ask){"notes", "more", .m = 4, .wait = true});
 	kith_free(limits);
 	end(daemon, conn);
 }
@@ -335,7 +337,7 @@ static void a_replacement_that_is_committed_is_not_cancelled(void **state)
 	ensure(conn, usual);
 	await_settled(conn, "notes", NULL);
 	gate = daemon_thread_gate(daemon, "declare", "end");
-	ticket = submit_ensure(other, (struct ask){"notes", NULL, 8, true, true});
+	ticket = submit_ensure(other, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	assert_true(find_job(conn, "notes", NULL, &job, phase));
 	assert_string_equal(phase, "declare");
@@ -363,7 +365,7 @@ static void a_caller_who_leaves_takes_nothing_with_it(void **state)
 	gate = daemon_thread_gate(daemon, "build", "start");
 	submit_ensure(first, usual);
 	ticket = submit_ensure(second, usual);
-	submit_ensure(successor, (struct ask){"notes", NULL, 8, true, true});
+	submit_ensure(successor, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	kith_close(first);
 	kith_close(successor);
@@ -389,7 +391,8 @@ static void stop_while(const char *what)
 
 	gate = daemon_thread_gate(daemon, what, "start");
 	first_ticket = submit_ensure(first, usual);
-	second_ticket = submit_ensure(second, (struct ask){"notes", NULL, 8, true, true});
+	second_ticket =
+	        submit_ensure(second, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	daemon_thread_stop_soon(daemon);
 	collect_ensure_refused(first, first_ticket, KITH_ERROR_STOPPING);
@@ -648,7 +651,7 @@ static void flights_without_memory_are_tried_again(void **state)
 {
 	const struct store_twin_fault no_more = {
 	        .path_part = "spill", .nth = 1, .err = ENOSPC, .lasting = true};
-	struct ask wide = {"notes", NULL, WIDE, true, false};
+	struct ask wide = {"notes", .m = WIDE, .wait = true};
 	struct store_twin *twin = store_twin_new(store_io_posix());
 	struct fake_clock clock;
 	struct daemon_thread *daemon;
