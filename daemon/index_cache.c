@@ -96,6 +96,7 @@ void index_remember(struct index *index)
 	        .covered_rows = generation->covered_rows,
 	        .nodes = hnsw_covered(generation->hnsw),
 	        .dead = hnsw_n_dead(generation->hnsw),
+	        .curve = generation->curve,
 	};
 }
 
