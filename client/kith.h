@@ -704,8 +704,12 @@ struct kith_search_params {
 	uint32_t dtype;             /* of these, and of vectors in the answer: enum kith_dtype */
 	uint32_t k;                 /* 0: 10 */
 	uint32_t ef_search;         /* candidates that the index keeps; 0: the index's own */
-	bool exact;                 /* use no index */
-	uint32_t include;           /* 0: ids and distances alone, the fastest */
+	/* Instead of that: the share of the true neighbours to find, above 0 and below 1, by what
+	 * was measured on the collection's own vectors. Queries unlike them can see less. 0: not
+	 * asked */
+	double target_recall;
+	bool exact;       /* use no index */
+	uint32_t include; /* 0: ids and distances alone, the fastest */
 };
 /* The hits of the first query, nearest first, then those of the second, and so on. */
 struct kith_search_result {
@@ -721,6 +725,7 @@ struct kith_search_result {
 	uint64_t generation;  /* of that index; 0: none was used */
 	uint64_t comparisons; /* of vectors, by the index; 0: none was used */
 	uint64_t scanned;     /* vectors compared one by one: all, or those the index lacked */
+	uint32_t ef_search;   /* candidates that the index kept; 0: none was used */
 	bool cached;          /* all was in memory; nothing was read from files or loaded first */
 	uint32_t served_from; /* enum kith_source */
 	uint64_t seq;         /* writes up to this one were seen */
@@ -770,6 +775,9 @@ struct kith_index {
 	uint32_t m;
 	uint32_t ef_construction;
 	uint32_t ef_search;
+	uint32_t ef_95; /* measured: finds 0.95 of 10 neighbours; 0: not measured, or never found */
+	uint32_t ef_99;
+	uint32_t ef_999;
 	uint32_t quantization; /* enum kith_quantization */
 	uint32_t state;        /* enum kith_index_state */
 	uint64_t generation;   /* that serves; 0: none */

@@ -65,10 +65,10 @@ const char *flight_phase_name(const struct flight *flight)
 	static const char *const names[PHASE_N] = {
 	        [PHASE_DECLARE] = "declare", [PHASE_VECTORS] = "vectors",
 	        [PHASE_COLLECT] = "collect", [PHASE_GRAPH] = "graph",
-	        [PHASE_INSERT] = "insert",   [PHASE_OPEN] = "open",
-	        [PHASE_READ] = "read",       [PHASE_CHECK] = "check",
-	        [PHASE_SAVE] = "save",       [PHASE_DONE] = "done",
-	        [PHASE_FAILED] = "failed",
+	        [PHASE_INSERT] = "insert",   [PHASE_MEASURE] = "measure",
+	        [PHASE_OPEN] = "open",       [PHASE_READ] = "read",
+	        [PHASE_CHECK] = "check",     [PHASE_SAVE] = "save",
+	        [PHASE_DONE] = "done",       [PHASE_FAILED] = "failed",
 	};
 
 	return names[flight->phase];
@@ -96,7 +96,7 @@ uint64_t flight_done(const struct flight *flight)
 {
 	uint32_t done, total;
 
-	if (!flight->build.hnsw)
+	if (!flight->build.hnsw || flight->phase == PHASE_MEASURE)
 		return 0;
 	hnsw_build_progress(&flight->build, &done, &total);
 	return done;
@@ -130,6 +130,8 @@ bool flight_cancel(struct flight *flight)
 	flight->cancelled = true;
 	if (flight->build.hnsw)
 		hnsw_build_cancel(&flight->build);
+	if (flight->phase == PHASE_MEASURE)
+		job_cancel(&flight->job);
 	/* A step that waits, and has no job, ends here. */
 	if (!list_empty(&flight->task.link)) {
 		list_remove(&flight->task.link);

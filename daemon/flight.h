@@ -6,8 +6,8 @@
  * writer while it lives, it is what `jobs` lists, and who waits for it gets its outcome.
  *
  *   build    declare (truth) ─► vectors (wait until all rows can be read) ─► collect ─► graph
- *            ─► swap [─► declare, for a replacement, before the swap]
- *   insert   collect ─► graph ─► cover
+ *            ─► measure ─► swap [─► declare, for a replacement, before the swap]
+ *   insert   collect ─► graph ─► cover [─► measure, when it has grown by much]
  *   load     open ─► read ─► check ─► serve
  *   save     write
  *
@@ -40,6 +40,7 @@ enum flight_phase {
 	PHASE_COLLECT,
 	PHASE_GRAPH,
 	PHASE_INSERT,
+	PHASE_MEASURE,
 	PHASE_OPEN,
 	PHASE_READ,
 	PHASE_CHECK,
@@ -58,6 +59,8 @@ struct flight_share {
 	struct flight *flight;
 	bool has_more; /* its turn ended before its work did */
 };
+
+struct measure;
 
 struct flight {
 	struct list link; /* in the daemon's flights */
@@ -86,9 +89,10 @@ struct flight {
 	struct row_source source;
 	struct hnsw_build build;
 	struct flight_share shares[FLIGHT_JOBS_MAX];
-	uint32_t n_sharing; /* of them, at work */
-	uint64_t from_row;  /* collect: the first row to append */
-	struct uuid epoch;  /* save: the pin's; load: the snapshot's */
+	uint32_t n_sharing;      /* of them, at work */
+	uint64_t from_row;       /* collect: the first row to append */
+	struct uuid epoch;       /* save: the pin's; load: the snapshot's */
+	struct measure *measure; /* owned; while it is measured */
 	/* Load, save: of the snapshot. */
 	struct snapshot *snapshot; /* owned; a load that reopens borrows the index's */
 	bool reopens;              /* a load of an index whose snapshot is known */
@@ -111,6 +115,15 @@ void flight_load_start(struct flight *flight);
 void flight_save_start(struct flight *flight);
 /* A build that waits for vectors looks again. */
 void flight_build_vectors(struct flight *flight);
+/* Measures the recall curve of the flight's generation, and goes on with then(), whatever came of
+ * it: without memory, or when it was cancelled, the generation keeps the curve that it had. */
+void flight_measure(struct flight *flight, void (*then)(struct flight *flight));
+
+/* Who would be found again under a later pin: everyone who is not retired at the flight's. */
+static inline struct record_view flight_view(const struct flight *flight)
+{
+	return (struct record_view){.seq = flight->pin.seq, .ns = RECORD_TABLE_ANY_NS};
+}
 
 /* What the steps use. */
 void flight_enter(struct flight *flight, enum flight_phase phase, uint64_t total);

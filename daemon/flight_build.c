@@ -4,9 +4,9 @@
  * Building a graph, and inserting into one that serves.
  *
  * Both pin what is published, walk the record table for the rows to take, append a node for each,
- * and lend workers to hnsw_build_run(). A build does so on a new generation and swaps it in; an
- * insert on the serving one, and then raises what it covers. Nothing here waits: records may come
- * and go meanwhile, since visibility is the record table's, and later rows are pending.
+ * and lend workers to hnsw_build_run(). A build does so on a new generation, measures it and swaps
+ * it in; an insert on the serving one, and then raises what it covers. Nothing here waits: records
+ * may come and go meanwhile, since visibility is the record table's, and later rows are pending.
  */
 
 #include <errno.h>
@@ -18,12 +18,6 @@
 #include "daemon/flight.h"
 #include "daemon/index_cache.h"
 #include "daemon/log.h"
-
-/* Who would be found again under a later pin: everyone who is not retired at the pin. */
-static struct record_view view_of(const struct flight *flight)
-{
-	return (struct record_view){.seq = flight->pin.seq, .ns = RECORD_TABLE_ANY_NS};
-}
 
 /* graph ---------------------------------------------------------------------------------------- */
 
@@ -107,6 +101,11 @@ static void swap(struct flight *flight)
 	flight_end(flight, r, "the cache has no place for it");
 }
 
+static void inserted(struct flight *flight)
+{
+	flight_end(flight, 0, NULL);
+}
+
 static void cover(struct flight *flight)
 {
 	struct generation *generation = flight->generation;
@@ -117,8 +116,10 @@ static void cover(struct flight *flight)
 	/* After a cancel the rest of the nodes stands there without links: pending, as before. */
 	index_cover(flight->index, generation,
 	            covered == n_nodes ? flight->pin.n_rows : hnsw_row(generation->hnsw, covered));
-	if (covered == n_nodes)
-		flight_end(flight, 0, NULL);
+	if (covered == n_nodes && recall_curve_is_outgrown(&generation->curve, covered))
+		flight_measure(flight, inserted);
+	else if (covered == n_nodes)
+		inserted(flight);
 	else if (flight->cancelled)
 		flight_end(flight, -ECANCELED, "cancelled");
 	else
@@ -205,6 +206,17 @@ static void give_up_serving(struct index *index)
 	index->may_have_snapshot = true;
 }
 
+/* A build's last step but the truth's. */
+static void measured(struct flight *flight)
+{
+	if (flight->cancelled || flight->index->dropped)
+		flight_end(flight, -ECANCELED, "cancelled");
+	else if (flight->index->serving)
+		declare(flight);
+	else
+		swap(flight);
+}
+
 static void graph_ended(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
@@ -224,10 +236,8 @@ static void graph_ended(struct flight *flight)
 		flight_end(flight, -ECANCELED, "cancelled");
 	} else if (covered < n_nodes) {
 		flight_end(flight, -ENOMEM, "no memory for a worker");
-	} else if (flight->index->serving) {
-		declare(flight);
 	} else {
-		swap(flight);
+		flight_measure(flight, measured);
 	}
 }
 
@@ -237,7 +247,7 @@ static void graph_ended(struct flight *flight)
 static int collect_chunk(struct flight *flight, uint64_t first, uint32_t n)
 {
 	const struct record_table *table = &flight->collection->table;
-	struct record_view view = view_of(flight);
+	struct record_view view = flight_view(flight);
 	uint64_t mask[RECORD_TABLE_CHUNK_ROWS / 64];
 	uint64_t slots[RECORD_TABLE_CHUNK_ROWS];
 	uint32_t rows[RECORD_TABLE_CHUNK_ROWS];
@@ -309,7 +319,7 @@ static void collect_done(struct job *job)
 /* How many nodes the rows [from_row, n_rows) of the pin take. Bounded by what was published. */
 static uint32_t count_rows(const struct flight *flight)
 {
-	struct record_view view = view_of(flight);
+	struct record_view view = flight_view(flight);
 
 	/* A new build takes all that are live, which is counted already. */
 	if (flight->from_row == 0)

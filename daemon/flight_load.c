@@ -199,6 +199,23 @@ static uint64_t count_covered(struct flight *flight)
 	return n_live;
 }
 
+/* None is none, and is measured when the graph grows next. */
+static int read_curve(struct flight *flight)
+{
+	uint8_t bytes[RECALL_CURVE_BYTES_MAX];
+	uint64_t n;
+	int r = snapshot_chunk_size(flight->snapshot, RECALL_CURVE_CHUNK, 0, &n);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (n > sizeof(bytes))
+		return -EBADMSG;
+	r = snapshot_read_chunk(flight->snapshot, RECALL_CURVE_CHUNK, 0, bytes, n);
+	return r < 0 ? r
+	             : recall_curve_decode(bytes, n, flight->head.n_nodes,
+	                                   &flight->generation->curve);
+}
+
 static void read_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
@@ -207,6 +224,8 @@ static void read_work(struct job *job, uint32_t worker)
 	int r = hnsw_load(flight->generation->hnsw, &flight->head, &source.source);
 
 	(void)worker;
+	if (r == 0 && !flight->reopens)
+		r = read_curve(flight);
 	flight->result = 0;
 	if (r == -EBADMSG)
 		useless(flight, "a chunk is damaged");
@@ -265,6 +284,7 @@ static void loaded(struct flight *flight)
 		index_remember(index);
 	if (flight->reopens) {
 		generation->number = index->left.number;
+		generation->curve = index->left.curve;
 	} else {
 		generation->number = ++index->generations;
 		index_keep_snapshot(index, flight->snapshot, &flight->head);

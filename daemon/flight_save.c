@@ -24,6 +24,14 @@ static int write_chunk(struct hnsw_sink *base, enum hnsw_chunk tag, uint32_t idx
 	return snapshot_writer_chunk(sink->writer, (uint32_t)tag, idx, bytes, n);
 }
 
+static int save_curve(const struct recall_curve *curve, struct snapshot_writer *writer)
+{
+	uint8_t bytes[RECALL_CURVE_BYTES_MAX];
+	size_t n = recall_curve_encode(curve, bytes);
+
+	return curve->n > 0 ? snapshot_writer_chunk(writer, RECALL_CURVE_CHUNK, 0, bytes, n) : 0;
+}
+
 void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_params *params,
                              struct snapshot_fingerprint *ret)
 {
@@ -54,6 +62,8 @@ int snapshot_save(struct store_io *io, const char *dir, const struct record_spec
 	if (r)
 		return r;
 	r = hnsw_save(generation->hnsw, &sink.sink);
+	if (r == 0)
+		r = save_curve(&generation->curve, sink.writer);
 	if (r) {
 		snapshot_writer_abort(sink.writer);
 		return r;

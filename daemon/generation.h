@@ -21,6 +21,7 @@
 #include "index/hnsw.h"
 #include "index/hnsw_space_rows.h"
 #include "index/hnsw_space_sq8.h"
+#include "index/recall_curve.h"
 #include "index/record_table.h"
 #include "protocol/methods.h"
 #include "storage/snapshot.h"
@@ -45,6 +46,7 @@ struct generation {
 	uint64_t number;          /* within its index, counted from 1 */
 	struct index_params params;
 	struct hnsw *hnsw;
+	struct recall_curve curve; /* of the graph */
 	struct snapshot *snapshot; /* that a mapped graph lies in, or NULL */
 	uint64_t covered_rows;
 	uint64_t saved_rows;  /* of those, how many the snapshot covers */

@@ -93,6 +93,7 @@ struct index_left {
 	uint64_t number;
 	uint64_t covered_rows;
 	uint32_t nodes, dead;
+	struct recall_curve curve;
 };
 
 struct index {

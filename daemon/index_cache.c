@@ -96,6 +96,7 @@ void index_remember(struct index *index)
 	        .covered_rows = generation->covered_rows,
 	        .nodes = hnsw_covered(generation->hnsw),
 	        .dead = index_n_dead(index),
+	        .curve = generation->curve,
 	};
 }
 

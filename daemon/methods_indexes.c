@@ -29,6 +29,13 @@ static void refuse_no_index(struct request *request, struct wire_str name)
 
 /* list ----------------------------------------------------------------------------------------- */
 
+static void add_curve(struct index_row *row, const struct recall_curve *curve)
+{
+	row->ef_95 = recall_curve_measured_ef(curve, 0.95);
+	row->ef_99 = recall_curve_measured_ef(curve, 0.99);
+	row->ef_999 = recall_curve_measured_ef(curve, 0.999);
+}
+
 static struct index_row row_of(const struct index *index)
 {
 	struct tally_cell by_graph = tally_sum(index->tally, TALLY_GRAPH);
@@ -53,6 +60,8 @@ static struct index_row row_of(const struct index *index)
 	        .error = str(index->error),
 	};
 
+	if (index_generation(index))
+		add_curve(&row, index->serving ? &index->serving->curve : &index->left.curve);
 	if (index->serving) {
 		uint64_t granted, spilled;
 

@@ -137,6 +137,26 @@ void handle_count(struct request *request)
 	                 collection_queue_read);
 }
 
+/* A recall to aim at is a share, and the only word on the effort. */
+static bool effort_fits(struct request *request)
+{
+	const struct search_params *params = request_params(request, search);
+	double target = params->target_recall;
+
+	if (target == 0)
+		return true;
+	if (!(target > 0 && target < 1))
+		request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "target_recall",
+		                       "target_recall is %g; it is above 0 and below 1", target);
+	else if (params->exact || params->ef_search)
+		request_finish_refusal(request, WIRE_ERROR_BAD_VALUE, "target_recall",
+		                       "target_recall and %s exclude each other",
+		                       params->exact ? "exact" : "ef_search");
+	else
+		return true;
+	return false;
+}
+
 static void search_admitted(struct request *request)
 {
 	const struct search_params *params = request_params(request, search);
@@ -155,6 +175,8 @@ static void search_admitted(struct request *request)
 		request_finish_refusal(request, WIRE_ERROR_OVER_LIMIT, "vectors",
 		                       "%zu query vectors; the limit is %u", n,
 		                       (unsigned)LIMIT_QUERIES);
+	} else if (!effort_fits(request)) {
+		return;
 	} else if (n * params->k > LIMIT_HITS) {
 		request_finish_refusal(request, WIRE_ERROR_OVER_LIMIT, "k",
 		                       "%zu query vectors times k %u; the limit is %u hits", n,

@@ -47,6 +47,15 @@ int reading_reader(struct reading *reading, uint32_t worker, struct record_reade
 	return r;
 }
 
+/* Candidates of a search: as asked, or by the recall that is asked for, or the index's own. */
+static uint32_t ef_of(const struct search_params *params, const struct index *index,
+                      const struct recall_curve *curve)
+{
+	if (params->target_recall > 0)
+		return recall_curve_ef(curve, params->target_recall, params->k);
+	return params->ef_search ? params->ef_search : index->params.ef_search;
+}
+
 /* The first serving index, unless the search is to be exact or wider than a graph search may be.
  * CACHE_LOADING: the request waits for one that was evicted; it may have begun anew already. */
 static int plan_index(struct reading *reading)
@@ -68,8 +77,7 @@ static int plan_index(struct reading *reading)
 			return r;
 		reading->covered_rows = reading->generation->covered_rows;
 		reading->below = hnsw_covered(reading->generation->hnsw);
-		reading->ef_search =
-		        params->ef_search ? params->ef_search : index->params.ef_search;
+		reading->ef_search = ef_of(params, index, &reading->generation->curve);
 		return 0;
 	}
 	return 0;

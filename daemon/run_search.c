@@ -287,7 +287,7 @@ static int search_graph(struct search *search)
 	struct row_source source;
 	struct hnsw_search one = {
 	        .k = k,
-	        .ef = reading->ef_search > k ? reading->ef_search : k,
+	        .ef = reading->ef_search,
 	        .below = reading->below,
 	        .visible = visible_rows,
 	        .visible_ctx = search,
@@ -299,6 +299,8 @@ static int search_graph(struct search *search)
 	};
 	int r = hits ? 0 : -ENOMEM;
 
+	if (reading->ef_search < k)
+		reading->ef_search = one.ef = k;
 	row_source_init(&source, search->collection, &reading->generation->params, &reading->pin);
 	one.space = source.space;
 	if (r == 0)
@@ -455,6 +457,7 @@ static void answer(struct search *search)
 	        .generation = search->used_graph ? reading->generation->number : 0,
 	        .comparisons = reading->comparisons,
 	        .scanned = search->scan.comparisons,
+	        .ef_search = search->used_graph ? reading->ef_search : 0,
 	        .cached = search->source == WIRE_source_resident && !request->has_loaded,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,

@@ -93,10 +93,9 @@
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R)                                                                   \
-	R(collection)                                                                      \
-	R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) \
-	        R(error)
+#define WIRE_ROW_LIST(R) \
+	R(collection)    \
+	R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) R(error)
 
 #define ROW_collection(F, X)                    \
 	F(X, str, name, REQUIRED, 0, 0, 0)      \
@@ -176,6 +175,9 @@
 	F(X, u32, m, REQUIRED, 0, 0, 0)                     \
 	F(X, u32, ef_construction, REQUIRED, 0, 0, 0)       \
 	F(X, u32, ef_search, REQUIRED, 0, 0, 0)             \
+	F(X, u32, ef_95, REQUIRED, 0, 0, 0)                 \
+	F(X, u32, ef_99, REQUIRED, 0, 0, 0)                 \
+	F(X, u32, ef_999, REQUIRED, 0, 0, 0)                \
 	F(X, quantization, quantization, REQUIRED, 0, 0, 0) \
 	F(X, index_state, state, REQUIRED, 0, 0, 0)         \
 	F(X, u64, generation, REQUIRED, 0, 0, 0)            \
@@ -392,6 +394,7 @@
 	DTYPE_FIELD(F, X)                                           \
 	F(X, u32, k, OPTIONAL, 1, LIMIT_K, 10)                      \
 	F(X, u32, ef_search, OPTIONAL, 0, LIMIT_INDEX_EF, 0)        \
+	F(X, f64, target_recall, OPTIONAL, 0, 0, 0)                 \
 	F(X, bool, exact, OPTIONAL, 0, 0, false)                    \
 	F(X, includes, include, OPTIONAL, 0, 0, 0)
 #define RESULT_search(F, X)                          \
@@ -407,6 +410,7 @@
 	F(X, u64, generation, REQUIRED, 0, 0, 0)     \
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)    \
 	F(X, u64, scanned, REQUIRED, 0, 0, 0)        \
+	F(X, u32, ef_search, REQUIRED, 0, 0, 0)      \
 	F(X, bool, cached, REQUIRED, 0, 0, 0)        \
 	F(X, source, served_from, REQUIRED, 0, 0, 0) \
 	F(X, u64, seq, REQUIRED, 0, 0, 0)            \

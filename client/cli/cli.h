@@ -48,6 +48,7 @@ struct cli_args {
 	const char *kind;
 	const char *quantization;
 	uint64_t m, ef_construction, ef_search; /* 0: the daemon's defaults */
+	double target_recall;                   /* 0: not asked */
 	bool replace, no_wait, exact;
 	uint64_t cancel; /* a job, or 0 */
 
@@ -69,6 +70,7 @@ enum cli_option_kind {
 	CLI_TEXT,    /* const char * */
 	CLI_NUMBER,  /* uint64_t within min and max */
 	CLI_SECONDS, /* uint64_t, milliseconds */
+	CLI_SHARE,   /* double, above 0 and below 1 */
 	CLI_INCLUDE, /* uint64_t, enum kith_include */
 };
 
@@ -95,6 +97,7 @@ enum cli_option_idx {
 	CLI_OPT_FIRST_ID,
 	CLI_OPT_EXACT,
 	CLI_OPT_EF,
+	CLI_OPT_TARGET_RECALL,
 	CLI_OPT_KIND,
 	CLI_OPT_M,
 	CLI_OPT_EF_CONSTRUCTION,

@@ -47,6 +47,9 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                            "compare with every record, use no index"},
         [CLI_OPT_EF] = {"ef", 'e', "N", CLI_NUMBER, AT(ef_search), 1, UINT32_MAX,
                         "candidates of the search (default: the index's own)"},
+        [CLI_OPT_TARGET_RECALL] = {"target-recall", 0, "SHARE", CLI_SHARE, AT(target_recall), 0, 0,
+                                   "of the true neighbours to find, 0.99 for example:\n"
+                                   "candidates by what was measured on the collection"},
         [CLI_OPT_KIND] = {"kind", 0, "KIND", CLI_TEXT, AT(kind), 0, 0, "hnsw (default)"},
         [CLI_OPT_M] = {"m", 0, "N", CLI_NUMBER, AT(m), 2, UINT32_MAX,
                        "links of a node (default 16)"},
@@ -101,8 +104,8 @@ static const struct cli_command commands[] = {
          "made when it is not there. What was stored before an error stays; to store it again\n"
          "changes nothing.\n"},
         {"search", "COLLECTION", 1, 1,
-         OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(EXACT) | OPT(EF) | OPT(INCLUDE) |
-                 OPT(NAMESPACE) | OPT(SPACE),
+         OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(EXACT) | OPT(EF) | OPT(TARGET_RECALL) |
+                 OPT(INCLUDE) | OPT(NAMESPACE) | OPT(SPACE),
          cli_search, "find the nearest neighbours of a vector",
          "The query comes from --vector or --fvecs.\n"},
         {"ensure", "COLLECTION [INDEX]", 1, 2,

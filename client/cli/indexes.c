@@ -20,6 +20,9 @@ static json_t *json_from_index(const struct kith_index *index)
 
 	json_object_set_new(object, "quantization",
 	                    json_string(kith_quantization_name(index->quantization)));
+	json_object_set_new(object, "ef_95", json_integer(index->ef_95));
+	json_object_set_new(object, "ef_99", json_integer(index->ef_99));
+	json_object_set_new(object, "ef_999", json_integer(index->ef_999));
 	json_object_set_new(object, "generation", json_from_u64(index->generation));
 	json_object_set_new(object, "nodes", json_from_u64(index->nodes));
 	json_object_set_new(object, "dead", json_from_u64(index->dead));
@@ -38,6 +41,19 @@ static json_t *json_from_index(const struct kith_index *index)
 	return object;
 }
 
+/* Candidates for each recall; nothing where it was never found. */
+static void add_efforts(struct table *table, const struct kith_index *index)
+{
+	const uint32_t efs[] = {index->ef_95, index->ef_99, index->ef_999};
+	char texts[3][16] = {"-", "-", "-"};
+
+	for (int i = 0; i < 3; i++) {
+		if (efs[i])
+			snprintf(texts[i], sizeof(texts[i]), "%u", efs[i]);
+	}
+	table_format(table, "%s/%s/%s", texts[0], texts[1], texts[2]);
+}
+
 static void add_row(struct table *table, const struct kith_index *index)
 {
 	char cell[OUTPUT_CELL_SIZE];
@@ -51,6 +67,7 @@ static void add_row(struct table *table, const struct kith_index *index)
 	table_text(table, output_count(index->nodes, cell));
 	table_text(table, output_count(index->pending, cell));
 	table_text(table, output_share(index->coverage, cell));
+	add_efforts(table, index);
 	table_text(table, output_bytes(index->size_bytes, cell));
 	table_text(table, output_count(index->builds, cell));
 }
@@ -58,9 +75,9 @@ static void add_row(struct table *table, const struct kith_index *index)
 /* The errors have a column only where there is one. */
 static void print_indexes(const struct kith_indexes *indexes)
 {
-	static const char *const titles[] = {"INDEX", "KIND",    "PARAMETERS", "STATE",
-	                                     ">GEN",  ">NODES",  ">PENDING",   ">COVERAGE",
-	                                     ">SIZE", ">BUILDS", "ERROR"};
+	static const char *const titles[] = {
+	        "INDEX",    "KIND",      "PARAMETERS",       "STATE", ">GEN",    ">NODES",
+	        ">PENDING", ">COVERAGE", ">EF .95/.99/.999", ">SIZE", ">BUILDS", "ERROR"};
 	uint32_t n_columns = sizeof(titles) / sizeof(titles[0]);
 	bool has_errors = false;
 	struct table *table;

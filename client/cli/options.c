@@ -37,6 +37,17 @@ static bool parse_seconds(const char *text, uint64_t *ret_ms)
 	return true;
 }
 
+static bool parse_share(const char *text, double *ret)
+{
+	char *end;
+	double share = strtod(text, &end);
+
+	if (end == text || *end || !(share > 0 && share < 1))
+		return false;
+	*ret = share;
+	return true;
+}
+
 static bool parse_include(const char *text, uint64_t *ret)
 {
 	static const char *const names[] = {"vectors", "texts", "metas", "namespaces"};
@@ -101,6 +112,12 @@ static bool set_option(const char *name, const struct cli_option *option, char *
 			return true;
 		fprintf(stderr, "%s: --%s is a number of seconds, not '%s'\n", name, option->name,
 		        text);
+		return false;
+	case CLI_SHARE:
+		if (parse_share(text, at))
+			return true;
+		fprintf(stderr, "%s: --%s is a number above 0 and below 1, not '%s'\n", name,
+		        option->name, text);
 		return false;
 	case CLI_INCLUDE:
 		if (parse_include(text, at))

@@ -96,12 +96,13 @@ static void print_json(const struct kith_search_result *hits, double took_us)
 		json_array_append_new(array, hit);
 	}
 	json_print_line(json_pack(
-	        "{s:o, s:s, s:f, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:I}", "hits", array, "mode",
-	        kith_mode_name(hits->mode), "coverage", hits->coverage, "generation",
+	        "{s:o, s:s, s:f, s:o, s:o, s:o, s:I, s:b, s:s, s:o, s:o, s:I}", "hits", array,
+	        "mode", kith_mode_name(hits->mode), "coverage", hits->coverage, "generation",
 	        json_from_u64(hits->generation), "comparisons", json_from_u64(hits->comparisons),
-	        "scanned", json_from_u64(hits->scanned), "cached", (int)hits->cached, "served_from",
-	        kith_source_name(hits->served_from), "seq", json_from_u64(hits->seq), "time_us",
-	        json_from_u64(hits->time_us), "round_trip_us", (json_int_t)took_us));
+	        "scanned", json_from_u64(hits->scanned), "ef_search", (json_int_t)hits->ef_search,
+	        "cached", (int)hits->cached, "served_from", kith_source_name(hits->served_from),
+	        "seq", json_from_u64(hits->seq), "time_us", json_from_u64(hits->time_us),
+	        "round_trip_us", (json_int_t)took_us));
 }
 
 static void print_hits(const struct kith_search_result *hits)
@@ -143,9 +144,12 @@ static void print_honesty(const struct kith_search_result *hits, double took_us)
 	char coverage[OUTPUT_CELL_SIZE], comparisons[OUTPUT_CELL_SIZE], scanned[OUTPUT_CELL_SIZE];
 	char inside[OUTPUT_CELL_SIZE], outside[OUTPUT_CELL_SIZE];
 
-	printf("%s, coverage %s, generation %" PRIu64 ", %s comparisons, %s scanned, vectors %s%s, "
+	printf("%s, ", kith_mode_name(hits->mode));
+	if (hits->ef_search)
+		printf("ef %u, ", hits->ef_search);
+	printf("coverage %s, generation %" PRIu64 ", %s comparisons, %s scanned, vectors %s%s, "
 	       "%s (%s there and back)\n",
-	       kith_mode_name(hits->mode), output_share(hits->coverage, coverage), hits->generation,
+	       output_share(hits->coverage, coverage), hits->generation,
 	       output_count(hits->comparisons, comparisons), output_count(hits->scanned, scanned),
 	       kith_source_name(hits->served_from), hits->cached ? " from the cache" : "",
 	       output_duration((double)hits->time_us, inside), output_duration(took_us, outside));
@@ -167,6 +171,7 @@ int cli_search(struct cli *cli)
 	                                    .namespace_ = kith_text(args->namespace_),
 	                                    .k = (uint32_t)args->k,
 	                                    .ef_search = (uint32_t)args->ef_search,
+	                                    .target_recall = args->target_recall,
 	                                    .exact = args->exact,
 	                                    .include = (uint32_t)args->include};
 	struct kith_search_result *hits;

@@ -539,7 +539,7 @@ static void a_flipped_bit_is_found_wherever_it_is(void **state)
 		types_seen |= 1u << le(entry, 4);
 		flips[n_flips++] = le(entry + 8, 8) + size / 2;
 	}
-	assert_int_equal(types_seen, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4);
+	assert_int_equal(types_seen, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5);
 	for (uint32_t i = 0; i < n_flips; i++) {
 		unsigned char *bytes = malloc(damaged.size);
 
@@ -635,8 +635,8 @@ static void a_graph_that_does_not_hold_together_is_built_again(void **state)
 	*strrchr(dir, '/') = '\0';
 	save_without_links_to(dir, RECORDS / 2);
 	bytes = scratch_file_load(damaged.path, &size);
-	assert_int_equal(size, damaged.size);
-	assert_memory_not_equal(bytes, damaged.bytes, size);
+	/* Without a recall curve: that is no fault. */
+	assert_true(size < damaged.size);
 	expect_rebuilt(&damaged, bytes, size);
 	assert_true(daemon_process_said(damaged.service->daemon,
 	                                "some of its nodes cannot be reached"));

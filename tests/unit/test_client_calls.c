@@ -193,12 +193,14 @@ static void answer_search(struct fake_daemon *daemon, const struct wire_request 
 	        .generation = 3,
 	        .comparisons = 1200,
 	        .scanned = 15000,
+	        .ef_search = 300,
 	        .served_from = WIRE_source_mapped,
 	        .time_us = 1234,
 	};
 
 	FAKE_MUST(params->k == 10);
 	FAKE_MUST(params->ef_search == 200);
+	FAKE_MUST(params->target_recall == 0.95);
 	FAKE_MUST(params->exact);
 	wire_meta_begin(&builder);
 	wire_meta_int(&builder, "page", 12);
@@ -224,6 +226,7 @@ static void search_hands_back_every_column_aligned(void **state)
 	struct kith_search_params params = {.collection = kith_text("notes"),
 	                                    .vectors = kith_vectors(vectors, 2 * DIM),
 	                                    .ef_search = 200,
+	                                    .target_recall = 0.95,
 	                                    .exact = true};
 	struct kith_search_result *hits;
 
@@ -249,6 +252,7 @@ static void search_hands_back_every_column_aligned(void **state)
 		assert_int_equal(hits->generation, 3);
 		assert_int_equal(hits->comparisons, 1200);
 		assert_int_equal(hits->scanned, 15000);
+		assert_int_equal(hits->ef_search, 300);
 		assert_string_equal(kith_source_name(hits->served_from), "mapped");
 		kith_free(hits);
 	}

@@ -89,11 +89,13 @@ static void serve_search(struct fake_daemon *daemon, const struct wire_request *
 	        .generation = 3,
 	        .comparisons = 1234,
 	        .scanned = 1,
+	        .ef_search = 48,
 	        .served_from = WIRE_source_resident,
 	        .time_us = 1234,
 	};
 
-	cli_log(daemon, "search ef %u exact %d\n", params->ef_search, params->exact);
+	cli_log(daemon, "search ef %u recall %g exact %d\n", params->ef_search,
+	        params->target_recall, params->exact);
 	fake_answer(daemon, request, &result);
 }
 
@@ -328,13 +330,20 @@ static void search_prints_json_where_there_is_no_terminal(void **state)
 	               "{\"hits\":[{\"id\":\"first\",\"namespace\":\"home\",\"text\":\"a passage"));
 	assert_non_null(strstr(fixture->out, "\"distance\":0.25},{\"id\":77,\"namespace\":\"\","));
 	assert_non_null(strstr(fixture->out, "\"mode\":\"hnsw\",\"coverage\":0.99998"));
-	assert_non_null(strstr(fixture->out, ",\"generation\":3,\"comparisons\":1234,\"scanned\":1,"
-	                                     "\"cached\":false,\"served_from\":\"resident\","));
+	assert_non_null(strstr(fixture->out,
+	                       ",\"generation\":3,\"comparisons\":1234,\"scanned\":1,"
+	                       "\"ef_search\":48,\"cached\":false,\"served_from\":\"resident\","));
 	assert_int_equal(cli_run(fixture, "search notes --vector 1 --exact --ef 300"), 0);
+	assert_int_equal(cli_run(fixture, "search notes --vector 1 --target-recall 0.95"), 0);
+	assert_int_equal(cli_run(fixture, "search notes --vector 1 --target-recall 1"), 2);
+	assert_non_null(strstr(fixture->err, "kith search: --target-recall is a number above 0 and "
+	                                     "below 1, not '1'\n"));
 	assert_int_equal(cli_run(fixture, "search notes --vector 1,2,x"), 2);
 	assert_string_equal(fixture->err, "kith search: --vector: number 3 cannot be read: 'x'\n");
 	fake_daemon_stop(&fixture->daemon);
-	assert_string_equal(fixture->log, "search ef 0 exact 0\nsearch ef 300 exact 1\n");
+	assert_string_equal(fixture->log, "search ef 0 recall 0 exact 0\n"
+	                                  "search ef 300 recall 0 exact 1\n"
+	                                  "search ef 0 recall 0.95 exact 0\n");
 }
 
 static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
@@ -349,7 +358,7 @@ static void search_prints_a_table_that_cannot_drive_the_terminal(void **state)
 	                                     "1  first      0.25  home       a passage of many "
 	                                     "words ?[31m that doe...\r\n"
 	                                     "2  77          0.5             short\r\n"
-	                                     "hnsw, coverage 99.99%, generation 3, 1,234 "
+	                                     "hnsw, ef 48, coverage 99.99%, generation 3, 1,234 "
 	                                     "comparisons, 1 scanned, vectors resident, 1.23 ms "
 	                                     "("));
 	for (unsigned short n_columns = 28; n_columns < 40; n_columns++) {

@@ -65,6 +65,8 @@ static void serve_indexes(struct fake_daemon *daemon, const struct wire_request 
 	         .m = 16,
 	         .ef_construction = 128,
 	         .ef_search = 64,
+	         .ef_95 = 24,
+	         .ef_99 = 48,
 	         .state = WIRE_index_state_inserting,
 	         .generation = 2,
 	         .nodes = 59999,
@@ -233,25 +235,26 @@ static void indexes_have_a_column_for_errors_when_there_is_one(void **state)
 	char *argv[] = {"kith", "indexes", "notes", NULL};
 	struct cli_fixture *fixture = *state;
 
-	cli_run_on_terminal(fixture, 120, argv);
+	cli_run_on_terminal(fixture, 140, argv);
 	assert_string_equal(fixture->out,
 	                    "INDEX   KIND  PARAMETERS            STATE      GEN   NODES  "
-	                    "PENDING  COVERAGE     SIZE  "
+	                    "PENDING  COVERAGE  EF .95/.99/.999     SIZE  "
 	                    "BUILDS\r\n"
 	                    "vector  hnsw  M=16 ef=128/64 sq8    inserting    2  59,999   "
-	                    "     1    99.99%  9.0 MiB  "
+	                    "     1    99.99%          24/48/-  9.0 MiB  "
 	                    "     1\r\n"
 	                    "fine    hnsw  M=48 ef=400/200 none  declared     0       0   "
-	                    "     0        0%      0 B  "
+	                    "     0        0%            -/-/-      0 B  "
 	                    "     0\r\n");
 	story_of(fixture)->index_failed = true;
-	cli_run_on_terminal(fixture, 120, argv);
+	cli_run_on_terminal(fixture, 140, argv);
 	assert_non_null(strstr(fixture->out, "BUILDS  ERROR\r\n"));
 	assert_non_null(strstr(fixture->out, "     1  \r\n"));
 	assert_non_null(strstr(fixture->out, "     0  no memory\r\n"));
 	assert_int_equal(cli_run(fixture, "indexes notes"), 0);
 	assert_non_null(strstr(fixture->out, "{\"name\":\"vector\",\"kind\":\"hnsw\",\"m\":16,"));
 	assert_non_null(strstr(fixture->out, "\"state\":\"declared\""));
+	assert_non_null(strstr(fixture->out, "\"ef_95\":24,\"ef_99\":48,\"ef_999\":0,"));
 }
 
 static void jobs_are_shown_and_a_wrong_one_is_not_found(void **state)
