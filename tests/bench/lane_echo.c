@@ -14,6 +14,9 @@
 #include "tests/bench/whole_io.h"
 
 #define BACKLOG 64
+/* Of the buffer for a request, so that reading a whole one leaves room: without any, libuv asks for
+ * more. */
+#define MORE_BYTES 64
 
 struct lane_echo {
 	struct lane_echo_spec spec;
@@ -85,9 +88,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
 	struct session *session = handle->data;
 
+	size_t room = session->echo->spec.request_bytes + MORE_BYTES - session->n_got;
+
 	(void)suggested;
-	*ret = uv_buf_init(session->request + session->n_got,
-	                   (unsigned)(session->echo->spec.request_bytes - session->n_got));
+	*ret = uv_buf_init(session->request + session->n_got, (unsigned)room);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -115,7 +119,7 @@ static void on_connection(uv_stream_t *listener, int status)
 		return;
 	session->echo = echo;
 	session->job = (struct job){.what = "echo", .work = work, .done = done};
-	session->request = calloc(1, echo->spec.request_bytes);
+	session->request = calloc(1, echo->spec.request_bytes + MORE_BYTES);
 	session->answer = calloc(1, echo->spec.answer_bytes);
 	uv_pipe_init(&echo->loop, &session->pipe, 0);
 	session->pipe.data = session;

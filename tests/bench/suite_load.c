@@ -8,7 +8,9 @@
  * clients with many queries a request.
  *
  * All take turns of a moment each. A figure is the median of its turns, and a ratio that of the
- * ratios of each round, since what else the machine does changes from second to second.
+ * ratios of each round, since what else the machine does changes from second to second. Where
+ * others are at work, who has more threads has more of the machine: "by_cpu" are the same ratios of
+ * queries a second of CPU, the daemon's and this process's together.
  */
 
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/bench/cpu.h"
 #include "tests/bench/frame_bytes.h"
 #include "tests/bench/kith_side.h"
 #include "tests/bench/lane_echo.h"
@@ -130,6 +133,7 @@ struct turn_thread {
 	struct turn *turn;
 	pthread_t thread;
 	uint32_t number;
+	size_t n_done;
 	double qps;
 	int r;
 };
@@ -142,7 +146,6 @@ static void *take_turn(void *arg)
 	uint32_t n = loads[self->turn->load].n_queries;
 	size_t n_steps = run->dataset->n_queries / n; /* before it begins again */
 	size_t step = n_steps * self->number / CLIENTS;
-	size_t n_done = 0;
 	uint64_t start;
 	double us;
 
@@ -150,19 +153,31 @@ static void *take_turn(void *arg)
 	start = clock_ns();
 	do {
 		self->r = loads[self->turn->load].step(run, self->number, step++ % n_steps * n);
-		n_done += n;
+		self->n_done += n;
 		us = elapsed_us(start);
 	} while (!self->r && us < TURN_US);
-	self->qps = (double)n_done / us * 1e6;
+	self->qps = (double)self->n_done / us * 1e6;
 	return NULL;
 }
 
-/* Queries a second of all threads together. */
-static int run_turn(struct load_run *run, enum load load, double *ret_qps)
+/* What all threads did together. */
+struct outcome {
+	double qps;
+	double per_cpu_s; /* queries a second of CPU */
+};
+
+static double cpu_of_both_s(const struct load_run *run)
+{
+	return cpu_used_s(0) + (run->side.daemon ? cpu_used_s(run->side.daemon->pid) : 0.0);
+}
+
+static int run_turn(struct load_run *run, enum load load, struct outcome *ret)
 {
 	struct turn turn = {.run = run, .load = load};
 	struct turn_thread threads[CLIENTS] = {0};
 	uint32_t n = loads[load].n_threads;
+	double cpu_s = cpu_of_both_s(run);
+	size_t n_done = 0;
 	int r = 0;
 
 	pthread_barrier_init(&turn.start, NULL, n);
@@ -172,13 +187,15 @@ static int run_turn(struct load_run *run, enum load load, double *ret_qps)
 			abort(); /* the others wait for it */
 	}
 	take_turn(&threads[0]);
-	*ret_qps = 0.0;
+	*ret = (struct outcome){0};
 	for (uint32_t i = 0; i < n; i++) {
 		if (i > 0)
 			pthread_join(threads[i].thread, NULL);
-		*ret_qps += threads[i].qps;
+		ret->qps += threads[i].qps;
+		n_done += threads[i].n_done;
 		r = r ? r : threads[i].r;
 	}
+	ret->per_cpu_s = (double)n_done / (cpu_of_both_s(run) - cpu_s);
 	pthread_barrier_destroy(&turn.start);
 	return r;
 }
@@ -306,73 +323,82 @@ static void tear_down(struct load_run *run)
 
 /* Rounds. ------------------------------------------------------------------------------------- */
 
-static void tell(struct load_run *run, enum load load, struct sample *qps)
+/* What a load is held against. */
+static const struct {
+	const char *name; /* NULL: nothing */
+	enum load other;
+	double bar;
+	double cpus; /* that it has, to one of the other's */
+} ratios[LOAD_N] = {
+        [LOAD_THREADS] = {"to_one_thread", LOAD_ONE_THREAD, BAR_THREADS, THREADS},
+        [LOAD_SOCKET] = {"to_echo", LOAD_ECHO, BAR_ECHO, 1.0},
+        [LOAD_BATCH] = {"to_threads", LOAD_THREADS, BAR_BATCH, 1.0},
+};
+
+struct load_figures {
+	struct sample qps, per_cpu_s;
+	struct sample ratio, ratio_by_cpu;
+};
+
+static int run_round(struct load_run *run, size_t n_loads, struct load_figures *figures)
+{
+	struct outcome now[LOAD_N] = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < n_loads && !r; i++)
+		r = run_turn(run, (enum load)i, &now[i]);
+	for (size_t i = 0; i < n_loads && !r; i++) {
+		const struct outcome *other = &now[ratios[i].other];
+
+		sample_add(&figures[i].qps, now[i].qps);
+		sample_add(&figures[i].per_cpu_s, now[i].per_cpu_s);
+		sample_add(&figures[i].ratio, now[i].qps / other->qps);
+		sample_add(&figures[i].ratio_by_cpu,
+		           now[i].per_cpu_s / other->per_cpu_s * ratios[i].cpus);
+	}
+	return r;
+}
+
+static void tell(struct load_run *run, enum load load, struct load_figures *figures)
 {
 	struct report *report = run->bench->report;
 	bool is_socket = load == LOAD_SOCKET || load == LOAD_BATCH;
+	char by_cpu[64];
 
 	report_begin(report, "load", load == LOAD_ECHO ? "echo" : "kith", run->dataset->name);
 	report_text(report, "what", loads[load].what);
 	report_count(report, "threads", loads[load].n_threads);
 	report_count(report, "queries_at_once", loads[load].n_queries);
-	report_count(report, "rounds", qps->n);
+	report_count(report, "rounds", figures->qps.n);
 	report_count(report, "ef", run->ef);
 	report_number(report, "recall", is_socket ? run->socket_recall : run->recall);
-	report_number(report, "qps", sample_p50(qps));
+	report_number(report, "qps", sample_p50(&figures->qps));
+	report_number(report, "queries_per_cpu_s", sample_p50(&figures->per_cpu_s));
+	if (ratios[load].name) {
+		report_at_least(report, ratios[load].name, sample_p50(&figures->ratio),
+		                ratios[load].bar);
+		snprintf(by_cpu, sizeof(by_cpu), "%s_by_cpu", ratios[load].name);
+		report_number(report, by_cpu, sample_p50(&figures->ratio_by_cpu));
+	}
+	report_end(report);
 }
 
-/* A figure with its ratio to another: the median over the rounds. */
-static void tell_beside(struct load_run *run, enum load load, struct sample *qps,
-                        struct sample *ratio, const char *name, double bar)
+static int run_rounds(struct load_run *run, size_t n_loads)
 {
-	tell(run, load, qps);
-	report_at_least(run->bench->report, name, sample_p50(ratio), bar);
-	report_end(run->bench->report);
-}
-
-static int run_rounds(struct load_run *run, enum load n_loads)
-{
-	struct sample qps[LOAD_N] = {0};
-	struct sample threads = {0};
-	struct sample echo = {0};
-	struct sample batch = {0};
+	struct load_figures figures[LOAD_N] = {0};
 	int r = 0;
 
-	for (size_t round = 0; round < ROUNDS && !r; round++) {
-		double now[LOAD_N] = {0};
-
-		for (enum load load = 0; load < n_loads && !r; load++) {
-			r = run_turn(run, load, &now[load]);
-			sample_add(&qps[load], now[load]);
-		}
-		if (r)
-			break;
-		sample_add(&threads, now[LOAD_THREADS] / now[LOAD_ONE_THREAD]);
-		if (n_loads == LOAD_N) {
-			sample_add(&echo, now[LOAD_SOCKET] / now[LOAD_ECHO]);
-			sample_add(&batch, now[LOAD_BATCH] / now[LOAD_THREADS]);
-		}
+	for (size_t round = 0; round < ROUNDS && !r; round++)
+		r = run_round(run, n_loads, figures);
+	for (size_t i = 0; i < n_loads && !r; i++)
+		tell(run, (enum load)i, &figures[i]);
+	for (size_t i = 0; i < LOAD_N; i++) {
+		sample_release(&figures[i].qps);
+		sample_release(&figures[i].per_cpu_s);
+		sample_release(&figures[i].ratio);
+		sample_release(&figures[i].ratio_by_cpu);
 	}
-	if (r) {
-		bench_fail("cannot search", r);
-	} else {
-		tell(run, LOAD_ONE_THREAD, &qps[LOAD_ONE_THREAD]);
-		report_end(run->bench->report);
-		tell_beside(run, LOAD_THREADS, &qps[LOAD_THREADS], &threads, "to_one_thread",
-		            BAR_THREADS);
-	}
-	if (!r && n_loads == LOAD_N) {
-		tell(run, LOAD_ECHO, &qps[LOAD_ECHO]);
-		report_end(run->bench->report);
-		tell_beside(run, LOAD_SOCKET, &qps[LOAD_SOCKET], &echo, "to_echo", BAR_ECHO);
-		tell_beside(run, LOAD_BATCH, &qps[LOAD_BATCH], &batch, "to_threads", BAR_BATCH);
-	}
-	for (size_t i = 0; i < LOAD_N; i++)
-		sample_release(&qps[i]);
-	sample_release(&threads);
-	sample_release(&echo);
-	sample_release(&batch);
-	return r;
+	return r ? bench_fail("cannot search", r) : 0;
 }
 
 int suite_load(struct bench *bench)
