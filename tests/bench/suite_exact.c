@@ -5,7 +5,7 @@
  * The exact scan, in this process. Each round reads all rows once with nothing but additions, scans
  * them, and scans them once more by way of their codes, so that all see the same machine; the
  * ratios to the first are what a scan costs beside memory itself. The answers by way of the codes
- * are the same to the last bit, or nothing is told.
+ * are the same to the last bit, or nothing is told. Times are those of the thread.
  */
 
 #include <errno.h>
@@ -39,10 +39,10 @@ static void measure_codes(const struct row_set *set, const struct codes *codes, 
                           uint32_t n_queries, const struct hit *hits, struct figures *figures)
 {
 	struct hit by_codes[ROW_SET_MAX_QUERIES * BENCH_K];
-	uint64_t start = clock_ns();
+	uint64_t start = thread_ns();
 
 	row_set_hits(set, kernels_best(set->dtype), codes, query_idx, n_queries, BENCH_K, by_codes);
-	sample_add(&figures->codes_us, elapsed_us(start));
+	sample_add(&figures->codes_us, thread_us(start));
 	for (size_t i = 0; i < (size_t)n_queries * BENCH_K; i++)
 		figures->n_other += by_codes[i].row_idx != hits[i].row_idx ||
 		                    memcmp(&by_codes[i].distance, &hits[i].distance,
@@ -60,15 +60,15 @@ static void measure(const struct row_set *set, const struct kernels *kernels,
 
 	row_set_hits(set, kernels, NULL, query_idx, n_queries, BENCH_K, hits);
 	for (size_t round = 0; round < MAX_ROUNDS; round++) {
-		uint64_t start = clock_ns();
+		uint64_t start = thread_ns();
 
 		if (round >= MIN_ROUNDS && elapsed_us(begin) > ENOUGH_US)
 			break;
 		figures->sum += row_set_read(set);
-		sample_add(&figures->read_us, elapsed_us(start));
-		start = clock_ns();
+		sample_add(&figures->read_us, thread_us(start));
+		start = thread_ns();
 		row_set_hits(set, kernels, NULL, query_idx, n_queries, BENCH_K, hits);
-		sample_add(&figures->scan_us, elapsed_us(start));
+		sample_add(&figures->scan_us, thread_us(start));
 		if (codes)
 			measure_codes(set, codes, query_idx, n_queries, hits, figures);
 		for (uint32_t i = 0; i < n_queries; i++) {
@@ -187,13 +187,13 @@ static int run_peer(struct bench *bench, const struct row_set *set, const struct
 	if (!index)
 		return bench_fail("cannot fill a peer", -ENOMEM);
 	for (size_t query_idx = 0; query_idx < MAX_ROUNDS; query_idx++) {
-		uint64_t start = clock_ns();
+		uint64_t start = thread_ns();
 
 		figures.sum += row_set_read(set);
-		sample_add(&figures.read_us, elapsed_us(start));
-		start = clock_ns();
+		sample_add(&figures.read_us, thread_us(start));
+		start = thread_ns();
 		peer->search(index, dataset_query(set->dataset, query_idx), BENCH_K, rows);
-		sample_add(&figures.scan_us, elapsed_us(start));
+		sample_add(&figures.scan_us, thread_us(start));
 		figures.n_right += dataset_n_right(set->dataset, query_idx, rows, BENCH_K);
 		figures.n_answers += BENCH_K;
 	}

@@ -221,6 +221,7 @@ static int sweep_all(struct vector_run *run)
 	for (size_t i = 0; i < run->n_entrants; i++)
 		add_searcher(run, &(struct searcher){.engine = run->entrants[i].engine,
 		                                     .through = "process",
+		                                     .is_alone = true,
 		                                     .ctx = &run->entrants[i],
 		                                     .search = search_here});
 	if (run->side) {

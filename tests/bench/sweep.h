@@ -20,7 +20,9 @@
 struct sweep_point {
 	double ef;
 	double recall; /* of BENCH_K neighbours, fair to ties */
-	double qps;    /* one search after the other; the median of short turns */
+	/* One search after the other; the median of short turns. By the thread's own time for one
+	 * that is alone. */
+	double qps;
 	double p50_us;
 	double p99_us;
 	double comparisons; /* a query */
@@ -36,6 +38,7 @@ struct search_work {
 struct searcher {
 	const char *engine;
 	const char *through; /* "process", "socket" */
+	bool is_alone;       /* nobody but the calling thread works for it */
 	void *ctx;
 	/* The rows nearest to the dataset's query, and what that took; not asked for when ret_work
 	 * is NULL, else zeroed. A result of kith.h, or -errno. */
