@@ -333,6 +333,8 @@ static void tell_ratio(struct vector_run *run, const struct searcher *searcher, 
 	double bar = searcher == run->searchers ? bar_of(run->bars, target) : 0.0;
 	struct sweep_point theirs;
 
+	if (!searcher->is_alone)
+		return; /* timed by another clock */
 	if (!run->hnswlib || !sweep_at(searcher_of(run, run->hnswlib), target, &theirs))
 		return;
 	if (bar > 0.0)
