@@ -380,9 +380,10 @@ void flight_insert_start(struct flight *flight)
 	uint32_t n_nodes = hnsw_n_nodes(generation->hnsw);
 
 	flight->generation = generation_ref(generation);
-	/* Nodes that a cancelled insert left without links are taken up again, not appended. */
 	flight->from_row = generation->covered_rows;
-	if (n_nodes > 0 && hnsw_row(generation->hnsw, n_nodes - 1) >= flight->from_row)
+	/* Nodes that a cancelled insert left without links are taken up again, not appended. These
+	 * have rows; of those that came out of a file, the last may have lost its own. */
+	if (n_nodes > hnsw_covered(generation->hnsw))
 		flight->from_row = (uint64_t)hnsw_row(generation->hnsw, n_nodes - 1) + 1;
 	collect_begin(flight);
 }

@@ -232,6 +232,8 @@ static void check_work(struct job *job, uint32_t worker)
 		useless(flight, report.fault);
 	else if (generation_is_lost(flight->generation))
 		useless(flight, "it cannot be read");
+	else if (r == 0 && report.n_reachable < report.n_nodes)
+		useless(flight, "some of its nodes cannot be reached");
 	else
 		flight->result = r;
 }

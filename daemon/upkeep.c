@@ -211,28 +211,31 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	care->bad_extent = UINT64_MAX;
 }
 
+/* A damaged extent is no failure of the load: it comes again as soon as that is restored. */
 static int load_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	uint64_t n_faults = vector_file_n_faults(collection->vectors);
+	uint64_t extent = 0;
 	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                        &care->bad_extent);
+	                        &extent);
 
 	(void)worker;
-	if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults) {
+	if (r == -EBADMSG)
+		care->bad_extent = extent;
+	else if (r == 0 && vector_file_n_faults(collection->vectors) != n_faults)
 		care->bad_extent = 0;
-		r = -EBADMSG;
-	}
-	return r;
+	return r == -EBADMSG ? 0 : r;
 }
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0) {
-		collection->resident.n_rows = care->to;
-		vectors_cache_keep(collection);
-	} else if (care->bad_extent != UINT64_MAX)
+	if (care->bad_extent != UINT64_MAX) {
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
+	} else if (care->result == 0) {
+		collection->resident.n_rows = care->to;
+		vectors_cache_keep(collection);
+	}
 }
 
 /* sync ---------------------------------------------------------------------------------------- */
@@ -577,13 +580,10 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 
 void upkeep_no_vectors(struct collection *collection, int error)
 {
-	struct care_state *care = &collection->upkeep.care[CARE_REOPEN];
-
+	/* The next look tries again at once: what failed once need not fail twice. */
 	log_error("collection '%s': cannot use the vector file %s: %s; searching the database "
 	          "instead, until it can be made",
 	          collection->entry.name, collection->vectors_path, strerror(-error));
-	care->result = error;
-	care_put_off(care);
 }
 
 bool upkeep_has_codes(struct collection *collection)

@@ -53,7 +53,7 @@ INLINE int32_t reduce(__m256i sum)
 	return _mm_cvtsi128_si32(half);
 }
 
-static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	__m256i sum = _mm256_setzero_si256(), pairs;
 
@@ -73,6 +73,15 @@ static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 		query += BLOCK;
 	}
 	return reduce(widen(sum, pairs));
+}
+
+static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
+                 int32_t *ret)
+{
+	for (size_t i = 0; i < n_planes; i++) {
+		code_kernels_ask_ahead(planes + i, n_planes - i, n);
+		ret[i] = dot(query, planes[i], n);
+	}
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -102,4 +111,4 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 	ret[3] = reduce(sum_d);
 }
 
-const struct code_kernels code_kernels_avx2 = {.name = "avx2", .dot = dot, .dot_x4 = dot_x4};
+const struct code_kernels code_kernels_avx2 = {.name = "avx2", .dots = dots, .dot_x4 = dot_x4};

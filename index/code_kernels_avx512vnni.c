@@ -28,7 +28,7 @@ INLINE __m512i add(__m512i sum, __m512i block, const int8_t *query)
 	return _mm512_dpbusd_epi32(sum, block, _mm512_loadu_si512(query));
 }
 
-static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	__m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;
 	size_t at = 0;
@@ -40,6 +40,15 @@ static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 	if (at < n)
 		sum0 = add(sum0, unpack(plane + at / 2), query + at);
 	return _mm512_reduce_add_epi32(_mm512_add_epi32(sum0, sum1));
+}
+
+static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
+                 int32_t *ret)
+{
+	for (size_t i = 0; i < n_planes; i++) {
+		code_kernels_ask_ahead(planes + i, n_planes - i, n);
+		ret[i] = dot(query, planes[i], n);
+	}
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -62,6 +71,6 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 
 const struct code_kernels code_kernels_avx512vnni = {
         .name = "avx512vnni",
-        .dot = dot,
+        .dots = dots,
         .dot_x4 = dot_x4,
 };

@@ -56,13 +56,22 @@ INLINE int32_t reduce(struct sums sums)
 	return _mm_cvtsi128_si32(half);
 }
 
-static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	struct sums sums = zero();
 
 	for (size_t at = 0; at < n; at += BLOCK)
 		add(&sums, unpack(plane + at / 2), query + at);
 	return reduce(sums);
+}
+
+static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
+                 int32_t *ret)
+{
+	for (size_t i = 0; i < n_planes; i++) {
+		code_kernels_ask_ahead(planes + i, n_planes - i, n);
+		ret[i] = dot(query, planes[i], n);
+	}
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -83,4 +92,5 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 	ret[3] = reduce(sums_d);
 }
 
-const struct code_kernels code_kernels_avxvnni = {.name = "avxvnni", .dot = dot, .dot_x4 = dot_x4};
+const struct code_kernels code_kernels_avxvnni = {
+        .name = "avxvnni", .dots = dots, .dot_x4 = dot_x4};

@@ -13,10 +13,17 @@ static int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 	return sum;
 }
 
+static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
+                 int32_t *ret)
+{
+	for (size_t i = 0; i < n_planes; i++)
+		ret[i] = dot(query, planes[i], n);
+}
+
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
 {
 	for (size_t i = 0; i < 4; i++)
 		ret[i] = dot(queries[i], plane, n);
 }
 
-const struct code_kernels code_kernels_scalar = {.name = "scalar", .dot = dot, .dot_x4 = dot_x4};
+const struct code_kernels code_kernels_scalar = {.name = "scalar", .dots = dots, .dot_x4 = dot_x4};

@@ -83,48 +83,78 @@ static void prefetch(const void *from, uint32_t bytes)
 		__builtin_prefetch((const uint8_t *)from + at);
 }
 
-/* Notes the row unless one of its planes excludes it. */
-static void consider(const struct sq8 *sq8, const struct query *query, struct sq8_code code,
-                     uint32_t i, int32_t coarse_dot, struct open_rows *open)
+/* The rows of a tile. */
+struct codes_of {
+	uint32_t n;
+	uint8_t rows[TILE];
+	struct sq8_code codes[TILE];
+	const uint8_t *planes[TILE];
+};
+
+static void list_codes(const struct tile *tile, struct codes_of *ret)
 {
-	const struct sq8_constants *constants = sq8_constants(sq8, code);
-
-	if (sq8_bound_excludes_coarse(&query->bound, constants,
-	                              sq8_coarse_halves(&query->code, coarse_dot)))
-		return;
-	int32_t fine_dot = sq8->kernels->dot(query->code.integers, code.fine, sq8->n_integers);
-	int32_t product = sq8_product(&query->code, coarse_dot, fine_dot);
-	if (sq8_bound_excludes(&query->bound, constants, product))
-		return;
-	open->rows[open->n] = (uint8_t)i;
-	open->products[open->n++] = product;
-}
-
-/* The rows of a tile that are open for n queries from `idx` on, 1 or 4. */
-static void take_codes(const struct tile *tile, uint32_t idx, uint32_t n, struct open_rows *open)
-{
-	const struct codes *codes = tile->by_codes->codes;
-	const struct sq8 *sq8 = &codes->sq8;
-	const struct query *queries[4];
-	const int8_t *integers[4];
-
-	for (uint32_t q = 0; q < n; q++) {
-		queries[q] = query_at(tile->by_codes, idx + q);
-		integers[q] = queries[q]->code.integers;
-		open[q].n = 0;
-	}
+	ret->n = 0;
 	for (uint64_t left = tile->mask; left != 0; left &= left - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(left);
-		struct sq8_code code = codes_at(codes, tile->first + i);
-		int32_t dots[4];
-
-		if (n == 4)
-			sq8->kernels->dot_x4(integers, code.coarse, sq8->n_integers, dots);
-		else
-			dots[0] = sq8->kernels->dot(integers[0], code.coarse, sq8->n_integers);
-		for (uint32_t q = 0; q < n; q++)
-			consider(sq8, queries[q], code, i, dots[q], &open[q]);
+		ret->rows[ret->n] = (uint8_t)i;
+		ret->codes[ret->n] = codes_at(tile->by_codes->codes, tile->first + i);
+		ret->planes[ret->n] = ret->codes[ret->n].coarse;
+		ret->n++;
 	}
+}
+
+/* The rows that neither plane excludes. */
+static void consider(const struct sq8 *sq8, const struct query *query, const struct codes_of *codes,
+                     const int32_t *coarse_dots, struct open_rows *open)
+{
+	open->n = 0;
+	for (uint32_t i = 0; i < codes->n; i++) {
+		const struct sq8_constants *constants = sq8_constants(sq8, codes->codes[i]);
+		const uint8_t *fine = codes->codes[i].fine;
+		int32_t fine_dot;
+
+		if (sq8_bound_excludes_coarse(&query->bound, constants,
+		                              sq8_coarse_halves(&query->code, coarse_dots[i])))
+			continue;
+		sq8->kernels->dots(query->code.integers, &fine, 1, sq8->n_integers, &fine_dot);
+		int32_t product = sq8_product(&query->code, coarse_dots[i], fine_dot);
+		if (sq8_bound_excludes(&query->bound, constants, product))
+			continue;
+		open->rows[open->n] = codes->rows[i];
+		open->products[open->n++] = product;
+	}
+}
+
+/* What is open for one query. */
+static void take_codes(const struct exact_codes *by_codes, uint32_t idx,
+                       const struct codes_of *codes, struct open_rows *open)
+{
+	const struct sq8 *sq8 = &by_codes->codes->sq8;
+	const struct query *query = query_at(by_codes, idx);
+	int32_t dots[TILE];
+
+	sq8->kernels->dots(query->code.integers, codes->planes, codes->n, sq8->n_integers, dots);
+	consider(sq8, query, codes, dots, open);
+}
+
+/* And for four. */
+static void take_codes_x4(const struct exact_codes *by_codes, uint32_t idx,
+                          const struct codes_of *codes, struct open_rows open[4])
+{
+	const struct sq8 *sq8 = &by_codes->codes->sq8;
+	const int8_t *integers[4];
+	int32_t dots[4][TILE];
+
+	for (uint32_t q = 0; q < 4; q++)
+		integers[q] = query_at(by_codes, idx + q)->code.integers;
+	for (uint32_t i = 0; i < codes->n; i++) {
+		int32_t found[4];
+		sq8->kernels->dot_x4(integers, codes->planes[i], sq8->n_integers, found);
+		for (uint32_t q = 0; q < 4; q++)
+			dots[q][i] = found[q];
+	}
+	for (uint32_t q = 0; q < 4; q++)
+		consider(sq8, query_at(by_codes, idx + q), codes, dots[q], &open[q]);
 }
 
 /* Measures what is open for a query. */
@@ -168,17 +198,23 @@ static int take_rows(const struct tile *tile, uint32_t idx, const struct open_ro
 
 static int scan_tile(const struct tile *tile)
 {
-	struct exact_scan *scan = tile->by_codes->scan;
+	struct exact_codes *by_codes = tile->by_codes;
+	uint32_t n_queries = by_codes->scan->n_queries;
+	struct codes_of codes;
 	struct open_rows open[4];
 	int r = 0;
 
-	for (uint32_t idx = 0, n; idx < scan->n_queries && r == 0; idx += n) {
-		n = scan->n_queries - idx >= 4 ? 4 : 1;
-		take_codes(tile, idx, n, open);
+	list_codes(tile, &codes);
+	for (uint32_t idx = 0, n; idx < n_queries && r == 0; idx += n) {
+		n = n_queries - idx >= 4 ? 4 : 1;
+		if (n == 4)
+			take_codes_x4(by_codes, idx, &codes, open);
+		else
+			take_codes(by_codes, idx, &codes, open);
 		for (uint32_t q = 0; q < n && r == 0; q++)
 			r = take_rows(tile, idx + q, &open[q]);
 	}
-	scan->comparisons += (uint64_t)__builtin_popcountll(tile->mask) * scan->n_queries;
+	by_codes->scan->comparisons += (uint64_t)codes.n * n_queries;
 	return r;
 }
 

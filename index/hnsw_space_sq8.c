@@ -40,56 +40,56 @@ static void prefetch(const uint8_t *from, uint32_t bytes)
 		__builtin_prefetch(from + at);
 }
 
-/* Codes of one call that the first plane did not settle, by number, with what it came to. */
+/* Codes of one call that the first plane did not settle, by number. */
 struct open_codes {
 	uint32_t n;
 	uint32_t codes[HNSW_BATCH];
-	int32_t coarse_dots[HNSW_BATCH];
+	const uint8_t *planes[HNSW_BATCH];
 };
 
-static INLINE void take_coarse(const struct sq8 *sq8, enum metric metric,
-                               const struct sq8_query *query, const struct sq8_code *codes,
-                               uint32_t n, float bound, struct open_codes *open, float *ret)
+/* Tells the coarse distances of n codes, and which of them are to be told better. Nobody can
+ * foresee which, so it is done without a branch. */
+static INLINE void decide(const struct sq8 *sq8, enum metric metric, const struct sq8_query *query,
+                          const struct sq8_code *codes, const int32_t *dots, uint32_t n,
+                          float bound, struct open_codes *open, float *ret)
 {
-	uint32_t ahead = sq8->coarse_bytes < AHEAD_BYTES ? AHEAD_BYTES / sq8->coarse_bytes : 1;
-
-	for (uint32_t i = 0; i < ahead && i < n; i++)
-		prefetch(codes[i].coarse, sq8->coarse_bytes);
 	open->n = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		if (i + ahead < n)
-			prefetch(codes[i + ahead].coarse, sq8->coarse_bytes);
-		int32_t dot = sq8->kernels->dot(query->integers, codes[i].coarse, sq8->n_integers);
-		if (sq8_coarse_is_beyond(sq8, metric, query, sq8_constants(sq8, codes[i]), dot,
-		                         bound, &ret[i]))
-			continue;
-		prefetch(codes[i].fine, sq8->fine_bytes);
-		open->coarse_dots[open->n] = dot;
-		open->codes[open->n++] = i;
+		open->planes[open->n] = codes[i].fine;
+		open->codes[open->n] = i;
+		open->n += !sq8_coarse_is_beyond(sq8, metric, query, sq8_constants(sq8, codes[i]),
+		                                 dots[i], bound, &ret[i]);
 	}
-}
-
-static INLINE void take_fine(const struct sq8 *sq8, enum metric metric,
-                             const struct sq8_query *query, const struct sq8_code *codes,
-                             const struct open_codes *open, float *ret)
-{
-	for (uint32_t i = 0; i < open->n; i++) {
-		struct sq8_code code = codes[open->codes[i]];
-		int32_t dot = sq8->kernels->dot(query->integers, code.fine, sq8->n_integers);
-		ret[open->codes[i]] =
-		        sq8_distance(sq8, metric, &query->constants, sq8_constants(sq8, code),
-		                     sq8_product(query, open->coarse_dots[i], dot));
-	}
+	for (uint32_t i = 0; i < open->n; i++)
+		prefetch(open->planes[i], sq8->fine_bytes);
 }
 
 static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
                                const struct sq8_query *query, const struct sq8_code *codes,
                                uint32_t n, float bound, float *ret)
 {
+	int32_t coarse_dots[HNSW_BATCH], fine_dots[HNSW_BATCH];
+	const uint8_t *planes[HNSW_BATCH];
 	struct open_codes open;
 
-	take_coarse(sq8, metric, query, codes, n, bound, &open, ret);
-	take_fine(sq8, metric, query, codes, &open, ret);
+	if (n == 0)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		planes[i] = codes[i].coarse;
+		if (i * sq8->coarse_bytes < AHEAD_BYTES)
+			prefetch(planes[i], sq8->coarse_bytes);
+	}
+	sq8->kernels->dots(query->integers, planes, n, sq8->n_integers, coarse_dots);
+	decide(sq8, metric, query, codes, coarse_dots, n, bound, &open, ret);
+	if (open.n == 0)
+		return;
+	sq8->kernels->dots(query->integers, open.planes, open.n, sq8->n_integers, fine_dots);
+	for (uint32_t i = 0; i < open.n; i++) {
+		uint32_t at = open.codes[i];
+		int32_t product = sq8_product(query, coarse_dots[at], fine_dots[i]);
+		ret[at] = sq8_distance(sq8, metric, &query->constants,
+		                       sq8_constants(sq8, codes[at]), product);
+	}
 }
 
 /* Distances of n codes: the loops above, once for each metric. */

@@ -47,13 +47,14 @@ struct callers {
 };
 
 /* All ask at once, with the workers of `what` held; when it returns the daemon has heard all. */
-static struct gate *all_ask(struct daemon_thread *daemon, struct callers *callers, const char *what)
+static struct gate *all_ask(struct daemon_thread *daemon, struct callers *callers, struct ask ask,
+                            const char *what)
 {
 	struct gate *gate = daemon_thread_gate(daemon, what, "start");
 
 	for (int i = 0; i < CALLERS; i++) {
 		callers->conns[i] = connect_to(daemon);
-		callers->tickets[i] = submit_ensure(callers->conns[i], usual);
+		callers->tickets[i] = submit_ensure(callers->conns[i], ask);
 	}
 	gate_await(gate);
 	return gate;
@@ -65,11 +66,29 @@ static void callers_close(struct callers *callers)
 		kith_close(callers->conns[i]);
 }
 
+/* One of them has begun the build, the others have joined it. */
+static void collect_one_build(struct callers *callers, uint64_t job)
+{
+	uint32_t n[KITH_ENSURED_STARTED + 1] = {0};
+
+	for (int i = 0; i < CALLERS; i++) {
+		struct kith_ensure_index_result result =
+		        collect_ensure(callers->conns[i], callers->tickets[i]);
+
+		assert_true(result.outcome <= KITH_ENSURED_STARTED);
+		n[result.outcome]++;
+		assert_int_equal(result.job, job);
+		assert_int_equal(result.generation, 1);
+		assert_true(result.coverage == 1.0);
+	}
+	assert_int_equal(n[KITH_ENSURED_BUILT], 1);
+	assert_int_equal(n[KITH_ENSURED_JOINED], CALLERS - 1);
+}
+
 static void sixty_four_callers_get_one_build(void **state)
 {
 	struct kith_conn *conn;
 	struct daemon_thread *daemon = begin(&conn);
-	uint32_t n[KITH_ENSURED_STARTED + 1] = {0};
 	struct index_view index;
 	struct callers callers;
 	struct kith_work job;
@@ -77,7 +96,7 @@ static void sixty_four_callers_get_one_build(void **state)
 	char phase[32];
 
 	(void)state;
-	gate = all_ask(daemon, &callers, "build");
+	gate = all_ask(daemon, &callers, usual, "build");
 	assert_true(find_job(conn, "notes", NULL, &job, phase));
 	assert_string_equal(phase, "graph");
 	assert_int_equal(job.waiting, CALLERS);
@@ -85,18 +104,7 @@ static void sixty_four_callers_get_one_build(void **state)
 	for (int i = 0; i < CALLERS; i++)
 		expect_ensure_waits(callers.conns[i], callers.tickets[i]);
 	gate_open(gate);
-	for (int i = 0; i < CALLERS; i++) {
-		struct kith_ensure_index_result result =
-		        collect_ensure(callers.conns[i], callers.tickets[i]);
-
-		assert_true(result.outcome <= KITH_ENSURED_STARTED);
-		n[result.outcome]++;
-		assert_int_equal(result.job, job.job);
-		assert_int_equal(result.generation, 1);
-		assert_true(result.coverage == 1.0);
-	}
-	assert_int_equal(n[KITH_ENSURED_BUILT], 1);
-	assert_int_equal(n[KITH_ENSURED_JOINED], CALLERS - 1);
+	collect_one_build(&callers, job.job);
 	index = index_of(conn, "notes", NULL);
 	assert_int_equal(index.at.builds, 1);
 	assert_int_equal(index.at.nodes, RECORDS);
@@ -168,7 +176,7 @@ static void a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_aga
 	(void)state;
 	make_collection(conn, "notes", KITH_METRIC_L2);
 	put_records(conn, "notes", 0, RECORDS, 1);
-	gate = all_ask(daemon, &callers, "declare");
+	gate = all_ask(daemon, &callers, usual, "declare");
 	store_twin_fail(twin, (struct store_twin_fault){.kind = STORE_TWIN_SYNC,
 	                                                .path_part = "records.db-wal",
 	                                                .nth = 1,
@@ -187,23 +195,64 @@ static void a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_aga
 	store_twin_free(twin);
 }
 
-/* The index is declared when it fails: it stays so, and is built in the end though nobody asks. */
-static void a_build_over_damaged_vectors_fails_for_all_and_is_tried_again(void **state)
+/* begin(), and the vectors are damaged, which nobody has met yet. */
+static struct daemon_thread *begin_damaged(struct kith_conn **ret)
+{
+	struct daemon_thread *daemon = begin(ret);
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+
+	collection_path(*ret, "notes", daemon_thread_cache_dir(daemon), dir);
+	kith_close(*ret);
+	daemon_thread_stop(daemon);
+	spoil_vectors(dir, 0);
+	daemon_thread_start(daemon);
+	*ret = connect_to(daemon);
+	return daemon;
+}
+
+/* Codes meet the damage before the graph does: the build waits until the vectors are restored and
+ * have their codes, and nobody is told of any of it. */
+static void a_build_over_codes_waits_until_damaged_vectors_are_restored(void **state)
 {
 	struct kith_conn *conn;
-	struct daemon_thread *daemon = begin(&conn);
-	char dir[DAEMON_PROCESS_PATH_SIZE];
+	struct daemon_thread *daemon = begin_damaged(&conn);
+	struct callers callers;
+	struct gate *load, *build;
+	struct kith_work job;
+	char phase[32];
+
+	(void)state;
+	load = all_ask(daemon, &callers, usual, "load");
+	build = daemon_thread_gate(daemon, "build", "start");
+	assert_true(find_job(conn, "notes", NULL, &job, phase));
+	assert_string_equal(phase, "vectors");
+	assert_int_equal(job.waiting, CALLERS);
+	gate_open(load);
+	gate_await(build);
+	assert_int_equal(usage_of(conn, "notes").mapped_rows, RECORDS);
+	assert_int_equal(usage_of(conn, "notes").resident_rows, RECORDS);
+	gate_open(build);
+	collect_one_build(&callers, job.job);
+	assert_string_equal(index_of(conn, "notes", NULL).error, "");
+	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 1);
+	expect_records(conn, "notes", 0, RECORDS, 1);
+	callers_close(&callers);
+	end(daemon, conn);
+}
+
+/* A graph over the vectors meets it itself, and fails. The index is declared by then: it stays so,
+ * and is built in the end though nobody asks. */
+static void a_build_over_damaged_vectors_fails_for_all_and_is_tried_again(void **state)
+{
+	static const struct ask over_vectors = {
+	        .collection = "notes", .wait = true, .quantization = KITH_QUANTIZATION_NONE};
+	struct kith_conn *conn;
+	struct daemon_thread *daemon = begin_damaged(&conn);
 	struct callers callers;
 	struct gate *gate;
 
 	(void)state;
-	collection_path(conn, "notes", daemon_thread_cache_dir(daemon), dir);
-	kith_close(conn);
-	daemon_thread_stop(daemon);
-	spoil_vectors(dir, 0);
-	daemon_thread_start(daemon);
-	conn = connect_to(daemon);
-	gate = all_ask(daemon, &callers, "build");
+	gate = all_ask(daemon, &callers, over_vectors, "build");
 	gate_open(gate);
 	collect_same_refusal(&callers, KITH_ERROR_BUILD_FAILED);
 	expect_records(conn, "notes", 0, RECORDS, 1);
@@ -581,6 +630,7 @@ int main(void)
 	        cmocka_unit_test(a_failed_write_leaves_a_daemon_that_reaps_and_writes),
 	        cmocka_unit_test(
 	                a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_again),
+	        cmocka_unit_test(a_build_over_codes_waits_until_damaged_vectors_are_restored),
 	        cmocka_unit_test(a_build_over_damaged_vectors_fails_for_all_and_is_tried_again),
 	        cmocka_unit_test(without_wait_the_first_is_told_started_and_the_next_joined),
 	        cmocka_unit_test(two_that_ask_on_one_connection_get_one_build),

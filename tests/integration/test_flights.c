@@ -87,12 +87,13 @@ static void a_build_does_not_hold_up_that_of_another_collection(void **state)
 static void a_build_does_not_hold_up_that_of_another_index(void **state)
 {
 	(void)state;
-	one_held_build_leaves_another_alone(usual, (struct ask){"notes", "wide", 32, true, false});
+	one_held_build_leaves_another_alone(usual,
+	                                    (struct ask){"notes", "wide", .m = 32, .wait = true});
 }
 
 #define BUILDS 4u
 /* Several turns. */
-#define BUILD_RECORDS 1000u
+#define BUILD_RECORDS 400u
 
 struct build_seen {
 	bool is_begun, is_ended;
@@ -162,7 +163,7 @@ static void two_indexes_of_one_collection_go_their_own_ways(void **state)
 {
 	struct kith_conn *conn;
 	struct daemon_thread *daemon = begin(&conn);
-	struct ask wide = {"notes", "wide", 32, true, false};
+	struct ask wide = {"notes", "wide", .m = 32, .wait = true};
 
 	(void)state;
 	assert_int_equal(ensure(conn, usual).outcome, KITH_ENSURED_BUILT);
@@ -188,21 +189,25 @@ static void two_indexes_of_one_collection_go_their_own_ways(void **state)
 static void a_collection_has_so_many_indexes_and_no_more(void **state)
 {
 	struct kith_conn *conn;
-	struct daemon_thread *daemon = begin(&conn);
+	struct daemon_thread *daemon = daemon_thread_new();
 	struct kith_limits_result *limits;
 	char name[32];
 
 	(void)state;
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 20, 1);
 	DONE(conn, kith_limits(conn, &limits));
 	for (uint64_t i = 0; i < limits->indexes; i++) {
 		snprintf(name, sizeof(name), "i%llu", (unsigned long long)i);
-		ensure(conn, (struct ask){"notes", name, 4, true, false});
+		ensure(conn, (struct ask){"notes", name, .m = 4, .wait = true});
 	}
-	ensure_refused(conn, (struct ask){"notes", "more", 4, true, false}, KITH_ERROR_OVER_LIMIT);
-	assert_int_equal(ensure(conn, (struct ask){"notes", "i0", 4, true, false}).outcome,
+	ensure_refused(conn, (struct ask){"notes", "more", .m = 4, .wait = true},
+	               KITH_ERROR_OVER_LIMIT);
+	assert_int_equal(ensure(conn, (struct ask){"notes", "i0", .m = 4, .wait = true}).outcome,
 	                 KITH_ENSURED_EXISTING);
 	DONE(conn, drop_index(conn, "notes", "i1"));
-	ensure(conn, (struct ask){"notes", "more", 4, true, false});
+	ensure(conn, (struct ask){"notes", "more", .m = 4, .wait = true});
 	kith_free(limits);
 	end(daemon, conn);
 }
@@ -335,7 +340,7 @@ static void a_replacement_that_is_committed_is_not_cancelled(void **state)
 	ensure(conn, usual);
 	await_settled(conn, "notes", NULL);
 	gate = daemon_thread_gate(daemon, "declare", "end");
-	ticket = submit_ensure(other, (struct ask){"notes", NULL, 8, true, true});
+	ticket = submit_ensure(other, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	assert_true(find_job(conn, "notes", NULL, &job, phase));
 	assert_string_equal(phase, "declare");
@@ -363,7 +368,7 @@ static void a_caller_who_leaves_takes_nothing_with_it(void **state)
 	gate = daemon_thread_gate(daemon, "build", "start");
 	submit_ensure(first, usual);
 	ticket = submit_ensure(second, usual);
-	submit_ensure(successor, (struct ask){"notes", NULL, 8, true, true});
+	submit_ensure(successor, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	kith_close(first);
 	kith_close(successor);
@@ -389,7 +394,8 @@ static void stop_while(const char *what)
 
 	gate = daemon_thread_gate(daemon, what, "start");
 	first_ticket = submit_ensure(first, usual);
-	second_ticket = submit_ensure(second, (struct ask){"notes", NULL, 8, true, true});
+	second_ticket =
+	        submit_ensure(second, (struct ask){"notes", .m = 8, .wait = true, .replace = true});
 	gate_await(gate);
 	daemon_thread_stop_soon(daemon);
 	collect_ensure_refused(first, first_ticket, KITH_ERROR_STOPPING);
@@ -606,6 +612,26 @@ static void a_failed_save_is_told_and_tried_again(void **state)
 
 #define WIDE 64u
 #define WIDE_RECORDS 1200u
+#define BULKY 100u
+#define BULKY_ID_BYTES 500
+
+/* A batch of records that take much of the record table: their ids are long. */
+static void put_bulky(struct kith_conn *conn, const char *collection, uint64_t first)
+{
+	static char names[BULKY][BULKY_ID_BYTES + 1];
+	static float vectors[BULKY * RECORD_DIM];
+	struct kith_id ids[BULKY];
+	struct kith_upsert_params params = {.collection = kith_text(collection),
+	                                    .ids = {ids, BULKY},
+	                                    .vectors = kith_vectors(vectors, BULKY * RECORD_DIM)};
+
+	for (uint32_t i = 0; i < BULKY; i++) {
+		snprintf(names[i], sizeof(names[i]), "%0*llu", BULKY_ID_BYTES,
+		         (unsigned long long)(first + i));
+		ids[i] = kith_id_text(names[i]);
+	}
+	DONE(conn, kith_upsert(conn, &params, NULL));
+}
 
 /* Records of another collection take most of the slab that is begun: a graph of WIDE_RECORDS has no
  * room in it, and needs another one. *n: how many there are. */
@@ -615,8 +641,8 @@ static void fill_the_slab(struct kith_conn *conn, uint64_t *n)
 	uint64_t left;
 
 	do {
-		put_records(conn, "mails", *n, 1000, 1);
-		*n += 1000;
+		put_bulky(conn, "mails", *n);
+		*n += BULKY;
 		DONE(conn, kith_stats(conn, &stats));
 		left = SLAB_BYTES - stats->budget.spilled_bytes % SLAB_BYTES;
 		kith_free(stats);
@@ -648,7 +674,7 @@ static void flights_without_memory_are_tried_again(void **state)
 {
 	const struct store_twin_fault no_more = {
 	        .path_part = "spill", .nth = 1, .err = ENOSPC, .lasting = true};
-	struct ask wide = {"notes", NULL, WIDE, true, false};
+	struct ask wide = {"notes", .m = WIDE, .wait = true};
 	struct store_twin *twin = store_twin_new(store_io_posix());
 	struct fake_clock clock;
 	struct daemon_thread *daemon;

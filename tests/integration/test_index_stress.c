@@ -282,7 +282,8 @@ static void no_answer_is_wrong_while_everything_happens_at_once(void **state)
 	for (uint32_t i = 0; i < SWAPS; i++) {
 		uint32_t n_writes = atomic_load(&stress->n_writes);
 
-		ensure(conn, (struct ask){"notes", NULL, i % 2 ? 6 : 10, true, true});
+		ensure(conn,
+		       (struct ask){"notes", .m = i % 2 ? 6 : 10, .wait = true, .replace = true});
 		/* Folded in a few times under the searches, before the next takes over. */
 		for (int n = 0; n < 3; n++) {
 			while (atomic_load(&stress->n_writes) < n_writes + 20)
@@ -304,12 +305,12 @@ static void no_answer_is_wrong_while_everything_happens_at_once(void **state)
 	assert_int_equal(index.at.generation, index.at.builds);
 	expect_the_model(stress, conn);
 	/* And the same out of a snapshot, of a graph that is not mostly of replaced records. */
-	ensure(conn, (struct ask){"notes", NULL, LAST_M, true, true});
+	ensure(conn, (struct ask){"notes", .m = LAST_M, .wait = true, .replace = true});
 	await_settled(conn, "notes", NULL);
 	kith_close(conn);
 	daemon_thread_restart(stress->daemon);
 	conn = connect_to(stress->daemon);
-	ensure(conn, (struct ask){"notes", NULL, LAST_M, true, false});
+	ensure(conn, (struct ask){"notes", .m = LAST_M, .wait = true});
 	optimize(conn, "notes", NULL);
 	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 0);
 	expect_the_model(stress, conn);

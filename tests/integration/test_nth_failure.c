@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/store_twin.h"
 
@@ -32,8 +33,11 @@ static const struct step {
 /* An index is asked for after so many of them. */
 #define ENSURE_AFTER 3u
 
+/* Of the daemon's clock, at each look at what comes to order by itself. */
+#define LOOK_MS 100u
+
 struct story {
-	struct daemon_thread *daemon;
+	struct fake_clock *clock;
 	struct kith_conn *conn;
 	const char *name;
 	/* What each record may be: after the last acknowledged write, or one that was not. */
@@ -147,13 +151,23 @@ static void tell(struct story *story)
 	}
 }
 
+/* What is tried again later, or waits for a pause, gets its time. */
+static bool comes_to_order(void *ctx)
+{
+	struct story *story = ctx;
+	struct index_view view = index_of(story->conn, story->name, NULL);
+
+	fake_clock_advance_ms(story->clock, LOOK_MS);
+	return is_settled(&view);
+}
+
 static void expect_in_order(struct story *story)
 {
 	struct kith_drop_collection_params drop = {.collection = kith_text(story->name)};
 	uint64_t n = 0;
 
 	DONE(story->conn, try_ensure(story));
-	await_settled(story->conn, story->name, NULL);
+	await(comes_to_order, story, "the index is settled");
 	for (uint32_t i = 0; i < RECORDS; i++) {
 		if (story->sure[i] > 0)
 			expect_records(story->conn, story->name, i, 1, story->sure[i]);
@@ -169,13 +183,17 @@ static void expect_in_order(struct story *story)
 static void whatever_operation_fails_nothing_is_lost_and_all_comes_to_order(void **state)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
-	struct daemon_thread *daemon = daemon_thread_new_with(store_twin_io(twin), NULL, 4);
-	struct kith_conn *conn = connect_to(daemon);
+	struct daemon_thread *daemon;
+	struct fake_clock clock;
+	struct kith_conn *conn;
 	size_t n_ops;
 
 	(void)state;
+	fake_clock_init(&clock, 0);
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 4);
+	conn = connect_to(daemon);
 	/* Once without a failure, to count. */
-	struct story whole = {.daemon = daemon, .conn = conn, .name = "whole"};
+	struct story whole = {.clock = &clock, .conn = conn, .name = "whole"};
 	store_twin_forget(twin);
 	tell(&whole);
 	expect_in_order(&whole);
@@ -183,7 +201,7 @@ static void whatever_operation_fails_nothing_is_lost_and_all_comes_to_order(void
 	for (uint32_t turn = 0; turn < TURNS; turn++) {
 		struct store_twin_fault fault = {.nth = 1 + turn * n_ops / TURNS,
 		                                 .err = turn % 2 ? ENOSPC : EIO};
-		struct story story = {.daemon = daemon, .conn = conn, .name = "story"};
+		struct story story = {.clock = &clock, .conn = conn, .name = "story"};
 
 		store_twin_forget(twin);
 		store_twin_fail(twin, fault);

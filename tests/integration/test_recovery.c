@@ -22,12 +22,15 @@
 #include <sqlite3.h>
 
 #include "daemon/index.h"
+#include "index/hnsw_graph.h"
+#include "storage/snapshot.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/store_twin.h"
 
 #define RECORDS 400u
+#define USUAL_M 16u
 
 static const struct ask usual = {.collection = "notes", .wait = true};
 
@@ -417,6 +420,31 @@ static void without_a_cache_directory_the_index_is_built_again(void **state)
 	expect_all_of_it(service->conn);
 }
 
+/* The graph's last nodes are of records that were replaced or deleted, and of these no row is left:
+ * what came after them is pending all the same, and folded in. */
+static void last_nodes_without_rows_hide_nothing_that_came_later(void **state)
+{
+	struct service_fixture *service = *state;
+	char cache_dir[DAEMON_PROCESS_PATH_SIZE];
+
+	make_saved_index(service->conn, "notes");
+	put_records(service->conn, "notes", RECORDS - 5, 4, 2);
+	delete_records(service->conn, "notes", RECORDS - 1, 1);
+	put_records(service->conn, "notes", RECORDS, 20, 1);
+	collection_path(service->conn, "notes", service->daemon->cache_dir, cache_dir);
+	kith_close(service->conn);
+	assert_int_equal(daemon_process_kill(service->daemon), 0);
+	/* A vector file that is made again has rows for live records only. */
+	run("rm '%s/vectors'", cache_dir);
+	service_start(service);
+	expect_opened_not_built(service->conn, RECORDS, 4 + 20);
+	expect_count(service->conn, "notes", RECORDS + 19);
+	expect_records(service->conn, "notes", 0, RECORDS - 5, 1);
+	expect_records(service->conn, "notes", RECORDS - 5, 4, 2);
+	expect_records(service->conn, "notes", RECORDS, 20, 1);
+	expect_no_records(service->conn, "notes", RECORDS - 1, 1, 1);
+}
+
 /* Damage --------------------------------------------------------------------------------------- */
 
 /* Offsets into a snapshot, from FORMAT.md, on purpose not from the code. */
@@ -542,6 +570,77 @@ static void a_snapshot_cut_short_anywhere_is_built_again(void **state)
 		print_message("to %llu bytes\n", (unsigned long long)cuts[i]);
 		expect_rebuilt(&damaged, damaged.bytes, cuts[i]);
 	}
+	free(damaged.bytes);
+}
+
+/* Takes node out of lists, each of `capacity` links with no hole. */
+static void unlink_node(uint32_t *lists, size_t n_links, uint32_t capacity, uint32_t node)
+{
+	for (size_t list = 0; list < n_links; list += capacity) {
+		uint32_t *links = lists + list, n = 0, at = capacity;
+
+		for (; n < capacity && links[n] != HNSW_NO_LINK; n++) {
+			if ((links[n] & ~HNSW_LINK_BRANCH) == node)
+				at = n;
+		}
+		if (at == capacity)
+			continue;
+		links[at] = links[n - 1];
+		links[n - 1] = HNSW_NO_LINK;
+	}
+}
+
+/* Saves a snapshot anew, sealed as it should be, in which nothing leads to a node any more. */
+static void save_without_links_to(const char *dir, uint32_t node)
+{
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct snapshot_writer *writer;
+	struct snapshot *snapshot;
+	const char *why;
+
+	assert_int_equal(snapshot_open(store_io_posix(), snapshot_in(dir, path), &snapshot, &why),
+	                 0);
+	assert_int_equal(snapshot_writer_begin(store_io_posix(), dir, strrchr(path, '/') + 1,
+	                                       snapshot_head(snapshot), &writer),
+	                 0);
+	for (uint32_t tag = HNSW_CHUNK_HEAD; tag <= HNSW_CHUNK_UPPER; tag++) {
+		for (uint32_t i = 0; i < snapshot_n_chunks(snapshot, tag); i++) {
+			uint64_t size;
+			void *chunk;
+
+			assert_int_equal(snapshot_chunk_size(snapshot, tag, i, &size), 0);
+			chunk = malloc(size);
+			assert_int_equal(snapshot_read_chunk(snapshot, tag, i, chunk, size), 0);
+			if (tag == HNSW_CHUNK_LINKS)
+				unlink_node(chunk, size / sizeof(uint32_t), 2 * USUAL_M, node);
+			snapshot_writer_chunk(writer, tag, i, chunk, size);
+			free(chunk);
+		}
+	}
+	assert_int_equal(snapshot_writer_commit(writer), 0);
+	snapshot_close(snapshot);
+}
+
+/* Every byte is as it was written, and no link leads out of the graph; but to one node leads none.
+ */
+static void a_graph_that_does_not_hold_together_is_built_again(void **state)
+{
+	struct damaged damaged;
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+	unsigned char *bytes;
+	size_t size;
+
+	damaged_begin(&damaged, *state);
+	snprintf(dir, sizeof(dir), "%s", damaged.path);
+	*strrchr(dir, '/') = '\0';
+	save_without_links_to(dir, RECORDS / 2);
+	bytes = scratch_file_load(damaged.path, &size);
+	assert_int_equal(size, damaged.size);
+	assert_memory_not_equal(bytes, damaged.bytes, size);
+	expect_rebuilt(&damaged, bytes, size);
+	assert_true(daemon_process_said(damaged.service->daemon,
+	                                "some of its nodes cannot be reached"));
+	free(bytes);
 	free(damaged.bytes);
 }
 
@@ -707,9 +806,14 @@ int main(void)
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(without_a_cache_directory_the_index_is_built_again,
 	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(
+	                last_nodes_without_rows_hide_nothing_that_came_later, service_setup,
+	                service_teardown),
 	        cmocka_unit_test_setup_teardown(a_flipped_bit_is_found_wherever_it_is,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test_setup_teardown(a_snapshot_cut_short_anywhere_is_built_again,
+	                                        service_setup, service_teardown),
+	        cmocka_unit_test_setup_teardown(a_graph_that_does_not_hold_together_is_built_again,
 	                                        service_setup, service_teardown),
 	        cmocka_unit_test(a_bad_snapshot_is_answered_for_by_exact_search),
 	        cmocka_unit_test(a_snapshot_that_cannot_be_opened_at_present_is_opened_later),

@@ -60,6 +60,7 @@ static struct kith_ensure_index_params params_of(struct ask ask)
 	        .m = ask.m,
 	        .wait = ask.wait,
 	        .replace = ask.replace,
+	        .quantization = ask.quantization,
 	};
 }
 
@@ -171,19 +172,25 @@ void await_state(struct kith_conn *conn, const char *collection, const char *ind
 	await(is_in_state, &awaited, what);
 }
 
-static bool is_settled(void *ctx)
+bool is_settled(const struct index_view *view)
+{
+	return view->at.state == KITH_INDEX_STATE_SERVING && view->at.pending == 0 &&
+	       view->at.saved_nodes == view->at.nodes;
+}
+
+static bool comes_to_be_settled(void *ctx)
 {
 	const struct awaited *awaited = ctx;
 	struct index_view view;
 
 	return find_index(awaited->conn, awaited->collection, awaited->index, &view) &&
-	       view.at.state == KITH_INDEX_STATE_SERVING && view.at.pending == 0 &&
-	       view.at.saved_nodes == view.at.nodes;
+	       is_settled(&view);
 }
 
 void await_settled(struct kith_conn *conn, const char *collection, const char *index)
 {
-	await(is_settled, &(struct awaited){conn, collection, index, 0}, "the index is settled");
+	await(comes_to_be_settled, &(struct awaited){conn, collection, index, 0},
+	      "the index is settled");
 }
 
 int drop_index(struct kith_conn *conn, const char *collection, const char *index)

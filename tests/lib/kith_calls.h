@@ -39,6 +39,7 @@ struct ask {
 	const char *index;
 	uint32_t m;
 	bool wait, replace;
+	enum kith_quantization quantization;
 };
 
 /* The daemon has it, and what was asked on this connection before, when it returns. */
@@ -64,7 +65,8 @@ struct index_view index_of(struct kith_conn *conn, const char *collection, const
 void expect_no_index(struct kith_conn *conn, const char *collection, const char *index);
 void await_state(struct kith_conn *conn, const char *collection, const char *index,
                  enum kith_index_state state);
-/* Until it serves, holds all records and is saved. */
+/* Whether it serves, holds all records and is saved; and until it is so. */
+bool is_settled(const struct index_view *view);
 void await_settled(struct kith_conn *conn, const char *collection, const char *index);
 int drop_index(struct kith_conn *conn, const char *collection, const char *index);
 struct kith_warm_result warm(struct kith_conn *conn, const char *collection, const char *index);

@@ -74,6 +74,6 @@ bool ledger_same(const struct ledger_state *a, const struct ledger_state *b);
 /* It holds one of the states that are possible after a crash at that moment; it goes to *ret. */
 void ledger_expect_possible(const struct ledger *ledger, uint64_t moment, struct kith_conn *conn,
                             struct ledger_state *ret);
-/* Searches of all collections: exact ones give exactly what the state says, usual ones nothing that
- * is not in it, and miss next to nothing. */
+/* Searches of all collections, exact ones and through the graph, give exactly what the state says.
+ */
 void ledger_expect_searches(const struct ledger_state *state, struct kith_conn *conn);

@@ -31,9 +31,10 @@ static void serve_ensure(struct fake_daemon *daemon, const struct wire_request *
 	        .outcome = WIRE_ensured_started, .job = 5, .generation = 1, .coverage = 1};
 	struct wire_error error;
 
-	cli_log(daemon, "ensure '%.*s' %u %u %u wait %d replace %d\n", (int)params->index.n,
+	cli_log(daemon, "ensure '%.*s' %u %u %u %s wait %d replace %d\n", (int)params->index.n,
 	        params->index.n ? params->index.data : "", params->m, params->ef_construction,
-	        params->ef_search, params->wait, params->replace);
+	        params->ef_search, params->quantization == WIRE_quantization_none ? "none" : "sq8",
+	        params->wait, params->replace);
 	if (params->index.n == 4)
 		return;
 	if (params->index.n == 3) {
@@ -71,7 +72,11 @@ static void serve_indexes(struct fake_daemon *daemon, const struct wire_request 
 	         .coverage = 59999.0 / 60000,
 	         .size_bytes = 9u << 20,
 	         .builds = 1},
-	        {.name = {"fine", 4}, .m = 48, .ef_construction = 400, .ef_search = 200},
+	        {.name = {"fine", 4},
+	         .m = 48,
+	         .ef_construction = 400,
+	         .ef_search = 200,
+	         .quantization = WIRE_quantization_none},
 	};
 	struct cli_fixture *fixture = daemon->ctx;
 	struct story *story = fixture->ctx;
@@ -181,12 +186,16 @@ static void ensure_asks_for_what_the_line_says(void **state)
 	assert_non_null(strstr(fixture->out, "{\"outcome\":\"built\",\"job\":5,\"generation\":1,"
 	                                     "\"coverage\":1.0,\"time_ms\":"));
 	assert_int_equal(cli_run(fixture, "ensure notes other --m 32 --ef-construction 200 "
-	                                  "--ef-search 90 --kind hnsw --replace --no-wait"),
+	                                  "--ef-search 90 --kind hnsw --quantization none "
+	                                  "--replace --no-wait"),
 	                 0);
 	assert_non_null(strstr(fixture->out, "{\"outcome\":\"started\",\"job\":5,"));
+	assert_int_equal(cli_run(fixture, "ensure notes --quantization sq4"), 2);
+	assert_string_equal(fixture->err,
+	                    "kith ensure: --quantization is sq8 or none, not 'sq4'\n");
 	fake_daemon_stop(&fixture->daemon);
-	assert_string_equal(fixture->log, "ensure '' 16 128 64 wait 1 replace 0\n"
-	                                  "ensure 'other' 32 200 90 wait 0 replace 1\n");
+	assert_string_equal(fixture->log, "ensure '' 16 128 64 sq8 wait 1 replace 0\n"
+	                                  "ensure 'other' 32 200 90 none wait 0 replace 1\n");
 }
 
 static void a_build_that_fails_or_takes_too_long_is_told(void **state)
@@ -225,15 +234,16 @@ static void indexes_have_a_column_for_errors_when_there_is_one(void **state)
 	struct cli_fixture *fixture = *state;
 
 	cli_run_on_terminal(fixture, 120, argv);
-	assert_string_equal(fixture->out, "INDEX   KIND  PARAMETERS       STATE      GEN   NODES  "
-	                                  "PENDING  COVERAGE     SIZE  "
-	                                  "BUILDS\r\n"
-	                                  "vector  hnsw  M=16 ef=128/64   inserting    2  59,999   "
-	                                  "     1    99.99%  9.0 MiB  "
-	                                  "     1\r\n"
-	                                  "fine    hnsw  M=48 ef=400/200  declared     0       0   "
-	                                  "     0        0%      0 B  "
-	                                  "     0\r\n");
+	assert_string_equal(fixture->out,
+	                    "INDEX   KIND  PARAMETERS            STATE      GEN   NODES  "
+	                    "PENDING  COVERAGE     SIZE  "
+	                    "BUILDS\r\n"
+	                    "vector  hnsw  M=16 ef=128/64 sq8    inserting    2  59,999   "
+	                    "     1    99.99%  9.0 MiB  "
+	                    "     1\r\n"
+	                    "fine    hnsw  M=48 ef=400/200 none  declared     0       0   "
+	                    "     0        0%      0 B  "
+	                    "     0\r\n");
 	story_of(fixture)->index_failed = true;
 	cli_run_on_terminal(fixture, 120, argv);
 	assert_non_null(strstr(fixture->out, "BUILDS  ERROR\r\n"));
