@@ -30,6 +30,7 @@ int suite_exact(struct bench *bench);
 int suite_ipc(struct bench *bench);
 int suite_write(struct bench *bench);
 int suite_vector(struct bench *bench);
+int suite_load(struct bench *bench);
 int suite_index(struct bench *bench);
 int suite_restart(struct bench *bench);
 

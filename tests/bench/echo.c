@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/bench/whole_io.h"
+
 struct echo {
 	struct echo_spec spec;
 	int fd;
@@ -21,33 +23,6 @@ struct echo {
 static size_t larger_of(const struct echo_spec *spec)
 {
 	return spec->request_bytes > spec->answer_bytes ? spec->request_bytes : spec->answer_bytes;
-}
-
-/* Reads n bytes; -EPIPE when the other end is gone. */
-static int read_whole(int fd, char *buf, size_t n)
-{
-	while (n > 0) {
-		ssize_t got = read(fd, buf, n);
-
-		if (got <= 0)
-			return got < 0 ? -errno : -EPIPE;
-		buf += got;
-		n -= (size_t)got;
-	}
-	return 0;
-}
-
-static int write_whole(int fd, const char *buf, size_t n)
-{
-	while (n > 0) {
-		ssize_t put = send(fd, buf, n, MSG_NOSIGNAL);
-
-		if (put < 0)
-			return -errno;
-		buf += put;
-		n -= (size_t)put;
-	}
-	return 0;
 }
 
 static void *answer(void *arg)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 #include "tests/bench/sample.h"
@@ -11,6 +12,7 @@
 #define IMPORT_BATCH 500
 #define IMPORT_PIPELINE 8
 #define MAX_K 64
+#define LANE "interactive" /* where searches are done */
 /* A build may take longer than a connection waits by itself. */
 #define BUILD_PATIENCE_MS 600000
 #define WARM_PATIENCE_US 30e6
@@ -159,6 +161,26 @@ int kith_side_index(struct kith_side *side, const char *collection, struct kith_
 	return r;
 }
 
+int kith_side_workers(struct kith_side *side, uint32_t *ret)
+{
+	struct kith_stats_result *stats;
+	int r = kith_stats(side->conn, &stats);
+
+	if (r)
+		return r;
+	r = -ENOENT;
+	for (uint32_t i = 0; i < stats->lanes.n; i++) {
+		const struct kith_lane *lane = &stats->lanes.v[i];
+
+		if (lane->name.n != strlen(LANE) || memcmp(lane->name.data, LANE, lane->name.n))
+			continue;
+		*ret = lane->threads;
+		r = 0;
+	}
+	kith_free(stats);
+	return r;
+}
+
 int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id,
                      const float *vector, uint32_t dim)
 {
@@ -176,9 +198,17 @@ int kith_side_search(struct kith_conn *conn, const char *collection, const struc
                      size_t query_idx, uint32_t k, uint32_t ef_search,
                      struct kith_search_result **ret)
 {
+	return kith_side_search_many(conn, collection, dataset, query_idx, 1, k, ef_search, ret);
+}
+
+int kith_side_search_many(struct kith_conn *conn, const char *collection,
+                          const struct dataset *dataset, size_t query_idx, uint32_t n, uint32_t k,
+                          uint32_t ef_search, struct kith_search_result **ret)
+{
 	struct kith_search_params params = {
 	        .collection = kith_text(collection),
-	        .vectors = kith_vectors(dataset_query(dataset, query_idx), dataset->dim),
+	        .vectors =
+	                kith_vectors(dataset_query(dataset, query_idx), (size_t)n * dataset->dim),
 	        .k = k,
 	        .ef_search = ef_search,
 	};

@@ -38,6 +38,8 @@ int kith_side_warm(struct kith_side *side, const char *collection, const struct 
 int kith_side_ensure(struct kith_side *side, const char *collection);
 /* Returns when all records are in the index and the index is on disk. */
 int kith_side_optimize(struct kith_side *side, const char *collection);
+/* How many workers the daemon has for searches. */
+int kith_side_workers(struct kith_side *side, uint32_t *ret);
 /* What became of the collection's one index: -ENOENT when it has none. The text is not kept. */
 int kith_side_index(struct kith_side *side, const char *collection, struct kith_index *ret);
 
@@ -47,6 +49,10 @@ int kith_side_upsert(struct kith_conn *conn, const char *collection, uint64_t id
 int kith_side_search(struct kith_conn *conn, const char *collection, const struct dataset *dataset,
                      size_t query_idx, uint32_t k, uint32_t ef_search,
                      struct kith_search_result **ret);
+/* The same to each of n queries, from query_idx on without wrapping around. */
+int kith_side_search_many(struct kith_conn *conn, const char *collection,
+                          const struct dataset *dataset, size_t query_idx, uint32_t n, uint32_t k,
+                          uint32_t ef_search, struct kith_search_result **ret);
 /* Of an answer with k hits to the dataset's query, how many are right. */
 size_t kith_side_n_right(const struct dataset *dataset, size_t query_idx,
                          const struct kith_search_result *answer);

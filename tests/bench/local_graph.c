@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "index/codes.h"
-#include "index/hnsw.h"
+#include "index/hnsw_space_rows.h"
 #include "index/hnsw_space_sq8.h"
 
 #define LEVEL_SEED 1
@@ -14,21 +14,16 @@
 struct local_graph {
 	const struct row_set *rows;
 	struct hnsw *hnsw;
-	struct codes codes;
-	struct hnsw_space_sq8 space;
-	struct hnsw_scratch scratch;
-	char *queries; /* prepared, in rows of the row set's stride */
+	struct codes codes; /* empty over rows */
+	struct hnsw_space_sq8 over_codes;
+	struct hnsw_space_rows over_rows;
+	const struct hnsw_space *space; /* one of the two */
+	char *queries;                  /* prepared, in rows of the row set's stride */
 };
-
-/* Rows that the codes' mean is taken of. */
-#define MEAN_ROWS 4096
 
 static const void *row_of(void *ctx, uint32_t row)
 {
-	const struct row_set *rows = ctx;
-	const char *extent = rows->extents[row / rows->extent_rows];
-
-	return (const void *)(extent + (size_t)(row % rows->extent_rows) * rows->stride_bytes);
+	return row_set_row(ctx, row);
 }
 
 static int append_rows(struct local_graph *graph)
@@ -48,29 +43,6 @@ static int append_rows(struct local_graph *graph)
 	return r;
 }
 
-static int encode_rows(struct local_graph *graph)
-{
-	const struct row_set *rows = graph->rows;
-	size_t n = rows->dataset->n_base;
-	size_t n_mean = n < MEAN_ROWS ? n : MEAN_ROWS;
-	const void *of_mean[MEAN_ROWS] = {0};
-	int r;
-
-	for (size_t i = 0; i < n_mean; i++)
-		of_mean[i] = row_of((void *)rows, (uint32_t)(i * n / n_mean));
-	r = codes_set_mean(&graph->codes, of_mean, n_mean);
-	if (r == 0 && codes_reserve(&graph->codes, n) < n)
-		r = -ENOMEM;
-	for (uint32_t first = 0; first < n && !r; first += rows->extent_rows) {
-		size_t left = n - first;
-
-		codes_encode(&graph->codes, first,
-		             left < rows->extent_rows ? left : rows->extent_rows,
-		             row_of((void *)rows, first));
-	}
-	return r;
-}
-
 static void *run_build(void *ctx)
 {
 	struct hnsw_scratch scratch = {0};
@@ -87,7 +59,7 @@ static int insert_rows(struct local_graph *graph, uint32_t n_threads)
 	pthread_t threads[GRAPH_SPEC_MAX_THREADS];
 	uint32_t n_started = 1;
 
-	hnsw_build_init(&build, graph->hnsw, &graph->space.space);
+	hnsw_build_init(&build, graph->hnsw, graph->space);
 	while (n_started < n_threads &&
 	       pthread_create(&threads[n_started], NULL, run_build, &build) == 0)
 		n_started++;
@@ -110,8 +82,29 @@ static int prepare_queries(struct local_graph *graph)
 	return 0;
 }
 
-int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
-                      struct local_graph **ret)
+static int make_space(struct local_graph *graph, enum local_graph_over over)
+{
+	const struct row_set *rows = graph->rows;
+	const struct dataset *dataset = rows->dataset;
+	int r;
+
+	if (over == LOCAL_GRAPH_OVER_ROWS) {
+		hnsw_space_rows_init(&graph->over_rows, rows->metric, dataset->dim, rows->dtype,
+		                     row_of, (void *)rows);
+		graph->space = &graph->over_rows.space;
+		return 0;
+	}
+	r = row_set_encode(rows, &graph->codes);
+	if (r)
+		return r;
+	hnsw_space_sq8_init(&graph->over_codes, &graph->codes, dataset->n_base, dataset->n_base,
+	                    row_of, (void *)rows);
+	graph->space = &graph->over_codes.space;
+	return 0;
+}
+
+int local_graph_build(const struct row_set *rows, enum local_graph_over over,
+                      const struct graph_spec *spec, struct local_graph **ret)
 {
 	struct hnsw_params params = {
 	        .M = spec->M,
@@ -124,14 +117,10 @@ int local_graph_build(const struct row_set *rows, const struct graph_spec *spec,
 	if (!graph)
 		return -ENOMEM;
 	graph->rows = rows;
-	codes_init(&graph->codes, rows->metric, rows->dataset->dim, DTYPE_F32, rows->budget);
+	codes_init(&graph->codes, rows->metric, rows->dataset->dim, rows->dtype, rows->budget);
 	r = hnsw_new(&params, rows->budget, &graph->hnsw);
-	if (!r) {
-		r = encode_rows(graph);
-		hnsw_space_sq8_init(&graph->space, &graph->codes, rows->dataset->n_base,
-		                    rows->dataset->n_base, row_of, (void *)rows);
-		r = r ? r : append_rows(graph);
-	}
+	r = r ? r : make_space(graph, over);
+	r = r ? r : append_rows(graph);
 	r = r ? r : insert_rows(graph, spec->n_threads);
 	r = r ? r : prepare_queries(graph);
 	if (r) {
@@ -148,7 +137,6 @@ struct local_graph *local_graph_free(struct local_graph *graph)
 		return NULL;
 	hnsw_free(graph->hnsw);
 	codes_release(&graph->codes);
-	hnsw_scratch_release(&graph->scratch);
 	free(graph->queries);
 	free(graph);
 	return NULL;
@@ -156,34 +144,38 @@ struct local_graph *local_graph_free(struct local_graph *graph)
 
 uint64_t local_graph_bytes(const struct local_graph *graph)
 {
+	const struct row_set *rows = graph->rows;
 	uint64_t granted;
 	uint64_t spilled;
 
 	hnsw_bytes(graph->hnsw, &granted, &spilled);
-	return granted + spilled + codes_bytes(&graph->codes);
+	if (graph->space == &graph->over_codes.space)
+		return granted + spilled + codes_bytes(&graph->codes);
+	return granted + spilled + rows->dataset->n_base * rows->stride_bytes;
 }
 
-int local_graph_search(struct local_graph *graph, size_t query_idx, uint32_t k, uint32_t ef,
-                       uint64_t *ret_rows, uint64_t *ret_comparisons)
+int local_graph_search(const struct local_graph *graph, struct hnsw_scratch *scratch,
+                       size_t query_idx, uint32_t k, uint32_t ef, uint64_t *ret_rows,
+                       struct hnsw_search_stats *ret_stats)
 {
 	struct hit hits[ROW_SET_MAX_K];
 	struct hnsw_search_stats stats;
 	struct hnsw_search search = {
-	        .space = &graph->space.space,
+	        .space = graph->space,
 	        .query = (const void *)(graph->queries + query_idx * graph->rows->stride_bytes),
 	        .k = k,
 	        .ef = ef,
 	        .below = hnsw_covered(graph->hnsw),
 	};
-	int r = hnsw_scratch_reserve(&graph->scratch, graph->hnsw, &graph->space.space, ef);
+	int r = hnsw_scratch_reserve(scratch, graph->hnsw, graph->space, ef);
 
 	if (r)
 		return r;
-	if (hnsw_search(graph->hnsw, &search, &graph->scratch, hits, &stats) != k)
+	if (hnsw_search(graph->hnsw, &search, scratch, hits, &stats) != k)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < k; i++)
 		ret_rows[i] = hits[i].row_idx;
-	if (ret_comparisons)
-		*ret_comparisons = stats.comparisons;
+	if (ret_stats)
+		*ret_stats = stats;
 	return 0;
 }

@@ -10,10 +10,11 @@ static const struct {
 	int (*run)(struct bench *bench);
 	const char *help;
 } suites[] = {
-        {"exact", suite_exact, "the exact scan in this process beside one pass over the rows"},
+        {"exact", suite_exact, "the exact scan, also by codes, beside one pass over the rows"},
         {"ipc", suite_ipc, "ping and search over the socket beside a bare socketpair"},
         {"write", suite_write, "durable upserts and imports beside write and fdatasync"},
-        {"vector", suite_vector, "the graph: build, recall and speed; --peers: beside hnswlib's"},
+        {"vector", suite_vector, "the graph: build, size, recall, speed; --peers: hnswlib, faiss"},
+        {"load", suite_load, "many searches at once: threads, clients, batches; an echo beside"},
         {"index", suite_index, "rows to an index, searching beside inserts, ensuring again"},
         {"restart", suite_restart, "from exec to the first right answer"},
 };

@@ -14,5 +14,9 @@ const struct graph_peer *const graph_peers[] = {
 #ifdef BENCH_WITH_HNSWLIB
         &graph_peer_hnswlib,
 #endif
+#ifdef BENCH_WITH_FAISS
+        &graph_peer_faiss_flat,
+        &graph_peer_faiss_sq8,
+#endif
         NULL,
 };

@@ -22,9 +22,11 @@ struct peer {
 
 struct graph_peer {
 	const char *name;
+	uint32_t builds; /* that are measured at most: one build may take a minute */
 	/* A graph over all base rows under the dataset's metric; NULL when it cannot. */
 	void *(*build)(const struct dataset *dataset, const struct graph_spec *spec);
-	/* Of the graph alone, vectors not counted. */
+	/* Of the vectors or codes, the links and what finds them; locks and tables of ids left out.
+	 */
 	uint64_t (*bytes)(const void *graph);
 	/* The k nearest rows to the dataset's query, which was prepared before. Distances are
 	 * counted only when ret_comparisons is not NULL. */
@@ -36,11 +38,17 @@ struct graph_peer {
 #ifdef __cplusplus
 extern "C" const struct peer peer_hnswlib;
 extern "C" const struct graph_peer graph_peer_hnswlib;
+extern "C" const struct graph_peer graph_peer_faiss_flat;
+extern "C" const struct graph_peer graph_peer_faiss_sq8;
 #else
 extern const struct peer peer_hnswlib;
 extern const struct graph_peer graph_peer_hnswlib;
+extern const struct graph_peer graph_peer_faiss_flat;
+extern const struct graph_peer graph_peer_faiss_sq8;
 #endif
 
-/* Those that are built in; NULL-terminated. */
+#define GRAPH_PEERS_MAX 3
+
+/* Those that are built in; NULL-terminated. The bars are about the first graph, hnswlib's. */
 extern const struct peer *const peers[];
 extern const struct graph_peer *const graph_peers[];

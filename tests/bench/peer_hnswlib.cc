@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/bench/peer.h"
+#include "tests/bench/peer_vector.hh"
 
 /* Defines functions: one file only can include it. */
 #include <hnswlib/hnswlib.h>
 
 #include <atomic>
-#include <cmath>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -74,27 +74,13 @@ struct graph_of_hnswlib {
 	std::vector<float> queries;
 };
 
-/* Cosine is the inner product of vectors of unit length. */
-void copy_vector(const dataset *set, const float *from, float *to)
-{
-	double squares = 0.0;
-	double scale = 1.0;
-
-	for (uint32_t i = 0; i < set->dim; i++)
-		squares += (double)from[i] * (double)from[i];
-	if (set->metric == METRIC_COSINE)
-		scale = 1.0 / std::sqrt(squares);
-	for (uint32_t i = 0; i < set->dim; i++)
-		to[i] = set->metric == METRIC_COSINE ? (float)((double)from[i] * scale) : from[i];
-}
-
 void insert_rows(graph_of_hnswlib *graph, std::atomic<size_t> *next)
 {
 	std::vector<float> vector(graph->set->dim);
 	size_t row;
 
 	while ((row = next->fetch_add(1)) < graph->set->n_base) {
-		copy_vector(graph->set, dataset_row(graph->set, row), vector.data());
+		peer_copy_vector(graph->set, dataset_row(graph->set, row), vector.data());
 		graph->nodes->addPoint(vector.data(), row);
 	}
 }
@@ -126,7 +112,7 @@ void *build_graph(const dataset *set, const graph_spec *spec)
 		insert_all(graph.get(), spec->n_threads);
 		graph->queries.resize(set->n_queries * set->dim);
 		for (size_t i = 0; i < set->n_queries; i++)
-			copy_vector(set, dataset_query(set, i), &graph->queries[i * set->dim]);
+			peer_copy_vector(set, dataset_query(set, i), &graph->queries[i * set->dim]);
 		return graph.release();
 	} catch (const std::exception &) {
 		return nullptr;
@@ -137,7 +123,7 @@ uint64_t bytes_of_graph(const void *graph)
 {
 	const auto &nodes = *static_cast<const graph_of_hnswlib *>(graph)->nodes;
 	uint64_t n = nodes.cur_element_count;
-	uint64_t bytes = n * (nodes.size_data_per_element_ - nodes.data_size_ + sizeof(char *));
+	uint64_t bytes = n * (nodes.size_data_per_element_ + sizeof(char *));
 
 	for (uint64_t i = 0; i < n; i++)
 		bytes += (uint64_t)nodes.element_levels_[i] * nodes.size_links_per_element_;
@@ -178,5 +164,5 @@ void close_graph(void *graph)
 
 extern "C" const peer peer_hnswlib = {"hnswlib brute force", open_index, search_index, close_index};
 
-extern "C" const graph_peer graph_peer_hnswlib = {"hnswlib", build_graph, bytes_of_graph,
-                                                  search_graph, close_graph};
+extern "C" const graph_peer graph_peer_hnswlib = {
+        "hnswlib", 3, build_graph, bytes_of_graph, search_graph, close_graph};

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 
 #include "index/exact.h"
-#include "index/topk.h"
+#include "index/exact_codes.h"
 #include "tests/bench/read_pass.h"
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
-/* Of the budget, for the record table, and for a graph over the rows. */
+/* Of the budget, for the record table, and for codes of the rows and a graph over them. */
 #define MORE_SLABS 64
+/* Rows that the codes' mean is taken of. */
+#define MEAN_ROWS 4096
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
@@ -211,32 +213,88 @@ float row_set_read(const struct row_set *set)
 	return sum;
 }
 
-/* One extent, in stretches that the record table takes at once. */
-static void scan_extent(const struct row_set *set, struct exact_scan *scan, size_t extent_idx)
+int row_set_encode(const struct row_set *set, struct codes *ret)
+{
+	size_t n = set->dataset->n_base;
+	size_t n_mean = n < MEAN_ROWS ? n : MEAN_ROWS;
+	const void *of_mean[MEAN_ROWS] = {0};
+	int r;
+
+	codes_init(ret, set->metric, set->dataset->dim, set->dtype, set->budget);
+	for (size_t i = 0; i < n_mean; i++)
+		of_mean[i] = row_set_row(set, i * n / n_mean);
+	r = codes_set_mean(ret, of_mean, n_mean);
+	if (r == 0 && codes_reserve(ret, n) < n)
+		r = -ENOMEM;
+	for (size_t i = 0; i < set->n_extents && !r; i++)
+		codes_encode(ret, i * set->extent_rows, rows_in(set, i), set->extents[i]);
+	if (r)
+		codes_release(ret);
+	return r;
+}
+
+static const void *row_for_codes(void *ctx, uint64_t row)
+{
+	return row_set_row(ctx, row);
+}
+
+/* The next rows of [first, end) that the record table takes at once; returns how many. */
+static uint32_t mask_rows(const struct row_set *set, size_t first, size_t end, uint64_t *ret_mask)
 {
 	const struct record_view view = {.seq = 1, .ns = RECORD_TABLE_ANY_NS, .now_s = 1};
-	uint64_t mask[MASK_WORDS];
-	size_t n = rows_in(set, extent_idx);
+	uint32_t n = end - first < RECORD_TABLE_CHUNK_ROWS ? (uint32_t)(end - first)
+	                                                   : RECORD_TABLE_CHUNK_ROWS;
 
-	for (size_t at = 0; at < n; at += RECORD_TABLE_CHUNK_ROWS) {
-		size_t left = n - at;
+	record_table_visible(&set->table, &view, first, n, ret_mask);
+	return n;
+}
+
+static void scan_by_codes(const struct row_set *set, const struct codes *codes,
+                          struct exact_scan *scan)
+{
+	struct exact_codes by_codes = {
+	        .scan = scan,
+	        .codes = codes,
+	        .queries = aligned_alloc(64, exact_codes_bytes(codes, scan->n_queries)),
+	        .row_of = row_for_codes,
+	        .ctx = (void *)set,
+	};
+	uint64_t mask[MASK_WORDS];
+
+	if (!by_codes.queries)
+		abort();
+	exact_codes_prepare(&by_codes);
+	for (size_t at = 0, n; at < set->dataset->n_base; at += n) {
+		n = mask_rows(set, at, set->dataset->n_base, mask);
+		if (exact_codes_scan(&by_codes, at, (uint32_t)n, mask))
+			abort();
+	}
+	free(by_codes.queries);
+}
+
+static void scan_extent(const struct row_set *set, struct exact_scan *scan, size_t extent_idx)
+{
+	uint64_t mask[MASK_WORDS];
+	size_t first = extent_idx * set->extent_rows;
+	size_t end = first + rows_in(set, extent_idx);
+
+	while (first < end) {
 		struct exact_rows rows = {
-		        .rows = (const char *)set->extents[extent_idx] + at * set->stride_bytes,
-		        .first = extent_idx * set->extent_rows + at,
-		        .n = left < RECORD_TABLE_CHUNK_ROWS ? (uint32_t)left
-		                                            : RECORD_TABLE_CHUNK_ROWS,
+		        .rows = row_set_row(set, first),
+		        .first = first,
+		        .n = mask_rows(set, first, end, mask),
 		        .mask = mask,
 		};
 
-		record_table_visible(&set->table, &view, rows.first, rows.n, mask);
 		exact_scan_rows(scan, &rows);
+		first += rows.n;
 	}
 }
 
-void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
-                    uint32_t n, uint32_t k, uint64_t *ret_rows)
+void row_set_hits(const struct row_set *set, const struct kernels *kernels,
+                  const struct codes *codes, size_t query_idx, uint32_t n, uint32_t k,
+                  struct hit *ret_hits)
 {
-	static _Thread_local struct hit hits[ROW_SET_MAX_QUERIES][ROW_SET_MAX_K];
 	struct topk best[ROW_SET_MAX_QUERIES];
 	uint32_t query_stride = vector_stride_bytes(set->dataset->dim, DTYPE_F32);
 	char *queries = aligned_alloc(64, (size_t)n * query_stride);
@@ -254,14 +312,23 @@ void row_set_search(const struct row_set *set, const struct kernels *kernels, si
 	for (uint32_t i = 0; i < n; i++) {
 		vector_prepare(dataset_query(set->dataset, query_idx + i), 1, set->dataset->dim,
 		               DTYPE_F32, set->metric, queries + (size_t)i * query_stride);
-		topk_init(&best[i], hits[i], k);
+		topk_init(&best[i], ret_hits + (size_t)i * k, k);
 	}
-	for (size_t i = 0; i < set->n_extents; i++)
+	if (codes)
+		scan_by_codes(set, codes, &scan);
+	for (size_t i = 0; i < set->n_extents && !codes; i++)
 		scan_extent(set, &scan, i);
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++)
 		topk_sort(&best[i]);
-		for (uint32_t j = 0; j < k; j++)
-			ret_rows[i * k + j] = best[i].hits[j].row_idx;
-	}
 	free(queries);
+}
+
+void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
+                    uint32_t n, uint32_t k, uint64_t *ret_rows)
+{
+	static _Thread_local struct hit hits[ROW_SET_MAX_QUERIES * ROW_SET_MAX_K];
+
+	row_set_hits(set, kernels, NULL, query_idx, n, k, hits);
+	for (size_t i = 0; i < (size_t)n * k; i++)
+		ret_rows[i] = hits[i].row_idx;
 }

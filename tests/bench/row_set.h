@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include "index/budget.h"
+#include "index/codes.h"
 #include "index/kernels.h"
 #include "index/record_table.h"
+#include "index/topk.h"
 #include "index/vector.h"
 #include "storage/vector_file.h"
 #include "tests/bench/dataset.h"
@@ -50,7 +52,20 @@ struct row_set *row_set_free(struct row_set *set);
 
 /* Reads every row once. */
 float row_set_read(const struct row_set *set);
-/* The k nearest rows to each of n queries (the dataset's, from query_idx on): n times k rows,
- * nearest first. */
+/* The codes of all rows, from the set's budget; to be released before the set. */
+int row_set_encode(const struct row_set *set, struct codes *ret);
+static inline const void *row_set_row(const struct row_set *set, uint64_t row)
+{
+	const char *extent = set->extents[row / set->extent_rows];
+
+	return extent + row % set->extent_rows * set->stride_bytes;
+}
+
+/* The k nearest rows to each of n queries (the dataset's, from query_idx on): n times k hits,
+ * nearest first. By way of the codes, unless they are NULL. */
+void row_set_hits(const struct row_set *set, const struct kernels *kernels,
+                  const struct codes *codes, size_t query_idx, uint32_t n, uint32_t k,
+                  struct hit *ret_hits);
+/* Their rows alone. */
 void row_set_search(const struct row_set *set, const struct kernels *kernels, size_t query_idx,
                     uint32_t n, uint32_t k, uint64_t *ret_rows);

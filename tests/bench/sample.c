@@ -50,15 +50,30 @@ void sample_release(struct sample *sample)
 	*sample = (struct sample){0};
 }
 
-uint64_t clock_ns(void)
+static uint64_t read_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clock_ns(void)
+{
+	return read_ns(CLOCK_MONOTONIC);
 }
 
 double elapsed_us(uint64_t since_ns)
 {
 	return (double)(clock_ns() - since_ns) * 1e-3;
+}
+
+uint64_t thread_ns(void)
+{
+	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+double thread_us(uint64_t since_ns)
+{
+	return (double)(thread_ns() - since_ns) * 1e-3;
 }

@@ -27,3 +27,7 @@ void sample_release(struct sample *sample);
 uint64_t clock_ns(void);
 /* Microseconds since an earlier clock_ns(). */
 double elapsed_us(uint64_t since_ns);
+/* What the calling thread had of a CPU so far, and since then. On a busy machine a clock adds what
+ * others had meanwhile, and more to what takes long: it is no ground for a ratio. */
+uint64_t thread_ns(void);
+double thread_us(uint64_t since_ns);

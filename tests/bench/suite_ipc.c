@@ -15,9 +15,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "protocol/message.h"
 #include "tests/bench/cpu.h"
 #include "tests/bench/echo.h"
+#include "tests/bench/frame_bytes.h"
 #include "tests/bench/kith_side.h"
 #include "tests/bench/row_set.h"
 #include "tests/bench/sample.h"
@@ -30,19 +30,6 @@
 #define BAR_SEARCH_US 60
 
 /* Ping. --------------------------------------------------------------------------------------- */
-
-static size_t ping_bytes(void)
-{
-	struct wire_buf buf;
-	struct ping_params params = {0};
-	size_t n;
-
-	wire_buf_init(&buf);
-	message_encode_request(&buf, 1, WIRE_METHOD_ping, &params);
-	n = buf.n;
-	wire_buf_release(&buf);
-	return n;
-}
 
 static int ping_rounds(struct echo *echo, struct kith_conn *conn, struct sample *echo_us,
                        struct sample *ping_us)
@@ -84,7 +71,8 @@ static void tell_ping(struct bench *bench, const char *placement, struct sample 
 static int measure_ping_at(struct bench *bench, struct kith_side *side, const char *placement,
                            size_t cpu_idx)
 {
-	struct echo_spec spec = {.request_bytes = ping_bytes(), .answer_bytes = ping_bytes()};
+	struct echo_spec spec = {.request_bytes = frame_bytes_ping(),
+	                         .answer_bytes = frame_bytes_ping()};
 	struct sample echo_us = {0};
 	struct sample ping_us = {0};
 	struct echo *echo;
@@ -138,47 +126,6 @@ static void search_here(void *ctx)
 	struct search_run *run = ctx;
 
 	row_set_search(run->rows, kernels_best(DTYPE_F32), run->query_idx, 1, BENCH_K, run->found);
-}
-
-static size_t request_bytes(const struct dataset *dataset)
-{
-	struct wire_buf buf;
-	struct search_params params = {
-	        .collection = {COLLECTION, sizeof(COLLECTION) - 1},
-	        .vectors = {dataset->queries, dataset->dim * sizeof(float)},
-	        .k = BENCH_K,
-	};
-	size_t n;
-
-	wire_buf_init(&buf);
-	message_encode_request(&buf, 1, WIRE_METHOD_search, &params);
-	n = buf.n;
-	wire_buf_release(&buf);
-	return n;
-}
-
-static size_t answer_bytes(void)
-{
-	struct wire_buf buf;
-	struct wire_id ids[BENCH_K];
-	float distances[BENCH_K] = {0};
-	uint32_t count = BENCH_K;
-	struct search_result result = {
-	        .counts = {&count, 1},
-	        .ids = {ids, BENCH_K},
-	        .distances = {distances, sizeof(distances)},
-	        .coverage = 1.0,
-	        .time_us = 1000,
-	};
-	size_t n;
-
-	for (size_t i = 0; i < BENCH_K; i++)
-		ids[i] = (struct wire_id){.number = 10000};
-	wire_buf_init(&buf);
-	message_encode_result(&buf, 1, WIRE_METHOD_search, &result);
-	n = buf.n;
-	wire_buf_release(&buf);
-	return n;
 }
 
 static int search_round(struct search_run *run, struct kith_conn *conn)
@@ -259,8 +206,8 @@ static int measure_search_at(struct bench *bench, struct kith_side *side,
                              bool on_one_cpu)
 {
 	struct search_run run = {.dataset = dataset, .rows = rows};
-	struct echo_spec spec = {.request_bytes = request_bytes(dataset),
-	                         .answer_bytes = answer_bytes()};
+	struct echo_spec spec = {.request_bytes = frame_bytes_search(COLLECTION, dataset),
+	                         .answer_bytes = frame_bytes_found()};
 	int r = echo_new(&spec, &run.bare);
 
 	spec.work = search_here;

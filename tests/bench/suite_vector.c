@@ -3,13 +3,15 @@
 
 /*
  * What the graph is worth: how long it takes to build, how large it is, and how fast it answers at
- * what recall; in this process over resident rows, through the daemon, and beside other engines'
- * graphs of the same parameters. Builds take turns, and so do searches at each ef. build_cpu_s is
- * what a build had of all CPUs: on a busy machine it says more than build_s.
+ * what recall; in this process over mapped rows, through the daemon, and beside other engines'
+ * graphs of the same parameters. "kith" has codes, "kith none" the vectors themselves. Builds take
+ * turns, and so do searches at each ef. build_cpu_s is what a build had of all CPUs: on a busy
+ * machine it says more than build_s.
  */
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/bench/cpu.h"
 #include "tests/bench/kith_side.h"
@@ -21,11 +23,24 @@
 #define COLLECTION "vector"
 #define BUILDS 3
 #define BUILD_THREADS 2
-#define BAR_TARGET 0.99 /* the recall that the bars are about */
-#define BAR_QPS_RATIO 1
+#define BAR_TARGET 0.99 /* of the first bar; the recall that a socket has to reach */
+#define BAR_TARGET_HIGH 0.999
+#define BAR_BUILD_RATIO 2.5
 
-static const char *const set_names[] = {BENCH_SET, "bge-base-768", "notes-small-384"};
-static const double targets[] = {0.95, BAR_TARGET, 0.999};
+/* The sets, and how they should do beside hnswlib; 0: no bar. */
+static const struct set_bars {
+	const char *name;
+	double qps_ratio;      /* at BAR_TARGET */
+	double qps_ratio_high; /* at BAR_TARGET_HIGH */
+	double bytes_ratio;
+} sets[] = {
+        {BENCH_SET, 3.0, 2.5, 0.35},
+        {"bge-base-768", 4.0, 0.0, 0.0},
+        {"notes-small-384", 2.0, 0.0, 0.0},
+};
+#define N_SETS (sizeof(sets) / sizeof(*sets))
+
+static const double targets[] = {0.95, BAR_TARGET, BAR_TARGET_HIGH};
 #define N_TARGETS (sizeof(targets) / sizeof(*targets))
 
 static const struct graph_spec spec = {
@@ -34,111 +49,122 @@ static const struct graph_spec spec = {
         .n_threads = BUILD_THREADS,
 };
 
+/* One graph in this process: Kith's own, or a peer's. */
+struct entrant {
+	const char *engine;
+	const struct row_set *rows;
+	const struct graph_peer *peer; /* NULL: Kith's */
+	enum local_graph_over over;
+	struct local_graph *local;
+	struct hnsw_scratch scratch;
+	void *of_peer;
+	struct sample build_s, build_cpu_s;
+};
+
+/* Kith's two come first, then the peers in their order, so that hnswlib is the first of them. */
+#define ENTRANTS_OWN 2
+#define ENTRANTS_MAX (ENTRANTS_OWN + GRAPH_PEERS_MAX)
+
 struct vector_run {
 	struct bench *bench;
 	struct kith_side *side; /* NULL: without a daemon */
 	const struct dataset *dataset;
-	const struct graph_peer *peer; /* NULL: none */
+	const struct set_bars *bars;
 	struct row_set *rows;
-	struct local_graph *graph;
-	void *peer_graph;
-	struct sample build_s, build_cpu_s;
-	struct sample peer_build_s, peer_build_cpu_s;
+	struct entrant entrants[ENTRANTS_MAX];
+	size_t n_entrants;
+	const struct entrant *hnswlib; /* NULL: not there */
+	/* Those of the entrants in their order, and the daemon's behind them. */
 	struct searcher searchers[SWEEP_MAX_SEARCHERS];
 	size_t n_searchers;
 };
 
 /* Building. ----------------------------------------------------------------------------------- */
 
-static int build_local(struct vector_run *run)
+static void add_entrants(struct vector_run *run)
 {
-	uint64_t start;
-	double cpu_s;
-	int r;
+	run->entrants[0] = (struct entrant){.engine = "kith", .over = LOCAL_GRAPH_OVER_CODES};
+	run->entrants[1] = (struct entrant){.engine = "kith none", .over = LOCAL_GRAPH_OVER_ROWS};
+	run->n_entrants = ENTRANTS_OWN;
+	for (size_t i = 0; run->bench->with_peers && graph_peers[i]; i++) {
+		struct entrant *entrant = &run->entrants[run->n_entrants++];
 
-	local_graph_free(run->graph);
-	run->graph = NULL;
-	start = clock_ns();
-	cpu_s = cpu_used_s(0);
-	r = local_graph_build(run->rows, &spec, &run->graph);
-	sample_add(&run->build_s, elapsed_us(start) * 1e-6);
-	sample_add(&run->build_cpu_s, cpu_used_s(0) - cpu_s);
-	return r;
-}
-
-static int build_peer(struct vector_run *run)
-{
-	uint64_t start;
-	double cpu_s;
-
-	if (run->peer_graph)
-		run->peer->close(run->peer_graph);
-	start = clock_ns();
-	cpu_s = cpu_used_s(0);
-	run->peer_graph = run->peer->build(run->dataset, &spec);
-	sample_add(&run->peer_build_s, elapsed_us(start) * 1e-6);
-	sample_add(&run->peer_build_cpu_s, cpu_used_s(0) - cpu_s);
-	return run->peer_graph ? 0 : -ENOMEM;
-}
-
-static void tell_build(struct vector_run *run, const char *engine, struct sample *build_s,
-                       struct sample *cpu_s, uint64_t bytes)
-{
-	struct report *report = run->bench->report;
-
-	report_begin(report, "vector", engine, run->dataset->name);
-	report_text(report, "what", "build");
-	report_text(report, "through", "process");
-	report_count(report, "rows", run->dataset->n_base);
-	report_count(report, "M", spec.M);
-	report_count(report, "ef_construction", spec.ef_construction);
-	report_count(report, "threads", spec.n_threads);
-	report_count(report, "rounds", build_s->n);
-	report_number(report, "build_s", sample_p50(build_s));
-	report_number(report, "build_cpu_s", sample_p50(cpu_s));
-	report_number(report, "bytes_per_vector", (double)bytes / (double)run->dataset->n_base);
-	report_end(report);
-}
-
-static int measure_builds(struct vector_run *run)
-{
-	int r = row_set_mapped(run->dataset, run->dataset->metric, &run->rows);
-
-	for (size_t i = 0; i < BUILDS && !r; i++) {
-		r = build_local(run);
-		if (!r && run->peer)
-			r = build_peer(run);
+		*entrant = (struct entrant){.engine = graph_peers[i]->name, .peer = graph_peers[i]};
+		if (strcmp(entrant->engine, "hnswlib") == 0)
+			run->hnswlib = entrant;
 	}
-	if (r)
-		return bench_fail("cannot build a graph", r);
-	tell_build(run, "kith", &run->build_s, &run->build_cpu_s, local_graph_bytes(run->graph));
-	if (run->peer)
-		tell_build(run, run->peer->name, &run->peer_build_s, &run->peer_build_cpu_s,
-		           run->peer->bytes(run->peer_graph));
-	return 0;
+	for (size_t i = 0; i < run->n_entrants; i++)
+		run->entrants[i].rows = run->rows;
+}
+
+static void drop_graph(struct entrant *entrant)
+{
+	entrant->local = local_graph_free(entrant->local);
+	if (entrant->of_peer)
+		entrant->peer->close(entrant->of_peer);
+	entrant->of_peer = NULL;
+}
+
+static int build(struct entrant *entrant)
+{
+	uint64_t start;
+	double cpu_s;
+	int r = 0;
+
+	drop_graph(entrant);
+	start = clock_ns();
+	cpu_s = cpu_used_s(0);
+	if (entrant->peer)
+		entrant->of_peer = entrant->peer->build(entrant->rows->dataset, &spec);
+	else
+		r = local_graph_build(entrant->rows, entrant->over, &spec, &entrant->local);
+	sample_add(&entrant->build_s, elapsed_us(start) * 1e-6);
+	sample_add(&entrant->build_cpu_s, cpu_used_s(0) - cpu_s);
+	return r == 0 && entrant->peer && !entrant->of_peer ? -ENOMEM : r;
+}
+
+/* In turns. A build of a minute is not made thrice. */
+static int build_all(struct vector_run *run)
+{
+	int r = 0;
+
+	for (size_t round = 0; round < BUILDS; round++)
+		for (size_t i = 0; i < run->n_entrants && !r; i++)
+			if (!run->entrants[i].peer || round < run->entrants[i].peer->builds)
+				r = build(&run->entrants[i]);
+	return r ? bench_fail("cannot build a graph", r) : 0;
+}
+
+static double bytes_per_vector(const struct entrant *entrant)
+{
+	uint64_t bytes = entrant->peer ? entrant->peer->bytes(entrant->of_peer)
+	                               : local_graph_bytes(entrant->local);
+
+	return (double)bytes / (double)entrant->rows->dataset->n_base;
 }
 
 /* Searching. ---------------------------------------------------------------------------------- */
 
-static int search_local(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
-                        uint64_t *ret_comparisons)
+static int search_here(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
+                       struct search_work *ret_work)
 {
-	struct vector_run *run = ctx;
+	struct entrant *entrant = ctx;
+	struct hnsw_search_stats stats = {0};
+	int r = 0;
 
-	return local_graph_search(run->graph, query_idx, BENCH_K, ef, ret_rows, ret_comparisons);
-}
-
-static int search_peer(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
-                       uint64_t *ret_comparisons)
-{
-	struct vector_run *run = ctx;
-
-	run->peer->search(run->peer_graph, query_idx, BENCH_K, ef, ret_rows, ret_comparisons);
-	return 0;
+	if (entrant->peer)
+		entrant->peer->search(entrant->of_peer, query_idx, BENCH_K, ef, ret_rows,
+		                      ret_work ? &ret_work->comparisons : NULL);
+	else
+		r = local_graph_search(entrant->local, &entrant->scratch, query_idx, BENCH_K, ef,
+		                       ret_rows, &stats);
+	if (ret_work && !entrant->peer)
+		*ret_work = (struct search_work){stats.comparisons, stats.refined};
+	return r;
 }
 
 static int search_daemon(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
-                         uint64_t *ret_comparisons)
+                         struct search_work *ret_work)
 {
 	struct vector_run *run = ctx;
 	struct kith_search_result *answer;
@@ -151,8 +177,8 @@ static int search_daemon(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_
 		r = -EBADMSG;
 	for (uint32_t i = 0; i < BENCH_K && !r; i++)
 		ret_rows[i] = answer->ids.v[i].number;
-	if (ret_comparisons)
-		*ret_comparisons = answer->comparisons;
+	if (ret_work)
+		ret_work->comparisons = answer->comparisons;
 	kith_free(answer);
 	return r;
 }
@@ -168,15 +194,9 @@ static int fill_daemon(struct vector_run *run)
 	return r ? bench_fail("cannot fill the daemon", r) : 0;
 }
 
-static void add_searcher(struct vector_run *run, const char *engine, const char *through,
-                         int (*search)(void *, size_t, uint32_t, uint64_t[BENCH_K], uint64_t *))
+static void add_searcher(struct vector_run *run, const struct searcher *searcher)
 {
-	run->searchers[run->n_searchers++] = (struct searcher){
-	        .engine = engine,
-	        .through = through,
-	        .ctx = run,
-	        .search = search,
-	};
+	run->searchers[run->n_searchers++] = *searcher;
 }
 
 /* Everyone on one CPU: a wakeup on another one can take longer than the search (suite_ipc.c). */
@@ -194,131 +214,218 @@ static int sweep_in_place(struct vector_run *run)
 	return r;
 }
 
-static int measure_searches(struct vector_run *run)
+static int sweep_all(struct vector_run *run)
 {
 	int r = 0;
 
-	add_searcher(run, "kith", "process", search_local);
-	if (run->peer)
-		add_searcher(run, run->peer->name, "process", search_peer);
+	for (size_t i = 0; i < run->n_entrants; i++)
+		add_searcher(run, &(struct searcher){.engine = run->entrants[i].engine,
+		                                     .through = "process",
+		                                     .is_alone = true,
+		                                     .ctx = &run->entrants[i],
+		                                     .search = search_here});
 	if (run->side) {
-		add_searcher(run, "kith", "socket", search_daemon);
+		add_searcher(run, &(struct searcher){.engine = "kith",
+		                                     .through = "socket",
+		                                     .ctx = run,
+		                                     .search = search_daemon});
 		r = fill_daemon(run);
 	}
-	r = r ? r : sweep_in_place(run);
-	for (size_t i = 0; i < run->n_searchers && !r; i++)
-		sweep_tell(run->bench->report, "vector", run->dataset, &run->searchers[i]);
-	return r;
+	return r ? r : sweep_in_place(run);
 }
 
-/* Summary. ------------------------------------------------------------------------------------ */
+/* Telling. ------------------------------------------------------------------------------------ */
 
-/* What a searcher does at the target; nothing when it does not reach it. */
-static void tell_reached(struct report *report, const struct searcher *searcher, double target,
-                         const char *prefix)
+static const struct searcher *searcher_of(const struct vector_run *run,
+                                          const struct entrant *entrant)
 {
-	char name[64];
-	struct sweep_point point;
-
-	if (!sweep_at(searcher, target, &point))
-		return;
-	snprintf(name, sizeof(name), "%sef", prefix);
-	report_number(report, name, point.ef);
-	snprintf(name, sizeof(name), "%sqps", prefix);
-	report_number(report, name, point.qps);
-	snprintf(name, sizeof(name), "%sp50_us", prefix);
-	report_number(report, name, point.p50_us);
-	snprintf(name, sizeof(name), "%sp99_us", prefix);
-	report_number(report, name, point.p99_us);
-	snprintf(name, sizeof(name), "%scomparisons", prefix);
-	report_number(report, name, point.comparisons);
+	return &run->searchers[entrant - run->entrants];
 }
 
-/* 0 for one that does not reach the target. */
-static double qps_at(const struct searcher *searcher, double target)
+static double recall_at_usual_ef(const struct searcher *searcher)
 {
-	struct sweep_point point;
+	const struct sweep_point *point = searcher->points;
 
-	return sweep_at(searcher, target, &point) ? point.qps : 0.0;
+	while (point->ef < SWEEP_EF_USUAL)
+		point++;
+	return point->recall;
+}
+
+/* By how much its recall is above the other's at the same ef, where that is least. */
+static double least_lead(const struct searcher *searcher, const struct searcher *other)
+{
+	double least = 1.0;
+
+	for (size_t i = 0; i < searcher->n_points && i < other->n_points; i++) {
+		double lead = searcher->points[i].recall - other->points[i].recall;
+
+		least = lead < least ? lead : least;
+	}
+	return least;
+}
+
+/* Kith's graph beside hnswlib's. */
+static void tell_build_bars(struct vector_run *run)
+{
+	struct report *report = run->bench->report;
+	struct entrant *own = &run->entrants[0];
+	struct entrant peer = *run->hnswlib;
+	const struct searcher *ours = searcher_of(run, own);
+	const struct searcher *theirs = searcher_of(run, run->hnswlib);
+	double bytes_ratio = bytes_per_vector(own) / bytes_per_vector(&peer);
+
+	report_at_least(report, "build_ratio",
+	                sample_p50(&peer.build_s) / sample_p50(&own->build_s), BAR_BUILD_RATIO);
+	report_number(report, "build_cpu_ratio",
+	              sample_p50(&peer.build_cpu_s) / sample_p50(&own->build_cpu_s));
+	report_at_least(report, "recall_at_equal_ef", recall_at_usual_ef(ours),
+	                recall_at_usual_ef(theirs));
+	report_number(report, "recall_lead_at_least", least_lead(ours, theirs));
+	if (run->bars->bytes_ratio > 0.0)
+		report_at_most(report, "bytes_ratio", bytes_ratio, run->bars->bytes_ratio);
+	else
+		report_number(report, "bytes_ratio", bytes_ratio);
+}
+
+static void tell_build(struct vector_run *run, struct entrant *entrant)
+{
+	struct report *report = run->bench->report;
+
+	report_begin(report, "vector", entrant->engine, run->dataset->name);
+	report_text(report, "what", "build");
+	report_text(report, "through", "process");
+	report_count(report, "rows", run->dataset->n_base);
+	report_count(report, "M", spec.M);
+	report_count(report, "ef_construction", spec.ef_construction);
+	report_count(report, "threads", spec.n_threads);
+	report_count(report, "rounds", entrant->build_s.n);
+	report_number(report, "build_s", sample_p50(&entrant->build_s));
+	report_number(report, "build_cpu_s", sample_p50(&entrant->build_cpu_s));
+	report_number(report, "bytes_per_vector", bytes_per_vector(entrant));
+	if (entrant == run->entrants && run->hnswlib)
+		tell_build_bars(run);
+	report_end(report);
 }
 
 static double best_recall(const struct searcher *searcher)
 {
 	double best = 0.0;
 
-	for (size_t i = 0; i < SWEEP_POINTS; i++)
+	for (size_t i = 0; i < searcher->n_points; i++)
 		if (searcher->points[i].recall > best)
 			best = searcher->points[i].recall;
 	return best;
 }
 
-static void tell_summary(struct vector_run *run, double target)
+static double bar_of(const struct set_bars *bars, double target)
+{
+	return target == BAR_TARGET        ? bars->qps_ratio
+	       : target == BAR_TARGET_HIGH ? bars->qps_ratio_high
+	                                   : 0.0;
+}
+
+/* How much faster than hnswlib at the same recall, in this process; nothing where one of the two
+ * does not reach it. */
+static void tell_ratio(struct vector_run *run, const struct searcher *searcher, double target,
+                       const struct sweep_point *at)
 {
 	struct report *report = run->bench->report;
-	const struct searcher *local = &run->searchers[0];
-	const struct searcher *peer = run->peer ? &run->searchers[1] : NULL;
-	const struct searcher *socket = run->side ? &run->searchers[run->n_searchers - 1] : NULL;
-	bool has_bar = target == BAR_TARGET;
-	char prefix[48];
+	double bar = searcher == run->searchers ? bar_of(run->bars, target) : 0.0;
+	struct sweep_point theirs;
 
-	report_begin(report, "vector", "kith", run->dataset->name);
+	if (!searcher->is_alone)
+		return; /* timed by another clock */
+	if (!run->hnswlib || !sweep_at(searcher_of(run, run->hnswlib), target, &theirs))
+		return;
+	if (bar > 0.0)
+		report_at_least(report, "qps_ratio", at->qps / theirs.qps, bar);
+	else
+		report_number(report, "qps_ratio", at->qps / theirs.qps);
+}
+
+/* What a searcher does at the target. */
+static void tell_summary(struct vector_run *run, const struct searcher *searcher, double target)
+{
+	struct report *report = run->bench->report;
+	bool is_socket = searcher->search == search_daemon;
+	struct sweep_point at;
+
+	report_begin(report, "vector", searcher->engine, run->dataset->name);
 	report_text(report, "what", "summary");
+	report_text(report, "through", searcher->through);
 	report_number(report, "target_recall", target);
-	tell_reached(report, local, target, "");
-	if (socket)
-		tell_reached(report, socket, target, "socket_");
-	if (socket && has_bar)
-		report_at_least(report, "socket_best_recall", best_recall(socket), target);
-	if (peer && qps_at(peer, target) > 0.0) {
-		double ratio = qps_at(local, target) / qps_at(peer, target);
-
-		snprintf(prefix, sizeof(prefix), "%s_", run->peer->name);
-		tell_reached(report, peer, target, prefix);
-		if (has_bar)
-			report_at_least(report, "qps_ratio", ratio, BAR_QPS_RATIO);
-		else
-			report_number(report, "qps_ratio", ratio);
+	if (is_socket && target == BAR_TARGET)
+		report_at_least(report, "best_recall", best_recall(searcher), target);
+	else
+		report_number(report, "best_recall", best_recall(searcher));
+	if (sweep_at(searcher, target, &at)) {
+		report_number(report, "ef", at.ef);
+		report_number(report, "qps", at.qps);
+		report_number(report, "p50_us", at.p50_us);
+		report_number(report, "p99_us", at.p99_us);
+		report_number(report, "comparisons", at.comparisons);
+		report_number(report, "refined", at.refined);
+		tell_ratio(run, searcher, target, &at);
 	}
 	report_end(report);
 }
 
-static int run_set(struct bench *bench, struct kith_side *side, const struct dataset *dataset)
+static void tell_all(struct vector_run *run)
+{
+	for (size_t i = 0; i < run->n_entrants; i++)
+		tell_build(run, &run->entrants[i]);
+	for (size_t i = 0; i < run->n_searchers; i++)
+		sweep_tell(run->bench->report, "vector", run->dataset, &run->searchers[i]);
+	for (size_t i = 0; i < N_TARGETS; i++)
+		for (size_t j = 0; j < run->n_searchers; j++)
+			tell_summary(run, &run->searchers[j], targets[i]);
+}
+
+static void release_entrant(struct entrant *entrant)
+{
+	drop_graph(entrant);
+	hnsw_scratch_release(&entrant->scratch);
+	sample_release(&entrant->build_s);
+	sample_release(&entrant->build_cpu_s);
+}
+
+static int run_set(struct bench *bench, struct kith_side *side, const struct dataset *dataset,
+                   const struct set_bars *bars)
 {
 	struct vector_run run = {
 	        .bench = bench,
 	        .side = side,
 	        .dataset = dataset,
-	        .peer = bench->with_peers ? graph_peers[0] : NULL,
+	        .bars = bars,
 	};
-	int r = measure_builds(&run);
+	int r = row_set_mapped(dataset, dataset->metric, &run.rows);
 
-	r = r ? r : measure_searches(&run);
-	for (size_t i = 0; i < N_TARGETS && !r; i++)
-		tell_summary(&run, targets[i]);
+	if (r)
+		return bench_fail("cannot lay out the rows", r);
+	add_entrants(&run);
+	r = build_all(&run);
+	r = r ? r : sweep_all(&run);
+	if (!r)
+		tell_all(&run);
 	if (side && !r)
 		r = kith_side_drop(side, COLLECTION);
-	if (run.peer_graph)
-		run.peer->close(run.peer_graph);
-	local_graph_free(run.graph);
+	for (size_t i = 0; i < run.n_entrants; i++)
+		release_entrant(&run.entrants[i]);
 	row_set_free(run.rows);
-	sample_release(&run.build_s);
-	sample_release(&run.build_cpu_s);
-	sample_release(&run.peer_build_s);
-	sample_release(&run.peer_build_cpu_s);
 	return r;
 }
 
 /* 1: there is no such set, which is fine. */
-static int run_if_there(struct bench *bench, struct kith_side *side, const char *set_name)
+static int run_if_there(struct bench *bench, struct kith_side *side, const struct set_bars *bars)
 {
 	struct dataset *dataset;
-	int r = bench->data_dir ? dataset_read(bench->data_dir, set_name, &dataset) : -ENOENT;
+	int r = bench->data_dir ? dataset_read(bench->data_dir, bars->name, &dataset) : -ENOENT;
 
 	if (r == -ENOENT)
 		return 1;
 	if (r)
 		return bench_fail("cannot read a set", r);
-	r = run_set(bench, side, dataset);
+	r = run_set(bench, side, dataset, bars);
 	dataset_free(dataset);
 	return r;
 }
@@ -332,9 +439,9 @@ int suite_vector(struct bench *bench)
 	if (r)
 		bench_fail("cannot start the daemon", r);
 	if (bench->with_peers && !graph_peers[0])
-		fputs("kith-bench: no peer is built in (libhnswlib-dev)\n", stderr);
-	for (size_t i = 0; i < sizeof(set_names) / sizeof(*set_names) && r >= 0; i++) {
-		r = run_if_there(bench, bench->with_socket ? &side : NULL, set_names[i]);
+		fputs("kith-bench: no peer is built in (libhnswlib-dev, libfaiss-dev)\n", stderr);
+	for (size_t i = 0; i < N_SETS && r >= 0; i++) {
+		r = run_if_there(bench, bench->with_socket ? &side : NULL, &sets[i]);
 		n_found += r == 0;
 	}
 	kith_side_stop(&side);

@@ -3,12 +3,18 @@
 
 #include "tests/bench/sample.h"
 
-/* Timed passes over all queries at each ef, and how many queries a searcher has before the next
- * one's turn: a moment, so that what else the machine does falls on all of them alike. */
-#define PASSES 5
+/* Timed queries of each searcher at each ef, in passes over all of them, and how many it has before
+ * the next one's turn: a moment, so that what else the machine does falls on all of them alike. */
+#define TIMED_QUERIES 3000
 #define TURN_QUERIES 100
+/* A recall that nobody asks for more than: a searcher that has it, from the usual ef on, is done.
+ */
+#define ENOUGH_RECALL 0.9995
 
-static const uint32_t efs[SWEEP_POINTS] = {10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+/* Close together where recall climbs fast: what is read between two of them is a straight line. */
+static const uint32_t efs[SWEEP_POINTS] = {
+        10, 12, 14,  16,  18,  20,  24, 28, 32, 40, 48, 56, SWEEP_EF_USUAL,
+        80, 96, 128, 192, 256, 384, 512};
 
 /* What one searcher has measured at one ef. */
 struct timing {
@@ -21,22 +27,24 @@ static int judge(const struct dataset *dataset, const struct searcher *searcher,
                  struct sweep_point *ret)
 {
 	size_t n_right = 0;
-	uint64_t n_compared = 0;
+	struct search_work all = {0};
 
 	for (size_t i = 0; i < dataset->n_queries; i++) {
 		uint64_t rows[BENCH_K];
-		uint64_t comparisons;
-		int r = searcher->search(searcher->ctx, i, ef, rows, &comparisons);
+		struct search_work work = {0};
+		int r = searcher->search(searcher->ctx, i, ef, rows, &work);
 
 		if (r)
 			return r;
 		n_right += dataset_n_right(dataset, i, rows, BENCH_K);
-		n_compared += comparisons;
+		all.comparisons += work.comparisons;
+		all.refined += work.refined;
 	}
 	*ret = (struct sweep_point){
 	        .ef = ef,
 	        .recall = (double)n_right / (double)(dataset->n_queries * BENCH_K),
-	        .comparisons = (double)n_compared / (double)dataset->n_queries,
+	        .comparisons = (double)all.comparisons / (double)dataset->n_queries,
+	        .refined = (double)all.refined / (double)dataset->n_queries,
 	};
 	return 0;
 }
@@ -45,6 +53,8 @@ static int time_turn(const struct searcher *searcher, uint32_t ef, size_t first,
                      struct timing *timing)
 {
 	uint64_t start = clock_ns();
+	uint64_t thread_start = thread_ns();
+	double us;
 
 	for (size_t i = first; i < first + n; i++) {
 		uint64_t rows[BENCH_K];
@@ -55,12 +65,13 @@ static int time_turn(const struct searcher *searcher, uint32_t ef, size_t first,
 			return r;
 		sample_add(&timing->query_us, elapsed_us(asked));
 	}
-	sample_add(&timing->turn_qps, (double)n / elapsed_us(start) * 1e6);
+	us = searcher->is_alone ? thread_us(thread_start) : elapsed_us(start);
+	sample_add(&timing->turn_qps, (double)n / us * 1e6);
 	return 0;
 }
 
 static int time_pass(const struct dataset *dataset, const struct searcher *searchers, size_t n,
-                     uint32_t ef, struct timing *timings)
+                     size_t point_idx, struct timing *timings)
 {
 	int r = 0;
 
@@ -69,7 +80,9 @@ static int time_pass(const struct dataset *dataset, const struct searcher *searc
 		size_t n_turn = left < TURN_QUERIES ? left : TURN_QUERIES;
 
 		for (size_t i = 0; i < n && !r; i++)
-			r = time_turn(&searchers[i], ef, first, n_turn, &timings[i]);
+			if (searchers[i].n_points > point_idx)
+				r = time_turn(&searchers[i], efs[point_idx], first, n_turn,
+				              &timings[i]);
 	}
 	return r;
 }
@@ -83,19 +96,33 @@ static void settle(struct timing *timing, struct sweep_point *point)
 	sample_release(&timing->turn_qps);
 }
 
+static bool is_done(const struct searcher *searcher)
+{
+	const struct sweep_point *last = searcher->points + searcher->n_points - 1;
+
+	return searcher->n_points > 0 && last->ef >= SWEEP_EF_USUAL &&
+	       last->recall >= ENOUGH_RECALL;
+}
+
 static int run_point(const struct dataset *dataset, struct searcher *searchers, size_t n,
                      size_t point_idx)
 {
 	struct timing timings[SWEEP_MAX_SEARCHERS] = {0};
-	uint32_t ef = efs[point_idx];
 	int r = 0;
 
-	for (size_t i = 0; i < n && !r; i++)
-		r = judge(dataset, &searchers[i], ef, &searchers[i].points[point_idx]);
-	for (size_t pass = 0; pass < PASSES && !r; pass++)
-		r = time_pass(dataset, searchers, n, ef, timings);
+	for (size_t i = 0; i < n && !r; i++) {
+		struct searcher *searcher = &searchers[i];
+
+		if (is_done(searcher))
+			continue;
+		r = judge(dataset, searcher, efs[point_idx], &searcher->points[point_idx]);
+		searcher->n_points++;
+	}
+	for (size_t done = 0; done < TIMED_QUERIES && !r; done += dataset->n_queries)
+		r = time_pass(dataset, searchers, n, point_idx, timings);
 	for (size_t i = 0; i < n; i++)
-		settle(&timings[i], &searchers[i].points[point_idx]);
+		if (searchers[i].n_points > point_idx)
+			settle(&timings[i], &searchers[i].points[point_idx]);
 	return r;
 }
 
@@ -116,7 +143,7 @@ static double between(double a, double b, double share)
 bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point *ret)
 {
 	const struct sweep_point *b = searcher->points;
-	const struct sweep_point *end = b + SWEEP_POINTS;
+	const struct sweep_point *end = b + searcher->n_points;
 	const struct sweep_point *a;
 	double share;
 
@@ -137,6 +164,7 @@ bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point
 	        .p50_us = between(a->p50_us, b->p50_us, share),
 	        .p99_us = between(a->p99_us, b->p99_us, share),
 	        .comparisons = between(a->comparisons, b->comparisons, share),
+	        .refined = between(a->refined, b->refined, share),
 	};
 	return true;
 }
@@ -144,7 +172,7 @@ bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point
 void sweep_tell(struct report *report, const char *suite, const struct dataset *dataset,
                 const struct searcher *searcher)
 {
-	for (size_t i = 0; i < SWEEP_POINTS; i++) {
+	for (size_t i = 0; i < searcher->n_points; i++) {
 		const struct sweep_point *point = &searcher->points[i];
 
 		report_begin(report, suite, searcher->engine, dataset->name);
@@ -156,6 +184,7 @@ void sweep_tell(struct report *report, const char *suite, const struct dataset *
 		report_number(report, "p50_us", point->p50_us);
 		report_number(report, "p99_us", point->p99_us);
 		report_number(report, "comparisons", point->comparisons);
+		report_number(report, "refined", point->refined);
 		report_end(report);
 	}
 }

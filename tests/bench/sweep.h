@@ -12,28 +12,41 @@
 
 #include "tests/bench/bench.h"
 
-#define SWEEP_POINTS 12
-#define SWEEP_MAX_SEARCHERS 4
+#define SWEEP_POINTS 20
+#define SWEEP_EF_USUAL 64 /* every searcher is asked with it */
+#define SWEEP_MAX_SEARCHERS 6
 
 /* How a searcher did at one ef, or between two of them. */
 struct sweep_point {
 	double ef;
 	double recall; /* of BENCH_K neighbours, fair to ties */
-	double qps;    /* one search after the other; the median of short turns */
+	/* One search after the other; the median of short turns. By the thread's own time for one
+	 * that is alone. */
+	double qps;
 	double p50_us;
 	double p99_us;
 	double comparisons; /* a query */
+	double refined;
+};
+
+/* What a search took. */
+struct search_work {
+	uint64_t comparisons; /* distances, estimated ones too */
+	uint64_t refined;     /* estimates that were replaced by the distance itself */
 };
 
 struct searcher {
 	const char *engine;
 	const char *through; /* "process", "socket" */
+	bool is_alone;       /* nobody but the calling thread works for it */
 	void *ctx;
-	/* The rows nearest to the dataset's query, and how many distances that took; not asked for
-	 * when ret_comparisons is NULL. A result of kith.h, or -errno. */
+	/* The rows nearest to the dataset's query, and what that took; not asked for when ret_work
+	 * is NULL, else zeroed. A result of kith.h, or -errno. */
 	int (*search)(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
-	              uint64_t *ret_comparisons);
+	              struct search_work *ret_work);
+	/* Fewer than SWEEP_POINTS when there was nothing more to learn. */
 	struct sweep_point points[SWEEP_POINTS];
+	size_t n_points;
 };
 
 /* Fills the points of each of n (at most SWEEP_MAX_SEARCHERS) searchers, saying on stderr what is
