@@ -580,13 +580,10 @@ void upkeep_lost_vectors(struct collection *collection, uint64_t row)
 
 void upkeep_no_vectors(struct collection *collection, int error)
 {
-	struct care_state *care = &collection->upkeep.care[CARE_REOPEN];
-
+	/* The next look tries again at once: what failed once need not fail twice. */
 	log_error("collection '%s': cannot use the vector file %s: %s; searching the database "
 	          "instead, until it can be made",
 	          collection->entry.name, collection->vectors_path, strerror(-error));
-	care->result = error;
-	care_put_off(care);
 }
 
 bool upkeep_has_codes(struct collection *collection)

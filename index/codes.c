@@ -3,9 +3,9 @@
 /*
  * Codes fill runs of the grant, as many whole ones as a run holds: of 784 dimensions 75, which
  * loses one part in a hundred. First come all coarse parts of a run, then the fine ones. A row is
- * found by a product with a reciprocal: with chunks of at most 2^10 rows and rows below 2^22 it is
- * exact, since what 2^40 / chunk_rows was rounded up by, less than 1, times the row stays below
- * 2^40 / chunk_rows.
+ * found by a product with a reciprocal, which is exact: what 2^40 / chunk_rows was rounded up by is
+ * less than 1, and times the row it stays below 2^40 / chunk_rows, since chunks have at most 2^10
+ * rows and there are at most 2^18 of them.
  */
 
 #include "index/codes.h"
@@ -18,6 +18,7 @@
 #define ROW_FLOATS_MAX 4096
 
 static_assert(RUN_BYTES / 64 <= 1u << 10, "a code is 64 bytes at least");
+static_assert(CHUNK_DIR_MAX <= 1u << 18, "what the reciprocal is exact for");
 
 void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
                 struct budget *budget)

@@ -35,9 +35,6 @@ struct codes {
 	uint64_t n_chunks;
 };
 
-/* Rows that codes are kept of, at most: node numbers end there too. */
-#define CODES_ROWS_MAX (1u << 22)
-
 void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtype dtype,
                 struct budget *budget);
 /* Gives everything back; it is then as after codes_init(). Nobody may read any more. */
@@ -46,8 +43,8 @@ void codes_release(struct codes *codes);
 /* What codes are distances from: takes the mean of n rows that lie at rows[0], rows[1], ... Once,
  * before the first is encoded. -ENOMEM. [worker] */
 int codes_set_mean(struct codes *codes, const void *const *rows, size_t n);
-/* Makes room for n_rows rows in all, or as many as the budget grants; returns for how many there is
- * room now. */
+/* Makes room for n_rows rows in all, or as many as the budget grants and CHUNK_DIR_MAX runs hold;
+ * returns for how many there is room now. */
 uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);
 /* Encodes n rows that lie one behind the other (from vector_prepare()) as rows [first, first + n),
  * which there is room for. [worker] */

@@ -243,6 +243,20 @@ static void tell(const struct hnsw_walk *walk, uint32_t n, struct hit *ret_hits)
 	}
 }
 
+/* Whether none of n found, nearest estimate first, is within a distance for all that estimates err
+ * by. */
+static bool is_beyond(const struct hnsw_walk *walk, const uint64_t *found, const uint32_t *rows,
+                      uint32_t n, float distance)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		float estimate = hnsw_key_distance(found[i]);
+		if (estimate - walk->space->spread(walk->space, walk->query, rows[i], estimate) <=
+		    distance)
+			return false;
+	}
+	return true;
+}
+
 /* The k nearest of the found by distances themselves. From the nearest estimate outwards, until an
  * estimate is farther than the k-th nearest by more than what estimates err by. */
 static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hit *ret_hits)
@@ -267,9 +281,7 @@ static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hi
 		step = best.n < k ? k - (uint32_t)best.n : REFINE_STEP;
 		step = step < HNSW_BATCH ? step : HNSW_BATCH;
 		step = step < n - at ? step : n - at;
-		float nearest = hnsw_key_distance(found[at]);
-		if (best.n == k && nearest - space->spread(space, walk->query, rows[0], nearest) >
-		                           best.hits[0].distance)
+		if (best.n == k && is_beyond(walk, found + at, rows, step, best.hits[0].distance))
 			break;
 		space->refine(space, walk->query, rows, step, distances);
 		walk->stats.refined += step;

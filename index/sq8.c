@@ -25,6 +25,7 @@
 #include "index/sq8.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 
 #define ULP SQ8_ULP /* u */
@@ -35,6 +36,8 @@
 #define ROUNDER 12582912.0f
 /* What sums in f32 may lack, and conversions: the figures of constants are bounds. */
 #define MARGIN 1.001
+/* The squares of a row lose less than this where they are too small for f32: D 2^-149 at most. */
+#define VANISHED 0x1p-136
 
 #define DIM_MAX 4096
 #define INTEGERS_MAX DIM_MAX
@@ -205,7 +208,9 @@ static struct scale scale_of(const struct sq8 *sq8, const float *row)
 
 static float error_of(const struct scale *scale, const struct sums *sums)
 {
-	return (float)((scale->step * sqrt((double)sum4(sums->errors)) + scale->lost) * MARGIN);
+	double error = scale->step * sqrt((double)sum4(sums->errors)) + scale->lost;
+
+	return (float)(error * MARGIN + (double)FLT_TRUE_MIN);
 }
 
 /* Writes n_integers integers; the coarse constants are left out. */
@@ -243,7 +248,9 @@ void sq8_encode(const struct sq8 *sq8, const float *row, uint8_t *ret_coarse, ui
 	struct sq8_constants constants = take_code(sq8, row, &scale, integers);
 	struct sums sums = quantise_coarsely(sq8, row, scale.inverse, integers);
 
-	constants.coarse_self = (float)(scale.step * scale.step * total(sums.squares) / 4);
+	/* Zeros beside one element that is as large as may be: 7.5 steps each, which overflows. */
+	constants.coarse_self =
+	        (float)fmin(scale.step * scale.step * total(sums.squares) / 4, (double)FLT_MAX);
 	constants.coarse_error = error_of(&scale, &sums);
 	for (uint32_t at = 0; at < plane_bytes; at += BLOCK / 2) {
 		pack(integers + 2 * at, ret_coarse + at, ret_fine + at);
@@ -258,7 +265,7 @@ void sq8_query(const struct sq8 *sq8, const float *row, struct sq8_query *ret)
 	struct scale scale = scale_of(sq8, row);
 
 	ret->constants = take_code(sq8, row, &scale, ret->integers);
-	ret->norm = (float)(sqrt((double)inner(row, row, sq8->dim)) * MARGIN);
+	ret->norm = (float)(sqrt((double)inner(row, row, sq8->dim) + VANISHED) * MARGIN);
 }
 
 static void unpack(const uint8_t *coarse, const uint8_t *fine, int8_t *ret)
@@ -303,7 +310,7 @@ void sq8_bound_init(struct sq8_bound *bound, const struct sq8 *sq8, const struct
 	*bound = (struct sq8_bound){
 	        .metric = sq8->metric,
 	        .query = query->constants,
-	        .mean_norm = sqrt(mean_squared) * MARGIN,
+	        .mean_norm = sqrt(mean_squared + VANISHED) * MARGIN,
 	        .query_norm = (double)query->norm,
 	        .offset = (double)query->constants.self - mean_squared,
 	        .rounding = (sq8->dim + 4) * ULP,
@@ -327,7 +334,7 @@ void sq8_bound_limit(struct sq8_bound *bound, float limit)
 		break;
 	case METRIC_L2:
 	default:
-		bound->limit = sqrt(((double)limit + 0x1p-136) / (1 - bound->rounding)) + error;
+		bound->limit = sqrt(((double)limit + VANISHED) / (1 - bound->rounding)) + error;
 		break;
 	}
 }

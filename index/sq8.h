@@ -60,7 +60,7 @@ struct sq8_constants {
 	float self;         /* l2, cosine: |step c|^2; ip: mean.x */
 	float norm;         /* at least |step c| */
 	float error;        /* at least |y - step c| */
-	float coarse_self;  /* |step (16 h - 120.5)|^2 */
+	float coarse_self;  /* |step (16 h - 120.5)|^2, or FLT_MAX where that is more */
 	float coarse_error; /* at least |y - step (16 h - 120.5)| */
 	int32_t sum;        /* of the integers */
 };
@@ -115,7 +115,7 @@ static inline float sq8_distance(const struct sq8 *sq8, enum metric metric,
                                  const struct sq8_constants *a, const struct sq8_constants *b,
                                  int32_t product)
 {
-	float inner = a->step * b->step * (float)product;
+	float inner = a->step * (float)product * b->step; /* steps alone may vanish */
 
 	if (metric == METRIC_IP)
 		return 1 - (inner + a->self + (b->self - sq8->mean_squared));
@@ -127,14 +127,16 @@ static inline float sq8_distance(const struct sq8 *sq8, enum metric metric,
 
 /* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
  * is z, and y - z stands at random to all else: so the square of its length is what the squared
- * distance to z has too much, and a share of it for each dimension is what the rest errs by. */
+ * distance to z has too much, and a share of it for each dimension is what the rest errs by. Where
+ * most elements are too small for z, they are all told as too large instead: then z itself has too
+ * much by what it is longer than y. */
 static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metric,
                                         const struct sq8_query *query,
                                         const struct sq8_constants *other, int32_t coarse_dot,
                                         float bound, float *ret_distance)
 {
 	const struct sq8_constants *own = &query->constants;
-	float inner = own->step * other->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot);
+	float inner = own->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot) * other->step;
 	float lost = other->coarse_error * other->coarse_error;
 	float distance, scale;
 
@@ -142,7 +144,9 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metri
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
 	} else {
-		float squared = (own->self - inner) + ((other->coarse_self - inner) - lost);
+		float self = other->coarse_self - lost;
+		self = self < other->self ? self : other->self;
+		float squared = (own->self - inner) + (self - inner);
 		distance = metric == METRIC_COSINE ? squared / 2 : squared;
 		scale = metric == METRIC_COSINE ? squared : 4 * squared;
 	}

@@ -93,7 +93,7 @@ static void a_build_does_not_hold_up_that_of_another_index(void **state)
 
 #define BUILDS 4u
 /* Several turns. */
-#define BUILD_RECORDS 1000u
+#define BUILD_RECORDS 400u
 
 struct build_seen {
 	bool is_begun, is_ended;
@@ -189,11 +189,14 @@ static void two_indexes_of_one_collection_go_their_own_ways(void **state)
 static void a_collection_has_so_many_indexes_and_no_more(void **state)
 {
 	struct kith_conn *conn;
-	struct daemon_thread *daemon = begin(&conn);
+	struct daemon_thread *daemon = daemon_thread_new();
 	struct kith_limits_result *limits;
 	char name[32];
 
 	(void)state;
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 20, 1);
 	DONE(conn, kith_limits(conn, &limits));
 	for (uint64_t i = 0; i < limits->indexes; i++) {
 		snprintf(name, sizeof(name), "i%llu", (unsigned long long)i);
@@ -609,6 +612,26 @@ static void a_failed_save_is_told_and_tried_again(void **state)
 
 #define WIDE 64u
 #define WIDE_RECORDS 1200u
+#define BULKY 100u
+#define BULKY_ID_BYTES 500
+
+/* A batch of records that take much of the record table: their ids are long. */
+static void put_bulky(struct kith_conn *conn, const char *collection, uint64_t first)
+{
+	static char names[BULKY][BULKY_ID_BYTES + 1];
+	static float vectors[BULKY * RECORD_DIM];
+	struct kith_id ids[BULKY];
+	struct kith_upsert_params params = {.collection = kith_text(collection),
+	                                    .ids = {ids, BULKY},
+	                                    .vectors = kith_vectors(vectors, BULKY * RECORD_DIM)};
+
+	for (uint32_t i = 0; i < BULKY; i++) {
+		snprintf(names[i], sizeof(names[i]), "%0*llu", BULKY_ID_BYTES,
+		         (unsigned long long)(first + i));
+		ids[i] = kith_id_text(names[i]);
+	}
+	DONE(conn, kith_upsert(conn, &params, NULL));
+}
 
 /* Records of another collection take most of the slab that is begun: a graph of WIDE_RECORDS has no
  * room in it, and needs another one. *n: how many there are. */
@@ -618,8 +641,8 @@ static void fill_the_slab(struct kith_conn *conn, uint64_t *n)
 	uint64_t left;
 
 	do {
-		put_records(conn, "mails", *n, 1000, 1);
-		*n += 1000;
+		put_bulky(conn, "mails", *n);
+		*n += BULKY;
 		DONE(conn, kith_stats(conn, &stats));
 		left = SLAB_BYTES - stats->budget.spilled_bytes % SLAB_BYTES;
 		kith_free(stats);

@@ -17,7 +17,43 @@ enum {
 	N_DISTINCT = 50,
 	MAX_THREADS = 8,
 	MAX_K = 256,
+	OUTLIERS = 8, /* elements that are ever large */
 };
+
+/* The budget of all fixtures that are not short of memory, made once: each budget takes an arena,
+ * of which a process can have but few (index/slab.h). */
+static struct {
+	struct budget *budget;
+	uint32_t n_users;
+} plenty;
+
+static struct budget *take_budget(uint64_t limit_bytes)
+{
+	struct budget *budget;
+
+	if (limit_bytes == 0 && plenty.budget) {
+		plenty.n_users++;
+		return plenty.budget;
+	}
+	assert_int_equal(budget_new(limit_bytes ? limit_bytes : 64 * SLAB_BYTES, NULL, &budget), 0);
+	if (limit_bytes == 0) {
+		plenty.budget = budget;
+		plenty.n_users = 1;
+	}
+	return budget;
+}
+
+static void give_budget(struct budget *budget)
+{
+	struct budget_figures figures;
+
+	if (budget == plenty.budget && --plenty.n_users > 0)
+		return;
+	budget_figures(budget, &figures);
+	assert_int_equal(figures.used_bytes, 0);
+	if (budget != plenty.budget)
+		budget_free(budget);
+}
 
 static float random_float(void)
 {
@@ -34,6 +70,7 @@ static uint32_t n_centres(enum hnsw_data data)
 	case HNSW_DATA_EQUAL:
 		return 1;
 	case HNSW_DATA_UNIFORM:
+	case HNSW_DATA_OUTLIERS:
 	default:
 		return 0;
 	}
@@ -44,6 +81,7 @@ static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centr
                         float spread)
 {
 	uint32_t n_around = n_centres(spec->data);
+	float scale = spec->scale != 0 ? spec->scale : 1;
 	float *packed = calloc((size_t)n * spec->dim + 1, sizeof(float));
 	float *rows =
 	        aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim, DTYPE_F32));
@@ -51,10 +89,13 @@ static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centr
 	assert_non_null(packed);
 	assert_non_null(rows);
 	for (uint32_t i = 0; i < n; i++) {
+		float *vector = packed + (size_t)i * spec->dim;
 		for (uint32_t d = 0; d < spec->dim; d++)
-			packed[i * spec->dim + d] =
-			        spread * random_float() +
-			        (n_around ? centres[i % n_around * spec->dim + d] : 0);
+			vector[d] =
+			        scale * (spread * random_float() +
+			                 (n_around ? centres[i % n_around * spec->dim + d] : 0));
+		if (spec->data == HNSW_DATA_OUTLIERS)
+			vector[i % OUTLIERS % spec->dim] = copysignf(20 * scale, vector[0]);
 	}
 	vector_prepare(packed, n, spec->dim, DTYPE_F32, spec->metric, rows);
 	free(packed);
@@ -67,6 +108,37 @@ static const void *row_of(void *ctx, uint32_t row)
 
 	assert_true(row < fixture->n_rows);
 	return fixture->rows + (size_t)row * fixture->n_floats;
+}
+
+/* The codes of all rows, around their mean. */
+static void make_codes(struct hnsw_fixture *fixture)
+{
+	uint32_t n = fixture->n_rows;
+	const void **rows = calloc(n + 1, sizeof(*rows));
+
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < n; i++)
+		rows[i] = row_of(fixture, i);
+	codes_init(&fixture->codes, fixture->metric, fixture->dim, DTYPE_F32, fixture->budget);
+	assert_int_equal(codes_set_mean(&fixture->codes, rows, n), 0);
+	assert_int_equal(codes_reserve(&fixture->codes, n), n);
+	codes_encode(&fixture->codes, 0, n, fixture->rows);
+	free(rows);
+}
+
+static void make_space(struct hnsw_fixture *fixture, enum hnsw_fixture_space space)
+{
+	uint32_t n = fixture->n_rows;
+
+	hnsw_space_rows_init(&fixture->exact, fixture->metric, fixture->dim, DTYPE_F32, row_of,
+	                     fixture);
+	fixture->space = &fixture->exact.space;
+	if (space == HNSW_FIXTURE_ROWS)
+		return;
+	make_codes(fixture);
+	hnsw_space_sq8_init(&fixture->sq8, &fixture->codes, space == HNSW_FIXTURE_SQ8 ? n : n / 2,
+	                    n, row_of, fixture);
+	fixture->space = &fixture->sq8.space;
 }
 
 void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_spec *spec)
@@ -89,21 +161,17 @@ void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_s
 	fixture->rows = make_rows(spec, centres, spec->n_rows, spread);
 	fixture->queries = make_rows(spec, centres, spec->n_queries, is_repeated ? 0.2f : spread);
 	free(centres);
-	assert_int_equal(budget_new(spec->limit_bytes ? spec->limit_bytes : 64 * SLAB_BYTES, NULL,
-	                            &fixture->budget),
-	                 0);
+	fixture->budget = take_budget(spec->limit_bytes);
 	assert_int_equal(hnsw_new(&spec->params, fixture->budget, &fixture->hnsw), 0);
-	hnsw_space_rows_init(&fixture->space, spec->metric, spec->dim, DTYPE_F32, row_of, fixture);
+	make_space(fixture, spec->space);
 }
 
 void hnsw_fixture_close(struct hnsw_fixture *fixture)
 {
-	struct budget_figures figures;
-
 	fixture->hnsw = hnsw_free(fixture->hnsw);
-	budget_figures(fixture->budget, &figures);
-	assert_int_equal(figures.used_bytes, 0);
-	budget_free(fixture->budget);
+	if (fixture->space != &fixture->exact.space)
+		codes_release(&fixture->codes);
+	give_budget(fixture->budget);
 	hnsw_scratch_release(&fixture->scratch);
 	hnsw_scratch_release(&fixture->scratch);
 	free(fixture->rows);
@@ -113,6 +181,15 @@ void hnsw_fixture_close(struct hnsw_fixture *fixture)
 const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx)
 {
 	return fixture->queries + (size_t)idx * fixture->n_floats;
+}
+
+void hnsw_fixture_copy_row(struct hnsw_fixture *fixture, uint32_t from, uint32_t to)
+{
+	float *row = fixture->rows + (size_t)to * fixture->n_floats;
+
+	memcpy(row, row_of(fixture, from), fixture->n_floats * sizeof(float));
+	if (fixture->space != &fixture->exact.space)
+		codes_encode(&fixture->codes, to, 1, row);
 }
 
 void hnsw_fixture_append(struct hnsw_fixture *fixture, uint32_t first, uint32_t n)
@@ -147,7 +224,7 @@ void hnsw_fixture_build(struct hnsw_fixture *fixture, uint32_t n_threads)
 	pthread_t threads[MAX_THREADS];
 	uint32_t n_done, n_total;
 
-	hnsw_build_init(&build, fixture->hnsw, &fixture->space.space);
+	hnsw_build_init(&build, fixture->hnsw, fixture->space);
 	for (uint32_t i = 1; i < n_threads; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, run_build, &build), 0);
 	run_build(&build);
@@ -169,7 +246,7 @@ uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_
                              struct hit *ret_hits)
 {
 	struct hnsw_search search = {
-	        .space = &fixture->space.space,
+	        .space = fixture->space,
 	        .query = hnsw_fixture_query(fixture, idx),
 	        .k = k,
 	        .ef = ef,
@@ -177,7 +254,8 @@ uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_
 	};
 	struct hnsw_search_stats stats;
 
-	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, fixture->hnsw, &fixture->space.space, ef > k ? ef : k),
+	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, fixture->hnsw, fixture->space,
+	                                      ef > k ? ef : k),
 	                 0);
 	uint32_t n = hnsw_search(fixture->hnsw, &search, &fixture->scratch, ret_hits, &stats);
 	assert_true(stats.comparisons > 0 || hnsw_n_nodes(fixture->hnsw) == 0);
@@ -202,8 +280,10 @@ uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, ui
 
 	assert_non_null(mask);
 	memset(mask, 0, (n / 64 + 1) * sizeof(*mask));
-	for (uint32_t i = 0; i < n; i++)
-		mask[i / 64] |= UINT64_C(1) << (i % 64);
+	for (uint32_t i = 0; i < n; i++) {
+		if (i >= hnsw_n_nodes(fixture->hnsw) || !hnsw_is_dead(fixture->hnsw, i))
+			mask[i / 64] |= UINT64_C(1) << (i % 64);
+	}
 	topk_init(&best, ret_hits, k);
 	exact_scan_rows(&scan, &rows);
 	topk_sort(&best);
@@ -214,7 +294,7 @@ uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, ui
 static void assert_answer(const struct hnsw_fixture *fixture, const float *query,
                           const struct hit *hits, uint32_t n)
 {
-	const struct hnsw_space *space = &fixture->space.space;
+	const struct hnsw_space *space = &fixture->exact.space;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t row = (uint32_t)hits[i].row_idx;

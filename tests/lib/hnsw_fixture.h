@@ -8,12 +8,22 @@
 #include <stdint.h>
 
 #include "index/hnsw_space_rows.h"
+#include "index/hnsw_space_sq8.h"
 
 enum hnsw_data {
 	HNSW_DATA_UNIFORM,
-	HNSW_DATA_CLUSTERED, /* 40 clusters */
-	HNSW_DATA_EQUAL,     /* one vector, n times */
-	HNSW_DATA_DUPLICATES /* 50 vectors, each n / 50 times */
+	HNSW_DATA_CLUSTERED,  /* 40 clusters */
+	HNSW_DATA_EQUAL,      /* one vector, n times */
+	HNSW_DATA_DUPLICATES, /* 50 vectors, each n / 50 times */
+	HNSW_DATA_OUTLIERS    /* uniform, and one element of 20 times that */
+};
+
+/* By what the graph knows vectors. */
+enum hnsw_fixture_space {
+	HNSW_FIXTURE_ROWS,
+	HNSW_FIXTURE_SQ8,
+	HNSW_FIXTURE_PARTLY, /* by codes, but every row from the middle on has none */
+	HNSW_FIXTURE_N_SPACES,
 };
 
 struct hnsw_fixture {
@@ -26,12 +36,17 @@ struct hnsw_fixture {
 	float *queries;
 	struct budget *budget;
 	struct hnsw *hnsw;
-	struct hnsw_space_rows space;
+	const struct hnsw_space *space;
+	struct hnsw_space_rows exact;
+	struct hnsw_space_sq8 sq8;
+	struct codes codes; /* for the spaces that need them */
 	struct hnsw_scratch scratch;
 };
 
 struct hnsw_fixture_spec {
 	enum hnsw_data data;
+	enum hnsw_fixture_space space;
+	float scale;        /* what the vectors are multiplied by; 0: 1 */
 	enum metric metric; /* 0: l2 */
 	uint32_t dim;
 	uint32_t n_rows;
@@ -46,6 +61,8 @@ void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_s
 void hnsw_fixture_close(struct hnsw_fixture *fixture);
 
 const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx);
+/* Makes row `to` the same vector as row `from`, before it is a node. */
+void hnsw_fixture_copy_row(struct hnsw_fixture *fixture, uint32_t from, uint32_t to);
 /* Makes row idx the next node, with slot 3 * idx + 1. */
 void hnsw_fixture_append(struct hnsw_fixture *fixture, uint32_t first, uint32_t n);
 /* Inserts what was appended, with that many threads. */
@@ -60,6 +77,6 @@ uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_
  * order, without a row twice, and with the distances of the exact scan, bit for bit. */
 double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef);
 
-/* The k nearest of the first n rows by the exact scan. */
+/* The k nearest of the first n rows by the exact scan, but those of dead nodes. */
 uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, uint32_t n,
                             uint32_t k, struct hit *ret_hits);

@@ -283,7 +283,7 @@ static void a_cancelled_build_keeps_what_is_inserted_and_is_taken_up_again(void 
 	(void)state;
 	hnsw_fixture_open(&fixture, &spec);
 	hnsw_fixture_append(&fixture, 0, 2000);
-	gated_open(&gated, &fixture.space.space, 50000);
+	gated_open(&gated, fixture.space, 50000);
 	hnsw_build_init(&build, fixture.hnsw, &gated.space);
 	assert_int_equal(pthread_create(&worker, NULL, run_build, &build), 0);
 	sem_wait(&gated.reached);
@@ -323,7 +323,7 @@ static void a_node_is_found_whole_or_not_at_all(void **state)
 		struct hnsw_build build;
 		pthread_t worker;
 		hnsw_fixture_append(&fixture, n_nodes, 5);
-		gated_open(&gated, &fixture.space.space, calls);
+		gated_open(&gated, fixture.space, calls);
 		hnsw_build_init(&build, fixture.hnsw, &gated.space);
 		assert_int_equal(pthread_create(&worker, NULL, run_build, &build), 0);
 		sem_wait(&gated.reached);
@@ -353,7 +353,7 @@ static void *run_searches(void *ctx)
 
 	for (bool last = false; !last; searcher->n_searches++) {
 		struct hnsw_search search = {
-		        .space = &fixture->space.space,
+		        .space = fixture->space,
 		        .query = hnsw_fixture_query(fixture,
 		                                    searcher->n_searches % fixture->n_queries),
 		        .k = 10,
@@ -363,9 +363,8 @@ static void *run_searches(void *ctx)
 		struct hit hits[10];
 		last = atomic_load(searcher->is_over);
 		search.below = atomic_load(searcher->covered);
-		assert_int_equal(
-		        hnsw_scratch_reserve(&scratch, fixture->hnsw, &fixture->space.space, 40),
-		        0);
+		assert_int_equal(hnsw_scratch_reserve(&scratch, fixture->hnsw, fixture->space, 40),
+		                 0);
 		uint32_t n = hnsw_search(fixture->hnsw, &search, &scratch, hits, &stats);
 		assert_int_equal(n, 10);
 		for (uint32_t i = 0; i < n; i++) {

@@ -134,7 +134,7 @@ static int load(struct hnsw_fixture *fixture, struct shelf *shelf, struct hnsw *
 static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 {
 	struct hnsw_search search = {
-	        .space = &fixture->space.space,
+	        .space = fixture->space,
 	        .k = 10,
 	        .ef = 40,
 	        .below = hnsw_covered(hnsw),
@@ -142,7 +142,7 @@ static void search_somewhere(struct hnsw_fixture *fixture, struct hnsw *hnsw)
 	struct hnsw_search_stats stats;
 	struct hit hits[10];
 
-	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, &fixture->space.space, 40), 0);
+	assert_int_equal(hnsw_scratch_reserve(&fixture->scratch, hnsw, fixture->space, 40), 0);
 	for (uint32_t q = 0; q < fixture->n_queries; q++) {
 		search.query = hnsw_fixture_query(fixture, q);
 		hnsw_search(hnsw, &search, &fixture->scratch, hits, &stats);

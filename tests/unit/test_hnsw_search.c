@@ -220,7 +220,7 @@ static struct hnsw_search filtered(const struct hnsw_fixture *fixture, uint32_t 
                                    struct every *every)
 {
 	return (struct hnsw_search){
-	        .space = &fixture->space.space,
+	        .space = fixture->space,
 	        .query = hnsw_fixture_query(fixture, q),
 	        .k = 10,
 	        .ef = 32,
@@ -242,7 +242,8 @@ static void a_selective_predicate_still_fills_the_answer(void **state)
 	(void)state;
 	hnsw_fixture_open(&fixture, &spec);
 	hnsw_fixture_fill(&fixture, 1);
-	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, &fixture.space.space, 32), 0);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, fixture.space, 32),
+	                 0);
 	for (size_t s = 0; s < 4; s++) {
 		struct every every = {.step = steps[s], .below = 3000};
 		for (uint32_t q = 0; q < 20; q++) {
@@ -270,7 +271,8 @@ static void a_bound_on_comparisons_cuts_a_search_and_says_so(void **state)
 	(void)state;
 	hnsw_fixture_open(&fixture, &spec);
 	hnsw_fixture_fill(&fixture, 1);
-	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, &fixture.space.space, 32), 0);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, fixture.space, 32),
+	                 0);
 	struct hnsw_search search = filtered(&fixture, 0, &every);
 	assert_int_equal(hnsw_search(fixture.hnsw, &search, &fixture.scratch, hits, &stats), 1);
 	assert_int_equal(hits[0].row_idx, 0);
@@ -294,7 +296,8 @@ static void a_search_returns_nothing_from_its_bound_on(void **state)
 	(void)state;
 	hnsw_fixture_open(&fixture, &spec);
 	hnsw_fixture_fill(&fixture, 1);
-	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, &fixture.space.space, 32), 0);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, fixture.space, 32),
+	                 0);
 	for (uint32_t below = 0; below <= 2000; below += 500) {
 		struct every every = {.step = 1, .below = below};
 		for (uint32_t q = 0; q < 20; q++) {

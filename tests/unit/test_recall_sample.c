@@ -24,7 +24,7 @@ static struct recall_curve measure(struct hnsw_fixture *fixture, uint32_t n,
 	struct recall_sample sample;
 	struct recall_curve curve;
 	struct recall_graph graph = {.hnsw = fixture->hnsw,
-	                             .space = &fixture->space.space,
+	                             .space = fixture->space,
 	                             .below = hnsw_covered(fixture->hnsw),
 	                             .max_comparisons = max_comparisons};
 	struct exact_scan *scan;
@@ -162,9 +162,9 @@ static void a_row_that_is_left_out_is_nowhere(void **state)
 
 	(void)state;
 	open_data(&fixture, HNSW_DATA_UNIFORM, 20);
-	hnsw_space_without_init(&space, &fixture.space.space, 3);
+	hnsw_space_without_init(&space, fixture.space, 3);
 	query = space.space.query(&space.space, hnsw_fixture_query(&fixture, 0), NULL);
-	fixture.space.space.distances(&fixture.space.space, query, rows, 3, INFINITY, whole);
+	fixture.space->distances(fixture.space, query, rows, 3, INFINITY, whole);
 	space.space.distances(&space.space, query, rows, 3, INFINITY, distances);
 	assert_true(isinf(distances[0]) && isinf(distances[2]));
 	assert_true(distances[1] == whole[1]);

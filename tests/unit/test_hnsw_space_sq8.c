@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Graphs that know vectors by codes, of all rows or of some, and are as good as others. */
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/hnsw_fixture.h"
+
+#define PARAMS                                             \
+	{                                                  \
+		.M = 12, .ef_construction = 80, .seed = 42 \
+	}
+
+static void assert_sound(const struct hnsw *hnsw)
+{
+	struct hnsw_check_report report;
+
+	int r = hnsw_check(hnsw, &report);
+	assert_null(report.fault);
+	assert_int_equal(r, 0);
+	assert_int_equal(report.n_nodes, hnsw_covered(hnsw));
+	assert_int_equal(report.n_reachable, report.n_nodes);
+}
+
+static double recall_of(const struct hnsw_fixture_spec *spec, uint32_t k, uint32_t ef)
+{
+	struct hnsw_fixture fixture;
+
+	hnsw_fixture_open(&fixture, spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_sound(fixture.hnsw);
+	double recall = hnsw_fixture_recall(&fixture, k, ef);
+	hnsw_fixture_close(&fixture);
+	return recall;
+}
+
+/* With codes of all rows, and of some. */
+static void assert_recall(struct hnsw_fixture_spec spec, uint32_t k, uint32_t ef, double least)
+{
+	for (spec.space = HNSW_FIXTURE_SQ8; spec.space < HNSW_FIXTURE_N_SPACES; spec.space++) {
+		double recall = recall_of(&spec, k, ef);
+		if (recall < least)
+			fail_msg("space %d, metric %d, data %d, dim %u: recall %.4f is below %.4f",
+			         (int)spec.space, (int)spec.metric, (int)spec.data, spec.dim,
+			         recall, least);
+	}
+}
+
+/* Recall */
+
+static void recall_is_high_under_every_metric(void **state)
+{
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		for (enum hnsw_data data = HNSW_DATA_UNIFORM; data <= HNSW_DATA_CLUSTERED; data++) {
+			struct hnsw_fixture_spec spec = {
+			        .data = data,
+			        .metric = metric,
+			        .dim = 24,
+			        .n_rows = 500,
+			        .n_queries = 40,
+			        .params = PARAMS,
+			};
+			assert_recall(spec, 10, 64, metric == METRIC_IP ? 0.97 : 0.99);
+		}
+	}
+}
+
+static void every_dimension_works(void **state)
+{
+	static const uint32_t dims[] = {1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 1536, 4096};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(dims) / sizeof(dims[0]); i++) {
+		struct hnsw_fixture_spec spec = {
+		        .metric = (enum metric)(i % 3),
+		        .dim = dims[i],
+		        .n_rows = dims[i] > 1000 ? 60 : 200,
+		        .n_queries = 20,
+		        .params = {.M = 8, .ef_construction = 64},
+		};
+		assert_recall(spec, 10, 128, 0.97);
+	}
+}
+
+static void graphs_of_few_nodes_are_exact(void **state)
+{
+	(void)state;
+	for (uint32_t M = 2; M <= 16; M += 7) {
+		const uint32_t sizes[] = {0, 1, 2, M, M + 1};
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			struct hnsw_fixture_spec spec = {
+			        .dim = 7,
+			        .n_rows = sizes[i],
+			        .n_queries = 10,
+			        .params = {.M = M, .ef_construction = 10},
+			};
+			assert_recall(spec, 20, 1, 1);
+		}
+	}
+}
+
+static void equal_vectors_are_all_found(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .data = HNSW_DATA_EQUAL,
+	        .dim = 16,
+	        .n_rows = 500,
+	        .n_queries = 1,
+	        .params = PARAMS,
+	};
+	struct hit hits[500];
+
+	(void)state;
+	for (spec.space = HNSW_FIXTURE_SQ8; spec.space < HNSW_FIXTURE_N_SPACES; spec.space++) {
+		struct hnsw_fixture fixture;
+
+		hnsw_fixture_open(&fixture, &spec);
+		hnsw_fixture_fill(&fixture, 1);
+		assert_sound(fixture.hnsw);
+		assert_int_equal(hnsw_fixture_search(&fixture, 0, 500, 1, hits), 500);
+		for (uint32_t i = 0; i < 500; i++)
+			assert_int_equal(hits[i].row_idx, i);
+		hnsw_fixture_close(&fixture);
+	}
+}
+
+static void heavy_duplicates_do_not_make_islands(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .data = HNSW_DATA_DUPLICATES,
+	        .dim = 24,
+	        .n_rows = 800,
+	        .n_queries = 50,
+	        .params = PARAMS,
+	};
+
+	(void)state;
+	assert_recall(spec, 10, 128, 0.99);
+}
+
+/* Squares of their distances, squared, are beyond f32 on either side. */
+static void the_scale_of_vectors_does_not_matter(void **state)
+{
+	static const float scales[] = {3e9f, 1e15f, 1e-15f};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		for (enum metric metric = METRIC_L2; metric <= METRIC_IP; metric++) {
+			struct hnsw_fixture_spec spec = {
+			        .metric = metric,
+			        .scale = scales[i],
+			        .dim = 24,
+			        .n_rows = 300,
+			        .n_queries = 40,
+			        .params = PARAMS,
+			};
+			assert_recall(spec, 10, 48, 0.97);
+		}
+	}
+}
+
+/* Of all but one element a code keeps two or three bits, and its first plane little but signs. */
+static void outliers_do_not_hide_their_neighbours(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .data = HNSW_DATA_OUTLIERS,
+	        .dim = 128,
+	        .n_rows = 800,
+	        .n_queries = 60,
+	        .params = PARAMS,
+	};
+
+	(void)state;
+	assert_recall(spec, 10, 16, 0.96);
+}
+
+/* Near-duplicates, as of notes that were edited, under each metric. */
+static void near_duplicates_are_found(void **state)
+{
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		struct hnsw_fixture_spec spec = {
+		        .data = HNSW_DATA_CLUSTERED,
+		        .metric = metric,
+		        .dim = 384,
+		        .n_rows = 300,
+		        .n_queries = 40,
+		        .params = PARAMS,
+		};
+		assert_recall(spec, 10, 128, 0.99);
+	}
+}
+
+/* Churn */
+
+enum {
+	CHURN_ROWS = 500,
+	CHURN_STEP = CHURN_ROWS / 5,
+	CHURN_ROUNDS = 10,
+};
+
+/* A fifth of the vectors at random are deleted and come back as other nodes, ten times over. */
+static void churn(struct hnsw_fixture *fixture)
+{
+	uint32_t nodes[CHURN_ROWS]; /* of each vector, now */
+
+	for (uint32_t i = 0; i < CHURN_ROWS; i++)
+		nodes[i] = i;
+	hnsw_fixture_append(fixture, 0, CHURN_ROWS);
+	hnsw_fixture_build(fixture, 1);
+	for (uint32_t round = 0; round < CHURN_ROUNDS; round++) {
+		uint32_t next = CHURN_ROWS + round * CHURN_STEP;
+		for (uint32_t i = 0; i < CHURN_STEP; i++) {
+			uint32_t vector;
+			do
+				vector = (uint32_t)lrand48() % CHURN_ROWS;
+			while (nodes[vector] >= next);
+			hnsw_fixture_copy_row(fixture, nodes[vector], next + i);
+			hnsw_retire(fixture->hnsw, nodes[vector]);
+			nodes[vector] = next + i;
+		}
+		hnsw_fixture_append(fixture, next, CHURN_STEP);
+		hnsw_fixture_build(fixture, 1);
+	}
+	assert_int_equal(hnsw_n_dead(fixture->hnsw), CHURN_ROUNDS * CHURN_STEP);
+	assert_sound(fixture->hnsw);
+}
+
+static void recall_holds_under_churn(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .dim = 32,
+	        .n_rows = CHURN_ROWS + CHURN_ROUNDS * CHURN_STEP,
+	        .n_queries = 100,
+	        .params = PARAMS,
+	};
+
+	(void)state;
+	for (spec.space = 0; spec.space <= HNSW_FIXTURE_SQ8; spec.space++) {
+		struct hnsw_fixture churned, fresh;
+
+		/* The same rows and queries, of which the fresh one has the first alone. */
+		hnsw_fixture_open(&churned, &spec);
+		hnsw_fixture_open(&fresh, &spec);
+		churn(&churned);
+		hnsw_fixture_append(&fresh, 0, CHURN_ROWS);
+		hnsw_fixture_build(&fresh, 1);
+		double recall = hnsw_fixture_recall(&churned, 10, 48);
+		double fresh_recall = hnsw_fixture_recall(&fresh, 10, 48);
+		if (recall < fresh_recall - 0.005)
+			fail_msg("space %d: recall %.4f, and of a fresh build %.4f",
+			         (int)spec.space, recall, fresh_recall);
+		hnsw_fixture_close(&churned);
+		hnsw_fixture_close(&fresh);
+	}
+}
+
+static void many_workers_build_and_nobody_is_lost(void **state)
+{
+	struct hnsw_fixture_spec spec = {
+	        .dim = 32, .n_rows = 600, .n_queries = 30, .params = PARAMS};
+
+	(void)state;
+	for (spec.space = HNSW_FIXTURE_SQ8; spec.space < HNSW_FIXTURE_N_SPACES; spec.space++) {
+		struct hnsw_fixture fixture;
+
+		hnsw_fixture_open(&fixture, &spec);
+		hnsw_fixture_fill(&fixture, 4);
+		assert_sound(fixture.hnsw);
+		assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.98);
+		hnsw_fixture_close(&fixture);
+	}
+}
+
+/* The space itself */
+
+static void open_space(struct hnsw_fixture *fixture, enum hnsw_fixture_space space,
+                       enum metric metric, void **ret_buf)
+{
+	struct hnsw_fixture_spec spec = {
+	        .space = space,
+	        .metric = metric,
+	        .dim = 100,
+	        .n_rows = 200,
+	        .n_queries = 20,
+	        .params = PARAMS,
+	};
+
+	hnsw_fixture_open(fixture, &spec);
+	*ret_buf = aligned_alloc(64, (fixture->space->query_bytes + 63) & ~(size_t)63);
+	assert_non_null(*ret_buf);
+}
+
+static void take_rows(const struct hnsw_fixture *fixture, const void *query, uint32_t first,
+                      float bound, float ret[HNSW_BATCH])
+{
+	uint32_t rows[HNSW_BATCH];
+
+	for (uint32_t i = 0; i < HNSW_BATCH; i++)
+		rows[i] = first + i;
+	fixture->space->distances(fixture->space, query, rows, HNSW_BATCH, bound, ret);
+}
+
+static void what_is_told_roughly_is_beyond_the_bound(void **state)
+{
+	struct hnsw_fixture fixture;
+	uint32_t n_rough = 0;
+	void *buf;
+
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		open_space(&fixture, HNSW_FIXTURE_SQ8, metric, &buf);
+		for (uint32_t q = 0; q < 20; q++) {
+			const struct hnsw_space *space = fixture.space;
+			const void *query =
+			        space->query(space, hnsw_fixture_query(&fixture, q), buf);
+			float fine[HNSW_BATCH], told[HNSW_BATCH];
+
+			take_rows(&fixture, query, 3 * q, INFINITY, fine);
+			take_rows(&fixture, query, 3 * q, fine[5], told);
+			for (uint32_t i = 0; i < HNSW_BATCH; i++) {
+				bool is_rough = told[i] != fine[i];
+				assert_true(!is_rough || told[i] > fine[5]);
+				n_rough += is_rough;
+			}
+		}
+		free(buf);
+		hnsw_fixture_close(&fixture);
+	}
+	assert_true(n_rough > 0);
+}
+
+static void rows_without_code_are_measured_themselves(void **state)
+{
+	struct hnsw_fixture fixture;
+	float told[HNSW_BATCH], exact[HNSW_BATCH], refined[HNSW_BATCH];
+	uint32_t rows[HNSW_BATCH];
+	void *buf;
+
+	(void)state;
+	open_space(&fixture, HNSW_FIXTURE_PARTLY, METRIC_L2, &buf);
+	for (uint32_t i = 0; i < HNSW_BATCH; i++)
+		rows[i] = 70 + i; /* the first thirty have codes */
+	for (uint32_t q = 0; q < 20; q++) {
+		const struct hnsw_space *space = fixture.space, *own = &fixture.exact.space;
+		const float *vector = hnsw_fixture_query(&fixture, q);
+		const void *query = space->query(space, vector, buf);
+
+		space->distances(space, query, rows, HNSW_BATCH, INFINITY, told);
+		space->refine(space, query, rows, HNSW_BATCH, refined);
+		own->distances(own, vector, rows, HNSW_BATCH, INFINITY, exact);
+		assert_memory_equal(refined, exact, sizeof(exact));
+		assert_memory_equal(told + 30, exact + 30, 34 * sizeof(float));
+		for (uint32_t i = 0; i < HNSW_BATCH; i++) {
+			float spread = space->spread(space, query, rows[i], told[i]);
+			assert_true(i < 30 ? spread > 0 : spread == 0);
+			assert_true(fabsf(told[i] - exact[i]) <= 2 * spread);
+		}
+		/* A row's own query, with a code or without. */
+		query = space->query_of(space, q < 10 ? q : 150 + q, buf);
+		space->distances(space, query, rows, HNSW_BATCH, INFINITY, told);
+		own->distances(own, fixture.rows + (q < 10 ? q : 150 + q) * fixture.n_floats, rows,
+		               HNSW_BATCH, INFINITY, exact);
+		for (uint32_t i = 0; i < HNSW_BATCH; i++)
+			assert_true(fabsf(told[i] - exact[i]) <= 0.02f * exact[i] + 0.01f);
+	}
+	free(buf);
+	hnsw_fixture_close(&fixture);
+}
+
+static void no_row_is_infinitely_far_from_everything(void **state)
+{
+	const uint32_t rows[] = {3, HNSW_NO_ROW, 190};
+	struct hnsw_fixture fixture;
+	float told[3];
+	void *buf;
+
+	(void)state;
+	for (enum hnsw_fixture_space space = 0; space < HNSW_FIXTURE_N_SPACES; space++) {
+		open_space(&fixture, space, METRIC_L2, &buf);
+		const struct hnsw_space *own = fixture.space;
+		const void *query = own->query(own, hnsw_fixture_query(&fixture, 0), buf);
+		own->distances(own, query, rows, 3, INFINITY, told);
+		assert_true(isfinite(told[0]) && isinf(told[1]) && isfinite(told[2]));
+		query = own->query_of(own, HNSW_NO_ROW, buf);
+		own->distances(own, query, rows, 3, INFINITY, told);
+		assert_true(isinf(told[0]) && isinf(told[1]) && isinf(told[2]));
+		query = own->query_of(own, 5, buf);
+		own->distances(own, query, rows, 3, INFINITY, told);
+		assert_true(isfinite(told[0]) && isinf(told[1]) && isfinite(told[2]));
+		free(buf);
+		hnsw_fixture_close(&fixture);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(recall_is_high_under_every_metric),
+	        cmocka_unit_test(every_dimension_works),
+	        cmocka_unit_test(graphs_of_few_nodes_are_exact),
+	        cmocka_unit_test(equal_vectors_are_all_found),
+	        cmocka_unit_test(heavy_duplicates_do_not_make_islands),
+	        cmocka_unit_test(the_scale_of_vectors_does_not_matter),
+	        cmocka_unit_test(outliers_do_not_hide_their_neighbours),
+	        cmocka_unit_test(near_duplicates_are_found),
+	        cmocka_unit_test(recall_holds_under_churn),
+	        cmocka_unit_test(many_workers_build_and_nobody_is_lost),
+	        cmocka_unit_test(what_is_told_roughly_is_beyond_the_bound),
+	        cmocka_unit_test(rows_without_code_are_measured_themselves),
+	        cmocka_unit_test(no_row_is_infinitely_far_from_everything),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
