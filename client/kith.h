@@ -726,7 +726,7 @@ struct kith_search_result {
 	uint64_t comparisons; /* of vectors, by the index; 0: none was used */
 	uint64_t scanned;     /* vectors compared one by one: all, or those the index lacked */
 	uint32_t ef_search;   /* candidates that the index kept; 0: none was used */
-	bool cached;          /* all was in memory; nothing was read from files or loaded first */
+	bool cached;          /* codes and graph were in memory, and nothing was loaded first */
 	uint32_t served_from; /* enum kith_source */
 	uint64_t seq;         /* writes up to this one were seen */
 	uint64_t time_us;     /* inside the daemon */

@@ -72,7 +72,7 @@ struct collection {
 	struct vector_file *vectors;    /* NULL when the cache directory does not work */
 	struct record_table table;
 	struct resident resident;
-	struct cache_entry vectors_entry; /* of the resident copy (vectors_cache.h) */
+	struct cache_entry vectors_entry; /* of the resident codes (vectors_cache.h) */
 	struct namespaces namespaces;
 
 	/* Published. */

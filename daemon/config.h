@@ -58,7 +58,7 @@ struct config_share {
 	K(level, log_level, "info", CONFIG_LOG_ERROR, CONFIG_LOG_DEBUG, "",                    \
 	  "least important lines to log")                                                      \
 	K(number, index_cache_mb, "256", 0, 1u << 20, "MiB",                                   \
-	  "memory for indexes and resident vectors")                                           \
+	  "memory for indexes and codes of vectors")                                           \
 	K(backend, cache_backend, "arena", CONFIG_CACHE_ARENA, CONFIG_CACHE_MMAP, "",          \
 	  "indexes in memory, or served from their files")                                     \
 	K(number, idle_unload_s, "300", 0, 1u << 20, "s",                                      \

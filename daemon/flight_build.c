@@ -353,15 +353,18 @@ static bool has_codes(const struct flight *flight)
 {
 	if (flight->params.quantization != WIRE_quantization_sq8)
 		return true;
-	return upkeep_has_codes(flight->collection);
+	return upkeep_has_codes(flight->collection, flight->coded_rows);
 }
 
 void flight_build_vectors(struct flight *flight)
 {
 	int r;
 
-	if (flight->phase != PHASE_VECTORS)
+	/* What comes while it waits it does not wait for: a writer would keep it for ever. */
+	if (flight->phase != PHASE_VECTORS) {
 		flight_enter(flight, PHASE_VECTORS, 0);
+		flight->coded_rows = flight->collection->n_rows;
+	}
 	if (!collection_has_vectors(flight->collection) || !has_codes(flight))
 		return; /* index_look() comes back */
 	r = generation_new(flight->collection, &flight->params, flight->index->tally, NULL,

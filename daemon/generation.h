@@ -81,7 +81,7 @@ struct row_source {
 	struct hnsw_space_sq8 codes;
 	const struct collection *collection;
 	uint64_t n_faults;           /* of the vector file when it began */
-	_Atomic uint64_t bad_extent; /* the first that could not be read, or UINT64_MAX */
+	_Atomic uint64_t bad_extent; /* one that could not be read, or UINT64_MAX */
 };
 
 /* Every row of the graph is mapped at the pin. */

@@ -2,10 +2,14 @@
 
 #include "daemon/resident.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "index/vector.h"
+#include "protocol/limits.h"
+
+static_assert(LIMIT_DIM <= SQ8_DIM_MAX, "every collection can have codes");
 
 void resident_init(struct resident *resident, enum metric metric, uint32_t dim, enum dtype dtype,
                    struct budget *budget)

@@ -39,13 +39,13 @@ void resident_init(struct resident *resident, enum metric metric, uint32_t dim, 
 void resident_release(struct resident *resident);
 /* Gets memory for rows up to n_rows as far as the budget goes; returns how many then have room. */
 uint64_t resident_reserve(struct resident *resident, uint64_t n_rows);
-/* Encodes rows [from, to) of the file; -EBADMSG and *ret_extent when an extent is damaged. [worker]
- */
+/* Encodes rows [from, to) of the file, the first time with the mean of a sample of [0, to).
+ * -EBADMSG and *ret_extent when an extent is damaged, -ENOMEM. [worker] */
 int resident_encode(struct resident *resident, struct vector_file *file, uint64_t from, uint64_t to,
                     uint64_t *ret_extent);
-/* Whether its mean is of few of n_rows rows. */
-static inline bool resident_is_outgrown(const struct resident *resident, uint64_t n_rows)
+/* Whether its mean is of few of its rows. Begun anew it is not: the mean is then of all of them. */
+static inline bool resident_is_outgrown(const struct resident *resident)
 {
 	return resident->n_rows > 0 && resident->n_mean_rows < RESIDENT_MEAN_ROWS &&
-	       resident->n_mean_rows * RESIDENT_MEAN_GROWTH <= n_rows;
+	       resident->n_mean_rows * RESIDENT_MEAN_GROWTH <= resident->n_rows;
 }

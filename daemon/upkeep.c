@@ -177,8 +177,7 @@ static void restore_ended(struct collection *collection, struct care_state *care
 /* Codes with a mean of few rows make way, when nobody reads them. */
 static bool is_outgrown(const struct collection *collection)
 {
-	return resident_is_outgrown(&collection->resident, collection->mapped_rows) &&
-	       list_empty(&collection->pins);
+	return resident_is_outgrown(&collection->resident) && list_empty(&collection->pins);
 }
 
 static bool load_wanted(struct collection *collection, bool paused)
@@ -229,12 +228,15 @@ static int load_work(struct collection *collection, struct care_state *care, uin
 
 static void load_ended(struct collection *collection, struct care_state *care)
 {
+	/* A build that still waits says so again. */
+	collection->upkeep.wants_codes = false;
+	/* Also what a failed load leaves: it can be had back. */
+	vectors_cache_keep(collection);
 	if (care->bad_extent != UINT64_MAX) {
 		upkeep_lost_vectors(collection, care->bad_extent * vector_file_extent_rows(
 		                                                           collection->vectors));
 	} else if (care->result == 0) {
 		collection->resident.n_rows = care->to;
-		vectors_cache_keep(collection);
 	}
 }
 
@@ -586,10 +588,14 @@ void upkeep_no_vectors(struct collection *collection, int error)
 	          collection->entry.name, collection->vectors_path, strerror(-error));
 }
 
-bool upkeep_has_codes(struct collection *collection)
+bool upkeep_has_codes(struct collection *collection, uint64_t n_rows)
 {
 	struct care_state *load = &collection->upkeep.care[CARE_LOAD];
 
+	if (collection->resident.n_rows >= n_rows) {
+		collection->upkeep.wants_codes = false;
+		return true;
+	}
 	collection->upkeep.wants_codes = true;
 	if (!load->active && load->retry_pause_ms == 0 && load_wanted(collection, false))
 		care_begin(collection, load);

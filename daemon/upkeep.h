@@ -94,8 +94,8 @@ void upkeep_look(struct collection *collection);
 void upkeep_lost_vectors(struct collection *collection, uint64_t row);
 /* It was opened without a vector file, for that error. */
 void upkeep_no_vectors(struct collection *collection, int error);
-/* Whether all rows that there is room for have their codes; else they get them. */
-bool upkeep_has_codes(struct collection *collection);
+/* Whether rows [0, n_rows) have their codes, as far as there is room; else they get them. */
+bool upkeep_has_codes(struct collection *collection, uint64_t n_rows);
 /* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
  * restoring it failed and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);

@@ -5,8 +5,8 @@
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 
-/* What a load copies in a microsecond, roughly. */
-#define LOAD_BYTES_PER_US 1024u
+/* Bytes of codes that a load makes in a microsecond, roughly. */
+#define LOAD_BYTES_PER_US 256u
 
 static struct collection *collection_of(const struct cache_entry *entry)
 {
@@ -35,6 +35,7 @@ static void vectors_removed(struct cache_entry *entry, enum cache_removal why)
 	(void)why;
 	resident_release(&collection->resident);
 	collection->upkeep.searched = 0; /* the next search wants it again */
+	collection->upkeep.wants_codes = false;
 }
 
 /* It is part of its collection. */

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The resident copy of a collection's vectors as an entry of the cache: it goes when the collection
- * is idle or its room is needed, and the next search has it loaded again, piece by piece, in the
- * background. What uses it is every pin of the collection, so it stays while there is one.
+ * The resident codes of a collection's vectors as an entry of the cache: it goes when the
+ * collection is idle or its room is needed, and the next search has them made again, piece by
+ * piece, in the background. What uses it is every pin of the collection, so it stays while there is
+ * one.
  *
  * Threads: all [loop].
  */

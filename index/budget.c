@@ -22,8 +22,8 @@
  *
  * Why runs of one size and not blocks of any: a free run fits every small structure, so nothing
  * is lost between them, and a bitmap is all there is to keep. Runs in use can be spread so that
- * no slab is wholly free. Then grant_slab() refuses what a resident copy would have gained, never
- * a write.
+ * no slab is wholly free. Then grant_slab() refuses what could have gained by a whole one, never a
+ * write.
  */
 
 #include "index/budget.h"

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_FLOATS_MAX 4096
+#define ROW_FLOATS_MAX SQ8_DIM_MAX
 
 static_assert(RUN_BYTES / 64 <= 1u << 10, "a code is 64 bytes at least");
 static_assert(CHUNK_DIR_MAX <= 1u << 18, "what the reciprocal is exact for");

@@ -258,8 +258,8 @@ static bool is_beyond(const struct hnsw_walk *walk, const uint64_t *found, const
 	return true;
 }
 
-/* The k nearest of the found by distances themselves. From the nearest estimate outwards, until an
- * estimate is farther than the k-th nearest by more than what estimates err by. */
+/* The k nearest of the found by distances themselves. From the nearest estimate outwards, until the
+ * next few are farther than the k-th nearest by more than what estimates err by. */
 static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hit *ret_hits)
 {
 	const struct hnsw_space *space = walk->space;
@@ -276,12 +276,12 @@ static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hi
 		uint32_t rows[HNSW_BATCH];
 		float distances[HNSW_BATCH];
 
-		for (uint32_t i = 0; i < HNSW_BATCH && at + i < n; i++)
-			rows[i] = hnsw_node_row(walk->hnsw, hnsw_key_node(found[at + i]));
 		/* The first k are needed in any case. */
 		step = best.n < k ? k - (uint32_t)best.n : REFINE_STEP;
 		step = step < HNSW_BATCH ? step : HNSW_BATCH;
 		step = step < n - at ? step : n - at;
+		for (uint32_t i = 0; i < step; i++)
+			rows[i] = hnsw_node_row(walk->hnsw, hnsw_key_node(found[at + i]));
 		if (best.n == k && is_beyond(walk, found + at, rows, step, best.hits[0].distance))
 			break;
 		space->refine(space, walk->query, rows, step, distances);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Distances estimated from 8-bit codes, and f32 rows to refine them. A row that has no code yet
- * (from coded_rows on) is measured in f32: estimates and distances can be mixed. [any]
+ * Distances estimated from 8-bit codes, and the rows themselves to refine them. A row that has no
+ * code yet (from coded_rows on) is measured itself: estimates and distances can be mixed. [any]
  */
 
 #include <stdint.h>

@@ -39,8 +39,7 @@
 /* The squares of a row lose less than this where they are too small for f32: D 2^-149 at most. */
 #define VANISHED 0x1p-136
 
-#define DIM_MAX 4096
-#define INTEGERS_MAX DIM_MAX
+#define INTEGERS_MAX SQ8_DIM_MAX
 #define LANES 16
 
 typedef float f32x4 __attribute__((vector_size(16), may_alias));
@@ -90,6 +89,7 @@ static float inner(const float *a, const float *b, uint32_t dim)
 void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
               const float *mean)
 {
+	assert(dim <= SQ8_DIM_MAX);
 	*sq8 = (struct sq8){
 	        .kernels = code_kernels_best(),
 	        .metric = metric,

@@ -36,6 +36,7 @@
 #include "index/vector.h"
 
 #define SQ8_MAX 127
+#define SQ8_DIM_MAX 4096 /* what is made on the stack has room for */
 /* Twice the integer that h stands for is 32 h less this. */
 #define SQ8_COARSE_OFFSET 241
 /* Half a unit in the last place of an f32, relative. */
@@ -80,8 +81,7 @@ struct sq8_query {
 /* Bytes of the parts of a code of that dimension. */
 uint32_t sq8_coarse_bytes(uint32_t dim); /* a multiple of 64 */
 uint32_t sq8_fine_bytes(uint32_t dim);   /* a multiple of 32 */
-/* With the best kernels that there are. */
-/* dtype: of the rows that codes are made of. */
+/* With the best kernels that there are. dtype: of the rows that codes are made of. */
 void sq8_init(struct sq8 *sq8, enum metric metric, uint32_t dim, enum dtype dtype,
               const float *mean);
 size_t sq8_query_bytes(const struct sq8 *sq8);

@@ -93,7 +93,7 @@ static void each_search_counts_as_what_was_done_for_it(void **state)
 	        .index = "vector", .mode = KITH_MODE_EXACT, .fell_back = true};
 	struct daemon_thread *daemon = daemon_thread_new();
 	struct kith_conn *conn = connect_to(daemon);
-	struct gate *gate;
+	struct gate *gate, *rebuild;
 
 	(void)state;
 	make_collection(conn, "notes", KITH_METRIC_L2);
@@ -108,12 +108,15 @@ static void each_search_counts_as_what_was_done_for_it(void **state)
 	gate = daemon_thread_gate(daemon, "collect", "start");
 	put_records(conn, "notes", MANY, 3, 1);
 	expect_counted(conn, graph_and_pending, false);
-	/* Nearly all that the graph leads through is gone: it is given up, and all are compared. */
-	delete_records(conn, "notes", 0, MANY - 20);
 	gate_open(gate);
 	optimize(conn, "notes", NULL);
+	/* Nearly all that the graph leads through is gone: until there is another, it is given up
+	 * and all are compared. */
+	rebuild = daemon_thread_gate(daemon, "build", "start");
+	delete_records(conn, "notes", 0, MANY - 20);
 	expect_counted(conn, fell_back, false);
 	expect_counted(conn, scan, true);
+	gate_open(rebuild);
 	/* What the index says of itself are those that it answered. */
 	assert_int_equal(index_of(conn, "notes", NULL).at.searches, 3);
 	assert_int_equal(index_of(conn, "notes", NULL).at.comparisons,
