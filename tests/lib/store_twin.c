@@ -27,6 +27,8 @@ struct store_twin {
 	struct store_io io;
 	struct store_io *inner;
 	pthread_mutex_t mutex; /* over all below */
+	pthread_cond_t all_ended;
+	size_t n_under_way;
 	struct store_twin_op **ops;
 	size_t n_ops;
 	size_t max_ops;
@@ -105,6 +107,7 @@ static struct twin_call twin_begin(struct store_twin *twin, struct store_twin_op
 		twin->ops = twin_alloc(twin->ops, twin->max_ops * sizeof(*twin->ops));
 	}
 	twin->ops[twin->n_ops++] = call.op;
+	twin->n_under_way++;
 	twin_decide(&call);
 	pthread_mutex_unlock(&twin->mutex);
 	return call;
@@ -117,6 +120,8 @@ static int64_t twin_end(const struct twin_call *call, int64_t result)
 		result = -call->err;
 	pthread_mutex_lock(&call->twin->mutex);
 	call->op->result = result;
+	if (--call->twin->n_under_way == 0)
+		pthread_cond_broadcast(&call->twin->all_ended);
 	pthread_mutex_unlock(&call->twin->mutex);
 	return result;
 }
@@ -387,6 +392,7 @@ struct store_twin *store_twin_new(struct store_io *inner)
 
 	*twin = (struct store_twin){.io.ops = &twin_io_ops, .inner = inner};
 	pthread_mutex_init(&twin->mutex, NULL);
+	pthread_cond_init(&twin->all_ended, NULL);
 	return twin;
 }
 
@@ -397,6 +403,7 @@ struct store_twin *store_twin_free(struct store_twin *twin)
 	assert(twin->n_files == 0);
 	store_twin_forget(twin);
 	free(twin->ops);
+	pthread_cond_destroy(&twin->all_ended);
 	pthread_mutex_destroy(&twin->mutex);
 	free(twin);
 	return NULL;
@@ -477,6 +484,8 @@ size_t store_twin_count(struct store_twin *twin, enum store_twin_kind kind, cons
 void store_twin_forget(struct store_twin *twin)
 {
 	pthread_mutex_lock(&twin->mutex);
+	while (twin->n_under_way > 0)
+		pthread_cond_wait(&twin->all_ended, &twin->mutex);
 	for (size_t i = 0; i < twin->n_ops; i++) {
 		free((void *)twin->ops[i]->path);
 		free((void *)twin->ops[i]->to);

@@ -95,6 +95,7 @@ size_t store_twin_n_ops(struct store_twin *twin);
 const struct store_twin_op *store_twin_op(struct store_twin *twin, size_t idx);
 /* How many there were of that kind on a path that contains path_part (NULL: any). */
 size_t store_twin_count(struct store_twin *twin, enum store_twin_kind kind, const char *path_part);
+/* Waits for those that are under way. */
 void store_twin_forget(struct store_twin *twin);
 
 /* Writes to `to` what a disk may hold of path when power is lost after the first n_ops recorded
