@@ -350,7 +350,9 @@ static int find_once(struct search *search)
  * while it was read: the scan of all rows finds each of those in the truth. */
 static int find(struct search *search)
 {
-	const struct vector_file *vectors = search->collection->vectors;
+	/* Without mapped rows the file is not looked at: it may be opened just now. */
+	const struct vector_file *vectors =
+	        search->reading->pin.mapped_rows > 0 ? search->collection->vectors : NULL;
 	struct reading *reading = search->reading;
 
 	for (;;) {

@@ -51,7 +51,8 @@ static int reopen_work(struct collection *collection, struct care_state *care, u
 
 static void reopen_ended(struct collection *collection, struct care_state *care)
 {
-	collection->vectors = care->vectors;
+	if (care->result == 0)
+		collection->vectors = care->vectors;
 	care->vectors = NULL;
 }
 
