@@ -84,6 +84,54 @@ static void purge(struct daemon *daemon)
 	lanes_submit(daemon->lanes, LANE_BACKGROUND, &purging->job);
 }
 
+/* Resting ------------------------------------------------------------------------------------- */
+
+/* A worker that has nothing to do: its scratch is sized again by the next search. */
+static void worker_rests(struct lanes_rest *rest, uint32_t worker)
+{
+	struct daemon *daemon = LIST_ELEMENT(rest, struct daemon, rest);
+
+	hnsw_scratch_release(&daemon->scratch[worker]);
+	slab_collect();
+}
+
+static void collect(struct daemon *daemon, uint64_t now_ns)
+{
+	if (daemon->n_open_requests > 0 || now_ns - daemon->collected_ns < DAEMON_COLLECT_NS)
+		return;
+	daemon->collected_ns = now_ns;
+	slab_collect();
+}
+
+/* Pressure ------------------------------------------------------------------------------------ */
+
+/* What nobody used lately goes, and what is left is all that loads may have until it is over. */
+static void on_pressed(struct pressure *pressure)
+{
+	struct daemon *daemon = LIST_ELEMENT(pressure, struct daemon, pressure);
+	struct budget_figures figures;
+	uint64_t freed;
+
+	if (daemon->stopping)
+		return;
+	freed = cache_shed(daemon->cache, NULL, UINT64_MAX, DAEMON_COLD_NS);
+	pressure->freed_bytes += freed;
+	budget_figures(daemon->budget, &figures);
+	budget_set_admission(daemon->budget, figures.used_bytes);
+	if (freed > 0 || pressure->last_ns == pressure->since_ns)
+		log_info("memory is short (%s): %llu bytes given back, %llu kept", pressure->from,
+		         (unsigned long long)freed, (unsigned long long)figures.used_bytes);
+	purge(daemon);
+}
+
+static void look_at_pressure(struct daemon *daemon)
+{
+	if (!pressure_look(&daemon->pressure))
+		return;
+	budget_set_admission(daemon->budget, UINT64_MAX);
+	log_info("memory is not short any more");
+}
+
 /* Turns and ticks ----------------------------------------------------------------------------- */
 
 static void on_turn(uv_idle_t *idle)
@@ -139,6 +187,7 @@ static void on_tick(uv_timer_t *timer)
 		session_check_claim(session, now_ns);
 		session_check_stall(session, now_ns);
 	}
+	look_at_pressure(daemon);
 	while ((collection = collections_next(daemon->collections, collection)))
 		upkeep_look(collection);
 	if (daemon->config.idle_unload_s > 0)
@@ -148,6 +197,7 @@ static void on_tick(uv_timer_t *timer)
 		stop_step(daemon);
 	else
 		purge(daemon);
+	collect(daemon, now_ns);
 	if (!daemon->stopping)
 		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
 }
@@ -186,6 +236,7 @@ static void stop_step(struct daemon *daemon)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;
+	pressure_close(&daemon->pressure);
 	uv_close((uv_handle_t *)&daemon->tick, NULL);
 	uv_close((uv_handle_t *)&daemon->turner, NULL);
 }
@@ -265,13 +316,16 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	        [LANE_WRITE] = config->write_threads,
 	        [LANE_BACKGROUND] = background,
 	};
-	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
+	int r;
 
-	if (r == 0) {
-		daemon->n_scratch = lanes_n_workers(daemon->lanes);
-		daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
-		r = daemon->scratch ? 0 : -ENOMEM;
-	}
+	/* Workers may rest as soon as they are there. */
+	for (int i = 0; i < LANE_N; i++)
+		daemon->n_scratch += n_threads[i];
+	daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
+	daemon->rest.rest = worker_rests;
+	r = daemon->scratch ? 0 : -ENOMEM;
+	if (r == 0)
+		r = lanes_new(daemon->loop, n_threads, observer, &daemon->rest, &daemon->lanes);
 	daemon->build_workers = background > 1 ? background - 1 : 1;
 	if (daemon->build_workers > FLIGHT_JOBS_MAX)
 		daemon->build_workers = FLIGHT_JOBS_MAX;
@@ -373,6 +427,8 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	if (r == 0)
 		r = start_lanes(daemon, world->observer);
 	if (r == 0)
+		pressure_open(&daemon->pressure, loop, daemon->clock, world->pressure, on_pressed);
+	if (r == 0)
 		r = collections_new(daemon, &daemon->collections);
 	if (r) {
 		daemon_free(daemon);
@@ -397,6 +453,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 			daemon_stop(daemon);
 		else {
 			lanes_close(daemon->lanes, NULL, NULL);
+			pressure_close(&daemon->pressure);
 			uv_close((uv_handle_t *)&daemon->tick, NULL);
 			uv_close((uv_handle_t *)&daemon->turner, NULL);
 		}
