@@ -284,7 +284,7 @@ static void a_catalog_of_a_newer_version_is_refused_and_left_as_it_is(void **sta
 	service_stop(service);
 	run_sql(catalog, "PRAGMA user_version = 99");
 	expect_no_start(service->daemon, "it was written by a newer Kith");
-	run_sql(catalog, "PRAGMA user_version = 1");
+	run_sql(catalog, "PRAGMA user_version = 2");
 	service_start(service);
 	expect_records(service->conn, "notes", 0, 10, 1);
 }
