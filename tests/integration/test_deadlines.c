@@ -188,6 +188,8 @@ static void many_late_requests_are_answered_once_each(void **state)
 	for (int i = 0; i < 40; i++)
 		submit_search(stage->hurried, &tickets[i]);
 	gate_await(gate);
+	/* The daemon has all of them when what came behind them is answered. */
+	DONE(stage->hurried, kith_ping(stage->hurried));
 	fake_clock_advance_ms(&stage->clock, DEADLINE_MS);
 	for (int i = 0; i < 40; i++)
 		REFUSED(stage->hurried, KITH_ERROR_TOO_LATE, NULL,
