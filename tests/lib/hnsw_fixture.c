@@ -326,3 +326,30 @@ double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef
 	}
 	return n_asked ? (double)n_found / (double)n_asked : 1;
 }
+
+void hnsw_fixture_assert_sound(const struct hnsw_fixture *fixture)
+{
+	struct hnsw_check_report report;
+
+	int r = hnsw_check(fixture->hnsw, &report);
+	assert_null(report.fault);
+	assert_int_equal(r, 0);
+	assert_int_equal(report.n_nodes, hnsw_covered(fixture->hnsw));
+	assert_int_equal(report.n_reachable, report.n_nodes);
+}
+
+void hnsw_fixture_assert_recall(const struct hnsw_fixture_spec *spec, uint32_t k, uint32_t ef,
+                                double least)
+{
+	struct hnsw_fixture fixture;
+
+	hnsw_fixture_open(&fixture, spec);
+	hnsw_fixture_fill(&fixture, 1);
+	hnsw_fixture_assert_sound(&fixture);
+	double recall = hnsw_fixture_recall(&fixture, k, ef);
+	if (recall < least)
+		fail_msg("space %d, metric %d, data %d, dim %u: recall %.4f is below %.4f",
+		         (int)spec->space, (int)spec->metric, (int)spec->data, spec->dim, recall,
+		         least);
+	hnsw_fixture_close(&fixture);
+}
