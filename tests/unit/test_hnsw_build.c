@@ -403,7 +403,7 @@ static void searches_go_on_while_workers_insert(void **state)
 		assert_true(searchers[i].n_searches > 0);
 	}
 	hnsw_fixture_assert_sound(&fixture);
-	assert_int_equal(hnsw_n_dead(fixture.hnsw), 50);
+	assert_int_equal(hnsw_fixture_n_dead(&fixture), 50);
 	hnsw_fixture_close(&fixture);
 }
 

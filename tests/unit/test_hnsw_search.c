@@ -152,8 +152,8 @@ static void dead_nodes_are_navigated_and_never_returned(void **state)
 		for (uint32_t i = 0; i < 20; i++)
 			hnsw_retire(fixture.hnsw, (uint32_t)exact[i].row_idx);
 	}
-	assert_true(hnsw_n_dead(fixture.hnsw) > 100);
-	assert_true(hnsw_n_dead(fixture.hnsw) <= 1000);
+	assert_true(hnsw_fixture_n_dead(&fixture) > 100);
+	assert_true(hnsw_fixture_n_dead(&fixture) <= 1000);
 	for (uint32_t q = 0; q < 50; q++) {
 		uint32_t n = hnsw_fixture_search(&fixture, q, 10, 64, hits);
 		uint32_t n_exact = hnsw_fixture_exact(&fixture, q, 3000, 250, exact);

@@ -203,7 +203,7 @@ static void churn(struct hnsw_fixture *fixture)
 		hnsw_fixture_append(fixture, next, CHURN_STEP);
 		hnsw_fixture_build(fixture, 1);
 	}
-	assert_int_equal(hnsw_n_dead(fixture->hnsw), CHURN_ROUNDS * CHURN_STEP);
+	assert_int_equal(hnsw_fixture_n_dead(fixture), CHURN_ROUNDS * CHURN_STEP);
 	hnsw_fixture_assert_sound(fixture);
 }
 
