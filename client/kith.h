@@ -526,6 +526,7 @@ struct kith_create_collection_params {
 	uint32_t dtype;        /* enum kith_dtype: how vectors are kept */
 	struct kith_str space; /* label of the embedding space: model and revision; may be absent */
 	bool exist_ok;         /* one of the same dim, metric, dtype and space may be there */
+	bool bulk; /* begins as after kith_set_bulk(); one that is there is not changed */
 };
 struct kith_create_collection_result {
 	struct kith_str uuid;
@@ -543,6 +544,7 @@ struct kith_collection {
 	uint32_t dtype;
 	struct kith_str space;
 	uint64_t created_ms; /* since 1970 */
+	bool bulk;           /* see kith_set_bulk() */
 };
 
 struct kith_collections {
@@ -577,6 +579,20 @@ struct kith_rename_collection_params {
 };
 KITH_PUBLIC int kith_rename_collection(struct kith_conn *conn,
                                        const struct kith_rename_collection_params *params);
+
+/* For storing much at once. While it is on, indexes take up nothing by themselves, and what is
+ * written brings nothing into memory; searches compare all records, and say `bulk`. When it is set
+ * off, what is pending goes into each index by one job: a build, or an insert where that is less.
+ * It outlives the connection, and the daemon: who sets it on must set it off. */
+struct kith_set_bulk_params {
+	struct kith_str collection;
+	bool bulk;
+};
+struct kith_set_bulk_result {
+	bool changed; /* false: it was like that already */
+};
+KITH_PUBLIC int kith_set_bulk(struct kith_conn *conn, const struct kith_set_bulk_params *params,
+                              struct kith_set_bulk_result **ret);
 
 struct kith_drop_collection_params {
 	struct kith_str collection;
@@ -727,6 +743,7 @@ struct kith_search_result {
 	uint64_t scanned;     /* vectors compared one by one: all, or those the index lacked */
 	uint32_t ef_search;   /* candidates that the index kept; 0: none was used */
 	bool cached;          /* codes and graph were in memory, and nothing was loaded first */
+	bool bulk;            /* kith_set_bulk() was on: no index was used */
 	uint32_t served_from; /* enum kith_source */
 	uint64_t seq;         /* writes up to this one were seen */
 	uint64_t time_us;     /* inside the daemon */

@@ -10,6 +10,7 @@
 
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
+#include "daemon/index.h"
 #include "daemon/log.h"
 
 struct collection *collection_new(struct daemon *daemon, const struct catalog_entry *entry,
@@ -224,6 +225,21 @@ bool collection_has_been_at(const struct collection *collection, const struct uu
 	struct record_epoch now = {.seq = collection->seq}, end;
 
 	return record_epochs_end(collection->epochs, epoch, &now, &end) && seq <= end.seq;
+}
+
+void collection_set_bulk(struct collection *collection, bool bulk)
+{
+	struct cache_prefix ours = {collection->entry.spec.uuid, CACHE_ANY_INDEX, NULL};
+	bool changed = collection->entry.bulk != bulk;
+
+	collection->entry.bulk = bulk;
+	if (!changed)
+		return;
+	if (bulk)
+		cache_shed(collection->daemon->cache, &ours, UINT64_MAX, 0);
+	else
+		indexes_end_bulk(collection);
+	upkeep_look(collection);
 }
 
 bool collection_has_vectors(const struct collection *collection)

@@ -19,6 +19,10 @@
  * readers were told of; then the loop moves seq and n_rows on, in one step, and answers. A reading
  * takes both in one step too (collection_pin), so it sees a commit wholly or not at all.
  *
+ * Bulk writing (entry.bulk, in the catalog): while it is on, nothing that was written brings a
+ * graph or codes into memory, and no job on an index begins that nobody asked for; searches compare
+ * all records. Its end gives each index one job for all that is pending (index_end_bulk).
+ *
  * Threads: [loop], except what a job was given.
  */
 
@@ -127,6 +131,8 @@ static inline const struct uuid *collection_epoch(const struct collection *colle
 /* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
 bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,
                             uint64_t seq);
+/* The catalog has it so: what is in memory goes as far as it can, or the indexes catch up. */
+void collection_set_bulk(struct collection *collection, bool bulk);
 /* Whether every published row can be read from the vector file. */
 bool collection_has_vectors(const struct collection *collection);
 void collection_pin(struct collection *collection, struct pin *pin);

@@ -43,6 +43,7 @@ struct change {
 	struct collection *collection;            /* a reference, or NULL */
 	struct uuid uuid;                         /* to forget */
 	char name[CATALOG_NAME_BYTES_MAX + 1];    /* to rename to */
+	bool bulk;                                /* to set */
 	int result;
 };
 
@@ -188,6 +189,7 @@ static int new_entry(struct daemon *daemon, const struct create_collection_param
 	        .spec = {.dim = params->dim, .metric = params->metric, .dtype = params->dtype},
 	        .created_ms = clock_wall_ms(daemon->clock),
 	        .state = CATALOG_CREATING,
+	        .bulk = params->bulk,
 	};
 	memcpy(entry->name, params->name.data, params->name.n);
 	if (params->space.data)
@@ -263,6 +265,46 @@ void collections_rename(struct collections *collections, struct request *request
 	if (!change)
 		return;
 	memcpy(change->name, name.data, name.n);
+	changes_kick(collections);
+}
+
+/* bulk ---------------------------------------------------------------------------------------- */
+
+static int bulk_commit(struct change *change)
+{
+	return catalog_set_bulk(change->collections->catalog, &change->collection->entry.spec.uuid,
+	                        change->bulk);
+}
+
+static void bulk_committed(struct change *change)
+{
+	struct collection *collection = change->collection;
+	struct request *request = change->request;
+	struct set_bulk_result result = {.changed = collection->entry.bulk != change->bulk};
+
+	if (change->result == CATALOG_MISSING) {
+		request_refuse(request, WIRE_ERROR_DROPPED, "collection",
+		               "the collection was dropped");
+	} else if (change->result) {
+		request_refuse_errno(request, change->result, "setting bulk");
+	} else {
+		if (result.changed)
+			log_info("collection '%s': bulk writing is %s", collection->entry.name,
+			         change->bulk ? "on" : "off");
+		collection_set_bulk(collection, change->bulk);
+		request_result(request, &result);
+	}
+	request_finish(request);
+}
+
+void collections_set_bulk(struct collections *collections, struct request *request)
+{
+	struct change *change = change_queue(collections, request, request->collection, bulk_commit,
+	                                     bulk_committed);
+
+	if (!change)
+		return;
+	change->bulk = request_params(request, set_bulk)->bulk;
 	changes_kick(collections);
 }
 

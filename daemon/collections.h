@@ -3,8 +3,8 @@
 
 /*
  * The registry: all collections by name, kept in step with the catalog. What changes the catalog
- * (create, rename, drop) is queued and runs one at a time in the write lane; the registry follows
- * when it was committed. [loop]
+ * (create, rename, bulk, drop) is queued and runs one at a time in the write lane; the registry
+ * follows when it was committed. [loop]
  */
 
 #include "daemon/request.h"
@@ -34,6 +34,7 @@ struct collection *collections_next(const struct collections *collections,
 /* The changes; each answers the request when it is committed. */
 void collections_create(struct collections *collections, struct request *request);
 void collections_rename(struct collections *collections, struct request *request);
+void collections_set_bulk(struct collections *collections, struct request *request);
 void collections_drop(struct collections *collections, struct request *request);
 /* The files of a dropped collection are gone: the catalog may forget it. */
 void collections_forget(struct collections *collections, const struct uuid *uuid);

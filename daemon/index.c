@@ -196,6 +196,16 @@ void indexes_note_retired(struct collection *collection, uint64_t row)
 	}
 }
 
+void indexes_end_bulk(struct collection *collection)
+{
+	for (struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		struct index *index = LIST_ELEMENT(link, struct index, link);
+
+		index->ends_bulk = index_n_pending(index) > 0;
+	}
+}
+
 uint64_t index_n_pending(const struct index *index)
 {
 	return index_generation(index) ? index->n_pending : index->collection->n_live;

@@ -45,6 +45,10 @@
  * who waits is told, and it is tried again, later or when somebody asks; searches compare all
  * records meanwhile. What a medium cannot read after INDEX_READ_TRIES is lost.
  *
+ * While bulk writing is on (collection.h) only what is asked for begins: an ensure's build, an
+ * optimize, a warm. When it ends, what is pending goes in by one job: a build, which has all
+ * workers, or an insert, which has one, whichever is done sooner.
+ *
  * An ensure finds an EVICTED index existing as one that serves; to be replaced it is loaded first.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
@@ -114,6 +118,7 @@ struct index {
 	struct hnsw_head head;     /* of its graph, when there is one */
 	struct index_left left;
 	bool to_grow;            /* the next load is for an insert */
+	bool ends_bulk;          /* what bulk writing left is to go in, though it be evicted */
 	struct cache_load *load; /* that the load flight is for, or NULL */
 	struct list evicting;    /* requests that wait until it may be evicted */
 	/* The build that comes after the flight, with what it is for. */
@@ -174,6 +179,8 @@ void index_cover(struct index *index, struct generation *generation, uint64_t co
 /* Of all indexes of the collection: n_new rows were published; and a row is retired. */
 void indexes_note_new(struct collection *collection, uint64_t n_new);
 void indexes_note_retired(struct collection *collection, uint64_t row);
+/* Bulk writing has ended: what is pending goes into each index of the collection by one job. */
+void indexes_end_bulk(struct collection *collection);
 /* Rows that are pending and that anyone can see. */
 uint64_t index_n_pending(const struct index *index);
 double index_coverage(const struct index *index);

@@ -263,7 +263,8 @@ void index_look_evicted(struct index *index)
 {
 	uint64_t now_ns = clock_monotonic_ns(index->collection->daemon->clock);
 
-	if ((index->has_successor || !list_empty(&index->optimizing)) && now_ns >= index->retry_ns)
+	if ((index->has_successor || index->ends_bulk || !list_empty(&index->optimizing)) &&
+	    now_ns >= index->retry_ns)
 		(void)flight_begin(index, FLIGHT_LOAD, &index->params, NULL);
 }
 

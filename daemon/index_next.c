@@ -110,6 +110,24 @@ static void begin_insert(struct index *index)
 	begin(index, index->to_grow ? FLIGHT_LOAD : FLIGHT_INSERT, &index->params, NULL);
 }
 
+/* Whether a build is done sooner than an insert of what is pending. */
+static bool is_build_cheaper(const struct index *index)
+{
+	const struct collection *collection = index->collection;
+
+	return index_n_pending(index) * collection->daemon->build_workers >= collection->n_live;
+}
+
+/* What bulk writing left goes in. */
+static void begin_after_bulk(struct index *index)
+{
+	index->ends_bulk = false;
+	if (is_build_cheaper(index))
+		begin(index, FLIGHT_BUILD, &index->params, NULL);
+	else
+		begin_insert(index);
+}
+
 /* What a serving index does next: begin anew, fold in, save, move, or nothing. */
 static void look_serving(struct index *index, uint64_t now_ns)
 {
@@ -119,8 +137,11 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
 	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
 	bool has_vectors = collection_has_vectors(collection);
+	bool bulk = collection->entry.bulk;
 	bool asked;
 
+	if (n_rows == 0)
+		index->ends_bulk = false;
 	answer_optimized(index);
 	asked = !list_empty(&index->optimizing);
 	if (now_ns < index->retry_ns && !asked && list_empty(&index->evicting))
@@ -129,6 +150,8 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	    index->retry_pause_ms == 0) {
 		/* Never saved: a kill now would cost the whole build. */
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
+	} else if (index->ends_bulk && !bulk && has_vectors) {
+		begin_after_bulk(index);
 	} else if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
 			begin_insert(index);
@@ -136,16 +159,16 @@ static void look_serving(struct index *index, uint64_t now_ns)
 			index_refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (has_many_dead(index) && has_vectors) {
+	} else if (!bulk && has_many_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
-	} else if (n_rows > 0 && has_vectors &&
+	} else if (!bulk && n_rows > 0 && has_vectors &&
 	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
 		begin_insert(index);
 	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
 	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (index_is_misplaced(index, now_ns)) {
+	} else if (!bulk && index_is_misplaced(index, now_ns)) {
 		begin(index, FLIGHT_LOAD, &index->params, NULL);
 	}
 }
@@ -167,6 +190,13 @@ static void look_flying(struct flight *flight)
 		flight_tell(flight);
 }
 
+/* Bulk writing is on, and nobody waits for the index. */
+static bool is_held(const struct index *index)
+{
+	return index->collection->entry.bulk && list_empty(&index->waiting) &&
+	       list_empty(&index->optimizing);
+}
+
 void index_look(struct index *index)
 {
 	struct collection *collection = index->collection;
@@ -185,9 +215,9 @@ void index_look(struct index *index)
 		index->has_successor = false;
 		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
 	} else if (index->may_have_snapshot) {
-		if (index->n_failed_loads == 0 || now_ns >= index->retry_ns)
+		if ((index->n_failed_loads == 0 || now_ns >= index->retry_ns) && !is_held(index))
 			begin(index, FLIGHT_LOAD, &index->params, NULL);
-	} else if (index->wants_build && now_ns >= index->retry_ns) {
+	} else if (index->wants_build && now_ns >= index->retry_ns && !is_held(index)) {
 		struct index_params params = index->params;
 
 		index_begin_build(index, &params, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods of the group `collections`: create, list, describe, rename, drop. */
+/* The methods of the group `collections`: create, list, describe, rename, bulk, drop. */
 
 #include <errno.h>
 #include <string.h>
@@ -81,6 +81,7 @@ static struct collection_row row_of(const struct collection *collection)
 	        .dtype = entry->spec.dtype,
 	        .space = str(entry->spec.space),
 	        .created_ms = (uint64_t)entry->created_ms,
+	        .bulk = entry->bulk,
 	};
 }
 
@@ -137,6 +138,16 @@ void handle_rename_collection(struct request *request)
 {
 	collection_enter(request, request_params(request, rename_collection)->collection,
 	                 rename_admitted);
+}
+
+static void set_bulk_admitted(struct request *request)
+{
+	collections_set_bulk(request->daemon->collections, request);
+}
+
+void handle_set_bulk(struct request *request)
+{
+	collection_enter(request, request_params(request, set_bulk)->collection, set_bulk_admitted);
 }
 
 void handle_drop_collection(struct request *request)

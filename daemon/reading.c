@@ -64,7 +64,8 @@ static int plan_index(struct reading *reading)
 	struct collection *collection = reading->request->collection;
 
 	reading->request->next = reading_queue;
-	if (params->exact || params->k > LIMIT_INDEX_EF)
+	reading->bulk = collection->entry.bulk;
+	if (reading->bulk || params->exact || params->k > LIMIT_INDEX_EF)
 		return 0;
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {

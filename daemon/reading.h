@@ -48,6 +48,7 @@ struct reading {
 	uint64_t covered_rows; /* of it, when the search was planned */
 	uint32_t below;
 	uint32_t ef_search;
+	bool bulk; /* bulk writing was on then: none is used */
 	/* For the counters: what the run found out. */
 	uint64_t comparisons; /* the index's own */
 	uint64_t scanned;

@@ -461,6 +461,7 @@ static void answer(struct search *search)
 	        .scanned = search->scan.comparisons,
 	        .ef_search = search->used_graph ? reading->ef_search : 0,
 	        .cached = search->source == WIRE_source_resident && !request->has_loaded,
+	        .bulk = reading->bulk,
 	        .served_from = search->source,
 	        .seq = reading->pin.seq,
 	};

@@ -189,6 +189,7 @@ static bool load_wanted(struct collection *collection, bool paused)
 	(void)paused;
 	if (!collection->vectors ||
 	    (collection->upkeep.searched == 0 && !collection->upkeep.wants_codes) ||
+	    (collection->entry.bulk && !collection->upkeep.wants_codes) ||
 	    collection->upkeep.care[CARE_RESTORE].active)
 		return false;
 	if (is_outgrown(collection))

@@ -97,14 +97,15 @@
 	R(collection)    \
 	R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) R(error)
 
-#define ROW_collection(F, X)                    \
-	F(X, str, name, REQUIRED, 0, 0, 0)      \
-	F(X, str, uuid, REQUIRED, 0, 0, 0)      \
-	F(X, u32, dim, REQUIRED, 0, 0, 0)       \
-	F(X, metric, metric, REQUIRED, 0, 0, 0) \
-	F(X, dtype, dtype, REQUIRED, 0, 0, 0)   \
-	F(X, str, space, REQUIRED, 0, 0, 0)     \
-	F(X, u64, created_ms, REQUIRED, 0, 0, 0)
+#define ROW_collection(F, X)                     \
+	F(X, str, name, REQUIRED, 0, 0, 0)       \
+	F(X, str, uuid, REQUIRED, 0, 0, 0)       \
+	F(X, u32, dim, REQUIRED, 0, 0, 0)        \
+	F(X, metric, metric, REQUIRED, 0, 0, 0)  \
+	F(X, dtype, dtype, REQUIRED, 0, 0, 0)    \
+	F(X, str, space, REQUIRED, 0, 0, 0)      \
+	F(X, u64, created_ms, REQUIRED, 0, 0, 0) \
+	F(X, bool, bulk, REQUIRED, 0, 0, 0)
 
 #define ROW_budget(F, X)                                  \
 	F(X, u64, limit_bytes, REQUIRED, 0, 0, 0)         \
@@ -236,6 +237,7 @@
 	M(list_collections)    \
 	M(describe_collection) \
 	M(rename_collection)   \
+	M(set_bulk)            \
 	M(drop_collection)     \
 	M(upsert)              \
 	M(update)              \
@@ -285,7 +287,8 @@
 	F(X, metric, metric, REQUIRED, 0, 0, 0)              \
 	DTYPE_FIELD(F, X)                                    \
 	F(X, name, space, OPTIONAL, 0, LIMIT_SPACE_BYTES, 0) \
-	F(X, bool, exist_ok, OPTIONAL, 0, 0, false)
+	F(X, bool, exist_ok, OPTIONAL, 0, 0, false)          \
+	F(X, bool, bulk, OPTIONAL, 0, 0, false)
 #define RESULT_create_collection(F, X)     \
 	F(X, str, uuid, REQUIRED, 0, 0, 0) \
 	F(X, bool, created, REQUIRED, 0, 0, 0)
@@ -306,6 +309,11 @@
 	COLLECTION_FIELD(F, X)         \
 	F(X, name, name, REQUIRED, 1, LIMIT_NAME_BYTES, 0)
 #define RESULT_rename_collection(F, X)
+
+#define PARAMS_set_bulk(F, X)  \
+	COLLECTION_FIELD(F, X) \
+	F(X, bool, bulk, REQUIRED, 0, 0, false)
+#define RESULT_set_bulk(F, X) F(X, bool, changed, REQUIRED, 0, 0, 0)
 
 #define PARAMS_drop_collection(F, X) \
 	COLLECTION_FIELD(F, X)       \
@@ -412,6 +420,7 @@
 	F(X, u64, scanned, REQUIRED, 0, 0, 0)        \
 	F(X, u32, ef_search, REQUIRED, 0, 0, 0)      \
 	F(X, bool, cached, REQUIRED, 0, 0, 0)        \
+	F(X, bool, bulk, REQUIRED, 0, 0, 0)          \
 	F(X, source, served_from, REQUIRED, 0, 0, 0) \
 	F(X, u64, seq, REQUIRED, 0, 0, 0)            \
 	F(X, u64, time_us, REQUIRED, 0, 0, 0)

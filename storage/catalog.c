@@ -12,7 +12,7 @@
 #define FILE_NAME "catalog.db"
 /* "Kthc" */
 #define APPLICATION_ID 0x4b746863
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 /* Tens of collections fit into a few pages. */
 #define CACHE_BYTES (64 << 10)
 
@@ -29,6 +29,7 @@ static const char *const steps[SCHEMA_VERSION] = {
         " created_ms INTEGER NOT NULL"
         ") STRICT, WITHOUT ROWID;"
         "CREATE UNIQUE INDEX collections_name ON collections (name) WHERE state < 2;",
+        "ALTER TABLE collections ADD COLUMN bulk INTEGER NOT NULL DEFAULT 0;",
 };
 
 _Static_assert(CATALOG_DROPPED == 2, "the index of names depends on it");
@@ -41,22 +42,24 @@ enum catalog_stmt {
 	CATALOG_STMT_ADD,
 	CATALOG_STMT_SET_STATE,
 	CATALOG_STMT_RENAME,
+	CATALOG_STMT_SET_BULK,
 	CATALOG_STMT_REMOVE,
 	CATALOG_N_STMTS,
 };
 
 static const char *const texts[CATALOG_N_STMTS] = {
-        [CATALOG_STMT_EACH] = "SELECT uuid, name, state, dim, metric, dtype, space, created_ms"
-                              " FROM collections ORDER BY created_ms, uuid",
+        [CATALOG_STMT_EACH] = "SELECT uuid, name, state, dim, metric, dtype, space, created_ms,"
+                              " bulk FROM collections ORDER BY created_ms, uuid",
         [CATALOG_STMT_BEGIN] = "BEGIN IMMEDIATE",
         [CATALOG_STMT_COMMIT] = "COMMIT",
         [CATALOG_STMT_GIVE_UP] = "UPDATE collections SET state = 2 WHERE name = ?1 AND state = 0",
         [CATALOG_STMT_ADD] = "INSERT INTO collections"
-                             " (uuid, name, state, dim, metric, dtype, space, created_ms)"
-                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                             " (uuid, name, state, dim, metric, dtype, space, created_ms,"
+                             " bulk) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [CATALOG_STMT_SET_STATE] = "UPDATE collections SET state = ?2"
                                    " WHERE uuid = ?1 AND state < ?2",
         [CATALOG_STMT_RENAME] = "UPDATE collections SET name = ?2 WHERE uuid = ?1 AND state < 2",
+        [CATALOG_STMT_SET_BULK] = "UPDATE collections SET bulk = ?2 WHERE uuid = ?1 AND state < 2",
         [CATALOG_STMT_REMOVE] = "DELETE FROM collections WHERE uuid = ?1",
 };
 
@@ -184,6 +187,7 @@ static int take_entry(sqlite3_stmt *stmt, struct catalog_entry *ret)
 	        .spec.metric = (uint32_t)sql_column_u64(stmt, 4),
 	        .spec.dtype = (uint32_t)sql_column_u64(stmt, 5),
 	        .created_ms = sqlite3_column_int64(stmt, 7),
+	        .bulk = sqlite3_column_int(stmt, 8) != 0,
 	};
 	size_t uuid_n;
 	uint32_t name_n, space_n;
@@ -267,6 +271,7 @@ int catalog_add(struct catalog *catalog, const struct catalog_entry *entry)
 	sql_bind_u64(stmt, 6, entry->spec.dtype);
 	sql_bind_text(stmt, 7, entry->spec.space, strlen(entry->spec.space));
 	sqlite3_bind_int64(stmt, 8, entry->created_ms);
+	sqlite3_bind_int(stmt, 9, entry->bulk);
 	return take_name(catalog, entry->name, stmt);
 }
 
@@ -287,6 +292,15 @@ int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char 
 	sql_bind_blob(stmt, 1, uuid->bytes, sizeof(uuid->bytes));
 	sql_bind_text(stmt, 2, name, strlen(name));
 	return take_name(catalog, name, stmt);
+}
+
+int catalog_set_bulk(struct catalog *catalog, const struct uuid *uuid, bool bulk)
+{
+	sqlite3_stmt *stmt = catalog->stmts[CATALOG_STMT_SET_BULK];
+
+	sql_bind_blob(stmt, 1, uuid->bytes, sizeof(uuid->bytes));
+	sqlite3_bind_int(stmt, 2, bulk);
+	return change(catalog, stmt);
 }
 
 int catalog_remove(struct catalog *catalog, const struct uuid *uuid)

@@ -10,6 +10,7 @@
  * Threads: one caller at a time. [worker]
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "storage/record.h"
@@ -35,6 +36,7 @@ struct catalog_entry {
 	char name[CATALOG_NAME_BYTES_MAX + 1];
 	int64_t created_ms;
 	enum catalog_state state;
+	bool bulk; /* it is being filled: its indexes wait (daemon/collection.h) */
 };
 
 struct catalog;
@@ -55,6 +57,8 @@ int catalog_add(struct catalog *catalog, const struct catalog_entry *entry);
 int catalog_set_state(struct catalog *catalog, const struct uuid *uuid, enum catalog_state state);
 /* Of one that is not dropped: CATALOG_MISSING, CATALOG_EXISTS. The name is taken as by add(). */
 int catalog_rename(struct catalog *catalog, const struct uuid *uuid, const char *name);
+/* Of one that is not dropped: CATALOG_MISSING. */
+int catalog_set_bulk(struct catalog *catalog, const struct uuid *uuid, bool bulk);
 /* Forgets it, after its directories are gone. CATALOG_MISSING. */
 int catalog_remove(struct catalog *catalog, const struct uuid *uuid);
 /* What went wrong last on the calling thread, for the log. Valid until the next call on it. */

@@ -33,7 +33,7 @@ struct cli_args {
 
 	const char *namespace_, *space, *metric, *dtype;
 	uint64_t dim;
-	bool exist_ok, missing_ok, yes;
+	bool exist_ok, missing_ok, yes, bulk;
 
 	uint64_t include; /* enum kith_include */
 	bool text_ids;
@@ -82,6 +82,7 @@ enum cli_option_idx {
 	CLI_OPT_DTYPE,
 	CLI_OPT_DIM,
 	CLI_OPT_EXIST_OK,
+	CLI_OPT_BULK,
 	CLI_OPT_MISSING_OK,
 	CLI_OPT_YES,
 	CLI_OPT_INCLUDE,
@@ -162,6 +163,7 @@ int cli_take_form(const struct cli *cli, struct kith_create_collection_params *p
 int cli_list(struct cli *cli);
 int cli_rename(struct cli *cli);
 int cli_describe(struct cli *cli);
+int cli_bulk(struct cli *cli);
 int cli_drop(struct cli *cli);
 /* records.c */
 int cli_get(struct cli *cli);

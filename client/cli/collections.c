@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/cli.h"
 
-/* create, list, rename, describe, drop. */
+/* create, list, rename, describe, bulk, drop. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ int cli_create(struct cli *cli)
 	struct kith_create_collection_params params = {.name = cli_operand(cli, 0),
 	                                               .dim = (uint32_t)args->dim,
 	                                               .space = kith_text(args->space),
-	                                               .exist_ok = args->exist_ok};
+	                                               .exist_ok = args->exist_ok,
+	                                               .bulk = args->bulk};
 	struct kith_create_collection_result *result;
 	int status, r;
 
@@ -60,11 +61,11 @@ int cli_create(struct cli *cli)
 static json_t *json_from_collection(const struct kith_collection *collection)
 {
 	return json_pack(
-	        "{s:o, s:o, s:I, s:s, s:s, s:o, s:o}", "name", json_from_str(collection->name),
+	        "{s:o, s:o, s:I, s:s, s:s, s:o, s:o, s:b}", "name", json_from_str(collection->name),
 	        "uuid", json_from_str(collection->uuid), "dim", (json_int_t)collection->dim,
 	        "metric", kith_metric_name(collection->metric), "dtype",
 	        kith_dtype_name(collection->dtype), "space", json_from_str(collection->space),
-	        "created_ms", json_from_u64(collection->created_ms));
+	        "created_ms", json_from_u64(collection->created_ms), "bulk", (int)collection->bulk);
 }
 
 int cli_list(struct cli *cli)
@@ -163,6 +164,8 @@ static void describe_table(const struct kith_describe_collection_result *result)
 	table_text(table, output_count(result->rows, cell));
 	table_text(table, "namespaces");
 	table_format(table, "%u", result->namespaces);
+	table_text(table, "bulk writing");
+	table_text(table, collection->bulk ? "on" : "off");
 	table_text(table, "last commit");
 	table_text(table, output_count(result->seq, cell));
 	table_print(table);
@@ -184,6 +187,32 @@ int cli_describe(struct cli *cli)
 		describe_json(result);
 	else
 		describe_table(result);
+	kith_free(result);
+	return CLI_DONE;
+}
+
+int cli_bulk(struct cli *cli)
+{
+	const char *how = cli->args.operands[1];
+	struct kith_set_bulk_params params = {.collection = cli_operand(cli, 0),
+	                                      .bulk = strcmp(how, "on") == 0};
+	struct kith_set_bulk_result *result;
+	int status, r;
+
+	if (!params.bulk && strcmp(how, "off") != 0)
+		return cli_say(cli, CLI_USAGE, "it is on or off, not '%s'", how);
+	status = cli_connect(cli);
+	if (status)
+		return status;
+	r = kith_set_bulk(cli->conn, &params, &result);
+	if (r)
+		return cli_failed(cli, r);
+	if (cli->json)
+		json_print_line(json_pack("{s:b, s:b}", "bulk", (int)params.bulk, "changed",
+		                          (int)result->changed));
+	else
+		printf("bulk writing to %s is %s%s\n", cli->args.operands[0], how,
+		       result->changed ? "" : " already");
 	kith_free(result);
 	return CLI_DONE;
 }

@@ -18,6 +18,8 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
         [CLI_OPT_DIM] = {"dim", 'd', "N", CLI_NUMBER, AT(dim), 1, UINT32_MAX, "floats in a vector"},
         [CLI_OPT_EXIST_OK] = {"exist-ok", 0, NULL, CLI_FLAG, AT(exist_ok), 0, 0,
                               "fine when an equal one is there"},
+        [CLI_OPT_BULK] = {"bulk", 0, NULL, CLI_FLAG, AT(bulk), 0, 0,
+                          "indexes wait until all is stored"},
         [CLI_OPT_MISSING_OK] = {"missing-ok", 0, NULL, CLI_FLAG, AT(missing_ok), 0, 0,
                                 "fine when there is none"},
         [CLI_OPT_YES] = {"yes", 'y', NULL, CLI_FLAG, AT(yes), 0, 0, "do not ask"},
@@ -87,22 +89,28 @@ static const struct cli_command commands[] = {
         {"limits", "", 0, 0, 0, cli_limits, "print every limit of the daemon", NULL},
         {"stats", "", 0, 0, 0, cli_stats, "print what the daemon holds and does", NULL},
         {"create", "COLLECTION", 1, 1,
-         OPT(DIM) | OPT(METRIC) | OPT(DTYPE) | OPT(SPACE) | OPT(EXIST_OK), cli_create,
-         "make a collection", "--dim and --metric are required.\n"},
+         OPT(DIM) | OPT(METRIC) | OPT(DTYPE) | OPT(SPACE) | OPT(EXIST_OK) | OPT(BULK), cli_create,
+         "make a collection",
+         "--dim and --metric are required. With --bulk it begins as after 'kith bulk ... on'.\n"},
         {"list", "", 0, 0, 0, cli_list, "print all collections", NULL},
         {"describe", "COLLECTION", 1, 1, 0, cli_describe, "print what a collection is", NULL},
         {"rename", "COLLECTION NAME", 2, 2, 0, cli_rename, "give a collection another name", NULL},
+        {"bulk", "COLLECTION on|off", 2, 2, 0, cli_bulk, "begin or end storing much at once",
+         "While it is on, indexes take up nothing by themselves, and searches compare all\n"
+         "records. When it is set off, each takes up what is pending by one job. It stays on\n"
+         "until then, whatever becomes of who set it.\n"},
         {"drop", "COLLECTION", 1, 1, OPT(YES) | OPT(MISSING_OK), cli_drop,
          "delete a collection with all its records",
          "Asks first; where there is no terminal to ask on, --yes is required.\n"},
         {"import", "COLLECTION FILE.fvecs", 2, 2,
          OPT(JSONL) | OPT(NAMESPACE) | OPT(SPACE) | OPT(METRIC) | OPT(DTYPE) | OPT(DIM) |
-                 OPT(BATCH) | OPT(FIRST_ID),
+                 OPT(BATCH) | OPT(FIRST_ID) | OPT(BULK),
          cli_import, "store the vectors of a file",
          "A row of an .fvecs file is its dimension, a 32-bit little-endian integer, and as many\n"
          "32-bit little-endian floats; '-' reads standard input. With --metric the collection is\n"
          "made when it is not there. What was stored before an error stays; to store it again\n"
-         "changes nothing.\n"},
+         "changes nothing. With --bulk its indexes wait, as between 'kith bulk ... on' and "
+         "'off'.\n"},
         {"search", "COLLECTION", 1, 1,
          OPT(VECTOR) | OPT(FVECS) | OPT(ROW) | OPT(K) | OPT(EXACT) | OPT(EF) | OPT(TARGET_RECALL) |
                  OPT(INCLUDE) | OPT(NAMESPACE) | OPT(SPACE),

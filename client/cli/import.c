@@ -38,7 +38,8 @@ struct import {
 	uint64_t n_rows; /* acknowledged, as all below */
 	struct kith_upsert_result last;
 	uint64_t inserted, replaced, touched, unchanged;
-	int status; /* of the first failure */
+	bool set_bulk; /* it was off before: it is to be off afterwards */
+	int status;    /* of the first failure */
 };
 
 /* Says why, and keeps the first status. */
@@ -157,6 +158,20 @@ static int create(struct import *import)
 	return r ? cli_failed(import->cli, r) : 0;
 }
 
+static int set_bulk(struct import *import, bool bulk)
+{
+	struct kith_set_bulk_params params = {.collection = cli_operand(import->cli, 0),
+	                                      .bulk = bulk};
+	struct kith_set_bulk_result *result;
+	int r = kith_set_bulk(import->cli->conn, &params, &result);
+
+	if (r)
+		return cli_failed(import->cli, r);
+	import->set_bulk = bulk && result->changed;
+	kith_free(result);
+	return 0;
+}
+
 static int prepare(struct import *import)
 {
 	const struct cli_args *args = &import->cli->args;
@@ -188,7 +203,10 @@ static int prepare(struct import *import)
 	kith_free(limits);
 	if (!enough)
 		return cli_say(import->cli, CLI_BAD_INPUT, "no memory for a batch");
-	return create(import);
+	r = create(import);
+	if (r == 0 && args->bulk)
+		r = set_bulk(import, true);
+	return r;
 }
 
 static void report(const struct import *import)
@@ -233,6 +251,11 @@ int cli_import(struct cli *cli)
 	if (import.status == 0) {
 		progress_begin(&import.progress, "rows", import.fvecs.n_rows);
 		transfer(&import);
+		if (import.set_bulk) {
+			int status = set_bulk(&import, false);
+
+			import.status = import.status ? import.status : status;
+		}
 		report(&import);
 	}
 	batch_release(&import.batch);

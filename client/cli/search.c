@@ -96,13 +96,13 @@ static void print_json(const struct kith_search_result *hits, double took_us)
 		json_array_append_new(array, hit);
 	}
 	json_print_line(json_pack(
-	        "{s:o, s:s, s:f, s:o, s:o, s:o, s:I, s:b, s:s, s:o, s:o, s:I}", "hits", array,
+	        "{s:o, s:s, s:f, s:o, s:o, s:o, s:I, s:b, s:b, s:s, s:o, s:o, s:I}", "hits", array,
 	        "mode", kith_mode_name(hits->mode), "coverage", hits->coverage, "generation",
 	        json_from_u64(hits->generation), "comparisons", json_from_u64(hits->comparisons),
 	        "scanned", json_from_u64(hits->scanned), "ef_search", (json_int_t)hits->ef_search,
-	        "cached", (int)hits->cached, "served_from", kith_source_name(hits->served_from),
-	        "seq", json_from_u64(hits->seq), "time_us", json_from_u64(hits->time_us),
-	        "round_trip_us", (json_int_t)took_us));
+	        "cached", (int)hits->cached, "bulk", (int)hits->bulk, "served_from",
+	        kith_source_name(hits->served_from), "seq", json_from_u64(hits->seq), "time_us",
+	        json_from_u64(hits->time_us), "round_trip_us", (json_int_t)took_us));
 }
 
 static void print_hits(const struct kith_search_result *hits)
@@ -145,6 +145,8 @@ static void print_honesty(const struct kith_search_result *hits, double took_us)
 	char inside[OUTPUT_CELL_SIZE], outside[OUTPUT_CELL_SIZE];
 
 	printf("%s, ", kith_mode_name(hits->mode));
+	if (hits->bulk)
+		printf("bulk writing is on, ");
 	if (hits->ef_search)
 		printf("ef %u, ", hits->ef_search);
 	printf("coverage %s, generation %" PRIu64 ", %s comparisons, %s scanned, vectors %s%s, "

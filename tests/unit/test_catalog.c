@@ -98,6 +98,7 @@ static void an_entry_comes_back_as_it_was(void **state)
 	struct catalog_entry found;
 
 	made.spec.uuid.bytes[0] = 0;
+	made.bulk = true;
 	assert_int_equal(catalog_add(catalog, &made), 0);
 	reopen();
 	assert_int_equal(catalog_each(catalog, copy_entry, &found), 0);
@@ -194,6 +195,40 @@ static void renaming_keeps_names_unique(void **state)
 	assert_int_equal(catalog_rename(catalog, &a.spec.uuid, "d"), CATALOG_MISSING);
 }
 
+static void bulk_is_set_until_it_is_dropped(void **state)
+{
+	(void)state;
+	struct catalog_entry a = entry("a"), found;
+
+	assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, true), CATALOG_MISSING);
+	assert_int_equal(catalog_add(catalog, &a), 0);
+	for (int i = 1; i >= 0; i--) {
+		assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, i), 0);
+		assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, i), 0);
+		reopen();
+		assert_int_equal(catalog_each(catalog, copy_entry, &found), 0);
+		assert_int_equal(found.bulk, i);
+	}
+	assert_int_equal(catalog_set_state(catalog, &a.spec.uuid, CATALOG_DROPPED), 0);
+	assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, true), CATALOG_MISSING);
+}
+
+/* Version 1 had no column for it. */
+static void an_older_catalog_is_brought_up_to_date(void **state)
+{
+	(void)state;
+	struct catalog_entry a = entry("a"), found;
+
+	assert_int_equal(catalog_add(catalog, &a), 0);
+	assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, true), 0);
+	catalog = catalog_close(catalog);
+	exec_plain("ALTER TABLE collections DROP COLUMN bulk; PRAGMA user_version = 1");
+	reopen();
+	assert_int_equal(catalog_each(catalog, copy_entry, &found), 0);
+	assert_memory_equal(&found, &a, sizeof(a));
+	assert_int_equal(catalog_set_bulk(catalog, &a.spec.uuid, true), 0);
+}
+
 static void a_caller_can_stop_the_walk(void **state)
 {
 	(void)state;
@@ -216,7 +251,7 @@ static void newer_and_foreign_files_are_refused(void **state)
 	char path[SCRATCH_PATH_SIZE];
 
 	catalog = catalog_close(catalog);
-	exec_plain("PRAGMA user_version = 2");
+	exec_plain("PRAGMA user_version = 3");
 	assert_int_equal(catalog_open(store_twin_io(twin), scratch.path, &none), CATALOG_NEWER);
 	exec_plain("PRAGMA user_version = 1; PRAGMA application_id = 3");
 	assert_int_equal(catalog_open(store_twin_io(twin), scratch.path, &none), CATALOG_FOREIGN);
@@ -276,6 +311,8 @@ int main(void)
 	        TEST(one_that_was_never_finished_gives_its_name_up),
 	        TEST(a_uuid_twice_is_a_fault_and_not_a_taken_name),
 	        TEST(renaming_keeps_names_unique),
+	        TEST(bulk_is_set_until_it_is_dropped),
+	        TEST(an_older_catalog_is_brought_up_to_date),
 	        TEST(a_caller_can_stop_the_walk),
 	        TEST(newer_and_foreign_files_are_refused),
 	        TEST(a_failed_operation_leaves_a_catalog_that_opens),

@@ -19,6 +19,7 @@
 struct store {
 	uint32_t n_upserts, n_rows;
 	atomic_uint refuse_upsert; /* the n-th, at its row 1 */
+	bool bulk;
 };
 
 /* The daemon's side. -------------------------------------------------------------------------- */
@@ -114,6 +115,7 @@ static void serve_get(struct fake_daemon *daemon, const struct wire_request *req
 static void serve(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	const struct create_collection_params *create = request->params;
+	const struct set_bulk_params *bulk = request->params;
 	struct wire_error error;
 
 	switch (request->method) {
@@ -129,6 +131,13 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		fake_answer(
 		        daemon, request,
 		        &(struct create_collection_result){.uuid = {"u-1", 3}, .created = true});
+		break;
+	case WIRE_METHOD_set_bulk:
+		cli_log(daemon, "bulk %d\n", bulk->bulk);
+		fake_answer(
+		        daemon, request,
+		        &(struct set_bulk_result){.changed = bulk->bulk != store_of(daemon)->bulk});
+		store_of(daemon)->bulk = bulk->bulk;
 		break;
 	case WIRE_METHOD_upsert:
 		serve_upsert(daemon, request);
@@ -237,6 +246,34 @@ static void import_takes_vectors_alone(void **state)
 	assert_memory_equal(fixture->log, "0|0\n1|1\n2|2\n", 12);
 }
 
+static void bulk_is_on_for_the_import_and_off_however_it_ends(void **state)
+{
+	struct cli_fixture *fixture = *state;
+
+	save_fvecs(fixture, "v.fvecs", 2);
+	assert_int_equal(cli_run(fixture, "import notes %s --bulk", cli_path(fixture, "v.fvecs")),
+	                 0);
+	store_of(&fixture->daemon)->refuse_upsert = 2;
+	assert_int_equal(cli_run(fixture, "import notes %s --bulk", cli_path(fixture, "v.fvecs")),
+	                 1);
+	/* What was on before is left on. */
+	store_of(&fixture->daemon)->refuse_upsert = 0;
+	assert_int_equal(cli_run(fixture, "bulk notes on"), 0);
+	assert_string_equal(fixture->out, "{\"bulk\":true,\"changed\":true}\n");
+	assert_int_equal(cli_run(fixture, "import notes %s --bulk", cli_path(fixture, "v.fvecs")),
+	                 0);
+	assert_int_equal(cli_run(fixture, "bulk notes on"), 0);
+	assert_string_equal(fixture->out, "{\"bulk\":true,\"changed\":false}\n");
+	assert_int_equal(cli_run(fixture, "bulk notes maybe"), 2);
+	assert_string_equal(fixture->err, "kith bulk: it is on or off, not 'maybe'\n");
+	fake_daemon_stop(&fixture->daemon);
+	assert_string_equal(fixture->log, "bulk 1\n0|0\n1|1\nbulk 0\n"
+	                                  "bulk 1\nbulk 0\n"
+	                                  "bulk 1\n"
+	                                  "bulk 1\n0|0\n1|1\n"
+	                                  "bulk 1\n");
+}
+
 static void a_refused_row_is_named_as_that_of_the_file(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -330,9 +367,10 @@ static void search_prints_json_where_there_is_no_terminal(void **state)
 	               "{\"hits\":[{\"id\":\"first\",\"namespace\":\"home\",\"text\":\"a passage"));
 	assert_non_null(strstr(fixture->out, "\"distance\":0.25},{\"id\":77,\"namespace\":\"\","));
 	assert_non_null(strstr(fixture->out, "\"mode\":\"hnsw\",\"coverage\":0.99998"));
-	assert_non_null(strstr(fixture->out,
-	                       ",\"generation\":3,\"comparisons\":1234,\"scanned\":1,"
-	                       "\"ef_search\":48,\"cached\":false,\"served_from\":\"resident\","));
+	assert_non_null(strstr(
+	        fixture->out,
+	        ",\"generation\":3,\"comparisons\":1234,\"scanned\":1,"
+	        "\"ef_search\":48,\"cached\":false,\"bulk\":false,\"served_from\":\"resident\","));
 	assert_int_equal(cli_run(fixture, "search notes --vector 1 --exact --ef 300"), 0);
 	assert_int_equal(cli_run(fixture, "search notes --vector 1 --target-recall 0.95"), 0);
 	assert_int_equal(cli_run(fixture, "search notes --vector 1 --target-recall 1"), 2);
@@ -447,6 +485,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        TEST(import_sends_every_row_once_in_batches),
 	        TEST(import_takes_vectors_alone),
+	        TEST(bulk_is_on_for_the_import_and_off_however_it_ends),
 	        TEST(a_refused_row_is_named_as_that_of_the_file),
 	        TEST(malformed_lines_are_named_by_file_and_line),
 	        TEST(malformed_vectors_are_named_by_file_and_row),

@@ -225,7 +225,7 @@ static void the_example_of_the_specification_stays(void **state)
 	static const char request[] = "\x00\x00\x00\x31\x94\x00\x07\xa6search\x83\xaa"
 	                              "collection\xa5notes\xa7vectors\xc4\x08"
 	                              "\x00\x00\x80\x3f\x00\x00\x00\x3f\xa1k\x01";
-	static const char response[] = "\x00\x00\x00\x9a\x94\x01\x07\xc0\x8d\xa6"
+	static const char response[] = "\x00\x00\x00\xa0\x94\x01\x07\xc0\x8e\xa6"
 	                               "counts\x91\x01\xa3ids\x91\xa1"
 	                               "a\xa9"
 	                               "distances\xc4\x04\x00\x00\x80\x3e\xa4mode\xa5"
@@ -235,7 +235,8 @@ static void the_example_of_the_specification_stays(void **state)
 	                               "comparisons\x00\xa7"
 	                               "scanned\x03\xa9"
 	                               "ef_search\x00\xa6"
-	                               "cached\xc3\xabserved_from\xa8resident\xa3seq\x05"
+	                               "cached\xc3\xa4"
+	                               "bulk\xc2\xabserved_from\xa8resident\xa3seq\x05"
 	                               "\xa7time_us\x28";
 	uint32_t count = 1;
 	struct wire_id id = {.text = "a", .n = 1};
