@@ -448,6 +448,15 @@ struct kith_memory {
 	uint64_t inflight_limit_bytes;
 };
 
+/* Whether the machine, or the daemon's control group, is short of memory. */
+struct kith_pressure {
+	struct kith_str watched; /* who says so: manager, cgroup, system; empty: nobody */
+	bool pressed;
+	uint64_t times; /* that it came to be */
+	uint64_t words; /* how often it was said */
+	uint64_t freed_bytes;
+};
+
 /* A group of worker threads. */
 struct kith_lane {
 	struct kith_str name;
@@ -511,6 +520,7 @@ struct kith_stats_result {
 	struct kith_budget budget;
 	struct kith_cache cache;
 	struct kith_memory memory;
+	struct kith_pressure pressure;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
 	struct kith_tallies searches;

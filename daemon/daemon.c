@@ -84,6 +84,35 @@ static void purge(struct daemon *daemon)
 	lanes_submit(daemon->lanes, LANE_BACKGROUND, &purging->job);
 }
 
+/* Pressure ------------------------------------------------------------------------------------ */
+
+/* What nobody used lately goes, and what is left is all that loads may have until it is over. */
+static void on_pressed(struct pressure *pressure)
+{
+	struct daemon *daemon = LIST_ELEMENT(pressure, struct daemon, pressure);
+	struct budget_figures figures;
+	uint64_t freed;
+
+	if (daemon->stopping)
+		return;
+	freed = cache_shed(daemon->cache, NULL, UINT64_MAX, DAEMON_COLD_NS);
+	pressure->freed_bytes += freed;
+	budget_figures(daemon->budget, &figures);
+	budget_set_admission(daemon->budget, figures.used_bytes);
+	if (freed > 0 || pressure->last_ns == pressure->since_ns)
+		log_info("memory is short (%s): %llu bytes given back, %llu kept", pressure->from,
+		         (unsigned long long)freed, (unsigned long long)figures.used_bytes);
+	purge(daemon);
+}
+
+static void look_at_pressure(struct daemon *daemon)
+{
+	if (!pressure_look(&daemon->pressure))
+		return;
+	budget_set_admission(daemon->budget, UINT64_MAX);
+	log_info("memory is not short any more");
+}
+
 /* Turns and ticks ----------------------------------------------------------------------------- */
 
 static void on_turn(uv_idle_t *idle)
@@ -137,6 +166,7 @@ static void on_tick(uv_timer_t *timer)
 		link = link->next; /* the check may close it */
 		session_check_stall(session, now_ns);
 	}
+	look_at_pressure(daemon);
 	while ((collection = collections_next(daemon->collections, collection)))
 		upkeep_look(collection);
 	if (daemon->config.idle_unload_s > 0)
@@ -184,6 +214,7 @@ static void stop_step(struct daemon *daemon)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;
+	pressure_close(&daemon->pressure);
 	uv_close((uv_handle_t *)&daemon->tick, NULL);
 	uv_close((uv_handle_t *)&daemon->turner, NULL);
 }
@@ -371,6 +402,8 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	if (r == 0)
 		r = start_lanes(daemon, world->observer);
 	if (r == 0)
+		pressure_open(&daemon->pressure, loop, daemon->clock, world->pressure, on_pressed);
+	if (r == 0)
 		r = collections_new(daemon, &daemon->collections);
 	if (r) {
 		daemon_free(daemon);
@@ -395,6 +428,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 			daemon_stop(daemon);
 		else {
 			lanes_close(daemon->lanes, NULL, NULL);
+			pressure_close(&daemon->pressure);
 			uv_close((uv_handle_t *)&daemon->tick, NULL);
 			uv_close((uv_handle_t *)&daemon->turner, NULL);
 		}

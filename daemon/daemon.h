@@ -15,6 +15,7 @@
 #include "daemon/config.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
+#include "daemon/pressure.h"
 #include "daemon/list.h"
 #include "daemon/reading.h"
 #include "index/budget.h"
@@ -33,6 +34,7 @@ struct daemon_world {
 	struct store_io *io;
 	struct clock *clock;
 	struct lanes_observer *observer;                  /* may be NULL */
+	const struct pressure_source *pressure;           /* NULL: memory is never short */
 	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
 };
 
@@ -49,6 +51,7 @@ struct daemon {
 	struct cache *cache;
 	struct reclaim reclaim; /* what the cache gives back to the budget */
 	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
+	struct pressure pressure;
 	struct inflight inflight;
 	struct read_turns read_turns;
 	struct collections *collections;

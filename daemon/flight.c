@@ -132,6 +132,7 @@ bool flight_cancel(struct flight *flight)
 		hnsw_build_cancel(&flight->build);
 	if (flight->phase == PHASE_MEASURE)
 		job_cancel(&flight->job);
+	flight_resume(flight);
 	/* A step that waits, and has no job, ends here. */
 	if (!list_empty(&flight->task.link)) {
 		list_remove(&flight->task.link);

@@ -58,6 +58,7 @@ struct flight_share {
 	struct job job;
 	struct flight *flight;
 	bool has_more; /* its turn ended before its work did */
+	bool waits;    /* memory is short: its next turn comes later */
 };
 
 struct measure;
@@ -116,6 +117,8 @@ void flight_load_start(struct flight *flight);
 void flight_save_start(struct flight *flight);
 /* A build that waits for vectors looks again. */
 void flight_build_vectors(struct flight *flight);
+/* Workers that wait until memory is not short go on, if they may. */
+void flight_resume(struct flight *flight);
 /* Measures the recall curve of the flight's generation, and goes on with then(), whatever came of
  * it: without memory, or when it was cancelled, the generation keeps the curve that it had. */
 void flight_measure(struct flight *flight, void (*then)(struct flight *flight));

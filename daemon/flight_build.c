@@ -23,20 +23,23 @@
 
 static void graph_ended(struct flight *flight);
 
-/* Nodes between two looks at whether another wants the worker: some tens of milliseconds. */
+/* Nodes between two looks at whether another wants the worker, or memory is short: some tens of
+ * milliseconds. */
 #define TURN_NODES 64
 
 static void graph_work(struct job *job, uint32_t worker)
 {
 	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
 	struct flight *flight = share->flight;
-	struct hnsw_scratch *scratch = &flight->collection->daemon->scratch[worker];
+	struct daemon *daemon = flight->collection->daemon;
+	struct hnsw_scratch *scratch = &daemon->scratch[worker];
 	int r;
 
 	/* A worker without memory leaves its share to the others; none at all shows at the end. */
 	do
 		r = hnsw_build_some(&flight->build, scratch, TURN_NODES);
-	while (r == HNSW_BUILD_MORE && !job_is_waited_for(job));
+	while (r == HNSW_BUILD_MORE && !job_is_waited_for(job) &&
+	       !pressure_pauses(&daemon->pressure));
 	share->has_more = r == HNSW_BUILD_MORE;
 }
 
@@ -47,6 +50,9 @@ static void share_submit(struct flight_share *share)
 	struct flight *flight = share->flight;
 
 	share->has_more = false;
+	share->waits = !flight->cancelled && pressure_pauses(&flight->collection->daemon->pressure);
+	if (share->waits)
+		return; /* flight_resume() comes back */
 	share->job.what = flight->kind == FLIGHT_BUILD ? "build" : "insert";
 	share->job.work = graph_work;
 	share->job.done = graph_done;
@@ -61,6 +67,21 @@ static void graph_done(struct job *job)
 		share_submit(share); /* behind those that wait */
 	else if (--share->flight->n_sharing == 0)
 		graph_ended(share->flight);
+}
+
+void flight_resume(struct flight *flight)
+{
+	uint32_t n_waiting = 0;
+
+	/* Marked anew when they still have to wait. The last one may end the flight. */
+	for (uint32_t i = 0; i < FLIGHT_JOBS_MAX; i++)
+		n_waiting += flight->shares[i].waits;
+	for (uint32_t i = 0; n_waiting > 0; i++) {
+		if (!flight->shares[i].waits)
+			continue;
+		n_waiting--;
+		share_submit(&flight->shares[i]);
+	}
 }
 
 static void graph_begin(struct flight *flight)
@@ -365,7 +386,8 @@ void flight_build_vectors(struct flight *flight)
 		flight_enter(flight, PHASE_VECTORS, 0);
 		flight->coded_rows = flight->collection->n_rows;
 	}
-	if (!collection_has_vectors(flight->collection) || !has_codes(flight))
+	if (!collection_has_vectors(flight->collection) ||
+	    pressure_pauses(&flight->collection->daemon->pressure) || !has_codes(flight))
 		return; /* index_look() comes back */
 	r = generation_new(flight->collection, &flight->params, flight->index->tally, NULL,
 	                   &flight->generation);

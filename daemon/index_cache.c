@@ -174,7 +174,7 @@ bool index_is_misplaced(struct index *index, uint64_t now_ns)
 
 	if (!generation_is_mapped(generation))
 		return !(cache_is_resident(daemon->cache) && fits) && index_can_do_without(index);
-	if (!cache_is_resident(daemon->cache) || !fits)
+	if (!cache_is_resident(daemon->cache) || !fits || daemon->pressure.on)
 		return false;
 	/* One that is searched gets the room that others do not need any more, now and then. */
 	if (now_ns < index->place_ns || now_ns - generation->entry.used_ns > PLACE_NS)

@@ -137,7 +137,8 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	uint64_t pending_ms = held_ms(&index->pending_ns, n_rows > 0, now_ns);
 	uint64_t unsaved_ms = held_ms(&index->unsaved_ns, n_unsaved > 0, now_ns);
 	bool has_vectors = collection_has_vectors(collection);
-	bool bulk = collection->entry.bulk;
+	/* What nobody asked for waits. */
+	bool rests = collection->entry.bulk || pressure_pauses(&collection->daemon->pressure);
 	bool asked;
 
 	if (n_rows == 0)
@@ -150,7 +151,7 @@ static void look_serving(struct index *index, uint64_t now_ns)
 	    index->retry_pause_ms == 0) {
 		/* Never saved: a kill now would cost the whole build. */
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (index->ends_bulk && !bulk && has_vectors) {
+	} else if (index->ends_bulk && !rests && has_vectors) {
 		begin_after_bulk(index);
 	} else if (asked && is_asked_to_insert(index)) {
 		if (has_vectors)
@@ -159,16 +160,16 @@ static void look_serving(struct index *index, uint64_t now_ns)
 			index_refuse(&index->optimizing, WIRE_ERROR_BUILD_FAILED, NO_VECTORS);
 	} else if (asked || (!list_empty(&index->evicting) && n_unsaved > 0)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (!bulk && has_many_dead(index) && has_vectors) {
+	} else if (!rests && has_many_dead(index) && has_vectors) {
 		begin(index, FLIGHT_BUILD, &index->params, NULL);
-	} else if (!bulk && n_rows > 0 && has_vectors &&
+	} else if (!rests && n_rows > 0 && has_vectors &&
 	           (n_rows >= INDEX_INSERT_ROWS || pending_ms >= INDEX_INSERT_AGE_MS)) {
 		begin_insert(index);
 	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
 	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
-	} else if (!bulk && index_is_misplaced(index, now_ns)) {
+	} else if (!rests && index_is_misplaced(index, now_ns)) {
 		begin(index, FLIGHT_LOAD, &index->params, NULL);
 	}
 }
@@ -180,6 +181,7 @@ static void look_flying(struct flight *flight)
 	struct collection *collection = flight->collection;
 	int error = upkeep_vectors_error(collection);
 
+	flight_resume(flight);
 	if (flight->kind != FLIGHT_BUILD || flight->phase != PHASE_VECTORS)
 		flight_tell(flight);
 	else if (collection_has_vectors(collection))

@@ -133,7 +133,15 @@ static bool fill_standard_streams(void)
 
 int main(int argc, char **argv)
 {
-	const struct daemon_world world = {.io = store_io_posix(), .clock = clock_system()};
+	const struct pressure_source pressure = {
+	        .watch = getenv("MEMORY_PRESSURE_WATCH"),
+	        .write = getenv("MEMORY_PRESSURE_WRITE"),
+	};
+	const struct daemon_world world = {
+	        .io = store_io_posix(),
+	        .clock = clock_system(),
+	        .pressure = &pressure,
+	};
 	const sigset_t stop = stop_set();
 	struct config config;
 	struct daemon *daemon;

@@ -46,6 +46,19 @@ static struct memory_row memory_of(const struct daemon *daemon)
 	return row;
 }
 
+static struct pressure_row pressure_of(const struct daemon *daemon)
+{
+	const struct pressure *pressure = &daemon->pressure;
+
+	return (struct pressure_row){
+	        .watched = str(pressure->from),
+	        .pressed = pressure->on,
+	        .times = pressure->n_times,
+	        .words = pressure->n_words,
+	        .freed_bytes = pressure->freed_bytes,
+	};
+}
+
 static struct budget_row budget_of(const struct daemon *daemon)
 {
 	struct budget_figures figures;
@@ -141,6 +154,7 @@ void handle_stats(struct request *request)
 	        .budget = budget_of(daemon),
 	        .cache = cache_of(daemon),
 	        .memory = memory_of(daemon),
+	        .pressure = pressure_of(daemon),
 	        .lanes = {lanes, LANE_N},
 	        .collections = {usages, 0},
 	};

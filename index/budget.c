@@ -53,6 +53,7 @@ struct budget {
 	struct spill *spill;
 	struct reclaim *reclaim;
 	pthread_t loop;
+	uint64_t admitted_runs; /* for what can be done without */
 
 	struct budget_slab *partial;
 	struct budget_slab *partial_spilled;
@@ -292,6 +293,7 @@ int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret)
 	*budget = (struct budget){
 	        .spill = spill,
 	        .loop = pthread_self(),
+	        .admitted_runs = UINT64_MAX,
 	        .n_slabs = (uint32_t)n_slabs,
 	};
 	int r = slab_block_new(budget->n_slabs, &budget->block);
@@ -307,6 +309,12 @@ void budget_set_reclaim(struct budget *budget, struct reclaim *reclaim)
 {
 	assert_on_loop(budget);
 	budget->reclaim = reclaim;
+}
+
+void budget_set_admission(struct budget *budget, uint64_t bytes)
+{
+	assert_on_loop(budget);
+	budget->admitted_runs = bytes == UINT64_MAX ? UINT64_MAX : bytes / RUN_BYTES;
 }
 
 struct budget *budget_free(struct budget *budget)
@@ -410,11 +418,19 @@ void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kin
 	*grant = (struct grant){.budget = budget, .kind = kind};
 }
 
+static bool is_admitted(const struct budget *budget, uint64_t n_runs)
+{
+	return budget->admitted_runs >= n_runs &&
+	       budget->used_runs <= budget->admitted_runs - n_runs;
+}
+
 /* A chain of n_runs fresh runs, or none at all. */
 static int take_runs(struct grant *grant, uint64_t n_runs, bool may_spill, struct chain *ret)
 {
 	struct chain chain = {0};
 
+	if (!may_spill && !is_admitted(grant->budget, n_runs))
+		return BUDGET_FULL;
 	reclaim_runs(grant->budget, n_runs, may_spill);
 	/* Known beforehand, so that a refusal leaves no slab begun. */
 	if (!may_spill && n_runs > free_runs(grant->budget))

@@ -77,6 +77,9 @@ int budget_new(uint64_t limit_bytes, struct spill *spill, struct budget **ret);
 /* From now on (borrowed; NULL: nobody). It is called from within grant_reserve(), so that grants
  * may be released there, but for the one that asks. */
 void budget_set_reclaim(struct budget *budget, struct reclaim *reclaim);
+/* What can be done without (see may_spill) is granted only while no more than so many bytes are
+ * used then; UINT64_MAX, at first: up to the limit. */
+void budget_set_admission(struct budget *budget, uint64_t bytes);
 /* Every grant must have been released, every slab that was taken for purging told as purged.
  * NULL is fine; returns NULL. */
 struct budget *budget_free(struct budget *budget);
@@ -104,8 +107,9 @@ struct grant {
 void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kind);
 /* Makes sure that `bytes` more can be handed out, counting as handed out what is lost at the ends
  * of runs: less than the largest piece for each run, nothing when pieces fill runs evenly.
- * BUDGET_FULL when the ceiling forbids and may_spill is not set or there is nothing to spill to,
- * -ENOMEM when the system has none; then nothing was reserved. */
+ * BUDGET_FULL when the ceiling (without may_spill: or the admission) forbids and may_spill is not
+ * set or there is nothing to spill to, -ENOMEM when the system has none; then nothing was reserved.
+ */
 int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill);
 /* n bytes (at most RUN_BYTES) aligned to align (a power of two up to 64) out of what was reserved;
  * NULL when that is used up. [owner] */

@@ -84,6 +84,7 @@
 	K(budget, struct budget_row, WIRE_ROW, NULL, &budget_row_schema)             \
 	K(cache, struct cache_row, WIRE_ROW, NULL, &cache_row_schema)                \
 	K(memory, struct memory_row, WIRE_ROW, NULL, &memory_row_schema)             \
+	K(pressure, struct pressure_row, WIRE_ROW, NULL, &pressure_row_schema)       \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
 	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
@@ -93,9 +94,11 @@
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R) \
-	R(collection)    \
-	R(budget) R(cache) R(memory) R(lane) R(usage) R(tally) R(index) R(work) R(failure) R(error)
+#define WIRE_ROW_LIST(R)                                                                     \
+	R(collection)                                                                        \
+	R(budget)                                                                            \
+	R(cache) R(memory) R(pressure) R(lane) R(usage) R(tally) R(index) R(work) R(failure) \
+	        R(error)
 
 #define ROW_collection(F, X)                     \
 	F(X, str, name, REQUIRED, 0, 0, 0)       \
@@ -135,6 +138,14 @@
 	F(X, u64, rss_file_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, inflight_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, inflight_limit_bytes, REQUIRED, 0, 0, 0)
+
+/* Whether the machine is short of memory, and what that did. */
+#define ROW_pressure(F, X)                     \
+	F(X, str, watched, REQUIRED, 0, 0, 0)  \
+	F(X, bool, pressed, REQUIRED, 0, 0, 0) \
+	F(X, u64, times, REQUIRED, 0, 0, 0)    \
+	F(X, u64, words, REQUIRED, 0, 0, 0)    \
+	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
 
 #define ROW_lane(F, X)                        \
 	F(X, str, name, REQUIRED, 0, 0, 0)    \
@@ -491,6 +502,7 @@
 	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
 	F(X, cache, cache, REQUIRED, 0, 0, 0)        \
 	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
+	F(X, pressure, pressure, REQUIRED, 0, 0, 0)  \
 	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
 	F(X, usages, collections, REQUIRED, 0, 0, 0) \
 	F(X, tallies, searches, REQUIRED, 0, 0, 0)

@@ -199,6 +199,14 @@ int cli_limits(struct cli *cli)
 	return CLI_DONE;
 }
 
+static json_t *json_from_pressure(const struct kith_pressure *pressure)
+{
+	return json_pack("{s:o, s:b, s:o, s:o, s:o}", "watched", json_from_str(pressure->watched),
+	                 "pressed", (int)pressure->pressed, "times", json_from_u64(pressure->times),
+	                 "words", json_from_u64(pressure->words), "freed_bytes",
+	                 json_from_u64(pressure->freed_bytes));
+}
+
 static json_t *json_from_lane(const struct kith_lane *lane)
 {
 	return json_pack("{s:o, s:i, s:i, s:i, s:o}", "name", json_from_str(lane->name), "threads",
@@ -236,14 +244,28 @@ static void print_stats_json(const struct kith_stats_result *stats)
 	for (uint32_t i = 0; i < stats->searches.n; i++)
 		json_array_append_new(searches, json_from_tally(&stats->searches.v[i]));
 	json_print_line(json_pack(
-	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 	        json_from_str(stats->version), "pid", json_from_u64(stats->pid), "uptime_ms",
 	        json_from_u64(stats->uptime_ms), "connections", (int)stats->connections, "requests",
 	        json_from_u64(stats->requests), "errors", json_from_u64(stats->errors), "budget",
 	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "cache",
 	        cache, "memory",
-	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "lanes",
-	        lanes, "collections", collections, "searches", searches));
+	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "pressure",
+	        json_from_pressure(&stats->pressure), "lanes", lanes, "collections", collections,
+	        "searches", searches));
+}
+
+static void print_pressure(const struct kith_pressure *pressure)
+{
+	char a[OUTPUT_CELL_SIZE], b[OUTPUT_CELL_SIZE];
+
+	if (pressure->watched.n == 0)
+		printf("        nobody says when it is short\n\n");
+	else
+		printf("        %s, as the %.*s says; was so %s times, %s given back\n\n",
+		       pressure->pressed ? "short" : "not short", (int)pressure->watched.n,
+		       pressure->watched.data, output_count(pressure->times, a),
+		       output_bytes(pressure->freed_bytes, b));
 }
 
 static void print_daemon(const struct kith_stats_result *stats)
@@ -269,10 +291,11 @@ static void print_daemon(const struct kith_stats_result *stats)
 	       output_bytes(cache->size_bytes, a), output_count(cache->entries, b),
 	       output_count(cache->hits, c), output_count(cache->misses, d),
 	       output_count(cache->loads, e), output_count(cache->evictions, f));
-	printf("memory  %s anonymous, %s of files, in flight %s of %s\n\n",
+	printf("memory  %s anonymous, %s of files, in flight %s of %s\n",
 	       output_bytes(memory->rss_anon_bytes, a), output_bytes(memory->rss_file_bytes, b),
 	       output_bytes(memory->inflight_bytes, c),
 	       output_bytes(memory->inflight_limit_bytes, d));
+	print_pressure(&stats->pressure);
 }
 
 static void print_lanes(const struct kith_lanes *lanes)

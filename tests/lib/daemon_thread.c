@@ -331,6 +331,11 @@ void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct ca
 	thread->world.cache_backend = make;
 }
 
+void daemon_thread_set_pressure(struct daemon_thread *thread, const struct pressure_source *source)
+{
+	thread->world.pressure = source;
+}
+
 const char *daemon_thread_root(const struct daemon_thread *thread)
 {
 	return thread->root.path;

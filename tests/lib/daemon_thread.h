@@ -23,6 +23,7 @@
 #include "storage/store_io.h"
 
 struct cache_backend;
+struct pressure_source;
 struct daemon_thread;
 struct gate;
 
@@ -56,6 +57,9 @@ void daemon_thread_set_share(struct daemon_thread *daemon, const char *collectio
                              uint32_t index_cache_mb);
 /* What makes the backend of the next start's cache; NULL, at first: the config says. */
 void daemon_thread_set_cache(struct daemon_thread *daemon, int (*make)(struct cache_backend **ret));
+/* Where the next start listens for memory pressure (borrowed); NULL, at first: memory is never
+ * short. */
+void daemon_thread_set_pressure(struct daemon_thread *daemon, const struct pressure_source *source);
 
 /* The directory that holds all of its own. */
 const char *daemon_thread_root(const struct daemon_thread *daemon);

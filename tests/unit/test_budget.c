@@ -274,6 +274,30 @@ static void a_budget_of_nothing_refuses_everything_but_spilling(void **state)
 	budget_free(budget);
 }
 
+static void what_can_be_done_without_is_admitted_up_to_a_bound_of_its_own(void **state)
+{
+	struct budget *budget;
+	struct grant needed, spare;
+
+	(void)state;
+	assert_int_equal(budget_new(4 * SLAB_BYTES, NULL, &budget), 0);
+	grant_init(&needed, budget, BUDGET_RECORD_TABLE);
+	grant_init(&spare, budget, BUDGET_HNSW);
+	budget_set_admission(budget, 3 * RUN_BYTES);
+	assert_int_equal(grant_reserve(&spare, 3 * RUN_BYTES, false), 0);
+	assert_int_equal(grant_reserve(&spare, 4 * RUN_BYTES, false), BUDGET_FULL);
+	/* What is needed is granted all the same, and counts. */
+	assert_int_equal(grant_reserve(&needed, 2 * RUN_BYTES, true), 0);
+	grant_release(&spare);
+	assert_int_equal(grant_reserve(&spare, 2 * RUN_BYTES, false), BUDGET_FULL);
+	assert_int_equal(grant_reserve(&spare, RUN_BYTES, false), 0);
+	budget_set_admission(budget, UINT64_MAX);
+	assert_int_equal(grant_reserve(&spare, 2 * RUN_BYTES, false), 0);
+	grant_release(&spare);
+	grant_release(&needed);
+	budget_free(budget);
+}
+
 static void what_does_not_fit_is_spilled_and_counted_apart(void **state)
 {
 	struct counted_spill spill = counted_spill(2);
@@ -622,6 +646,7 @@ int main(void)
 	        cmocka_unit_test(small_structures_share_a_slab),
 	        cmocka_unit_test(a_refusal_reserves_nothing_and_is_counted),
 	        cmocka_unit_test(a_budget_of_nothing_refuses_everything_but_spilling),
+	        cmocka_unit_test(what_can_be_done_without_is_admitted_up_to_a_bound_of_its_own),
 	        cmocka_unit_test(what_does_not_fit_is_spilled_and_counted_apart),
 	        cmocka_unit_test(a_full_budget_asks_for_memory_back_before_it_refuses_or_spills),
 	        cmocka_unit_test(dirty_slabs_serve_again_first_and_purged_ones_later),
