@@ -85,8 +85,9 @@ static void refuse(struct opening *opening, int r)
 		break;
 	case -EBADMSG:
 		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
-		               "the database of '%s' is damaged: %s", name,
-		               record_store_last_error());
+		               "the database of '%s' is damaged (%s): 'kith verify' tells more; "
+		               "restore it from a backup",
+		               name, record_store_last_error());
 		break;
 	default:
 		wire_error_set(&opening->error, WIRE_ERROR_STORAGE_FAILED, "collection",
@@ -426,6 +427,7 @@ static void opening_ended(struct opening *opening)
 	collection->n_live = opening->n_live;
 	collection->mapped_rows = opening->file_rows;
 	collection->upkeep.n_retired = opening->state.n_retired;
+	collection->upkeep.read_ns = clock_monotonic_ns(collection->daemon->clock);
 	add_indexes(opening);
 	log_info("collection '%s': opened, %llu records, %llu of %llu rows in the vector file",
 	         collection->entry.name, (unsigned long long)collection->n_live,
