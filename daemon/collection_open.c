@@ -426,6 +426,7 @@ static void opening_ended(struct opening *opening)
 	collection->n_live = opening->n_live;
 	collection->mapped_rows = opening->file_rows;
 	collection->upkeep.n_retired = opening->state.n_retired;
+	collection->upkeep.read_ns = clock_monotonic_ns(collection->daemon->clock);
 	add_indexes(opening);
 	log_info("collection '%s': opened, %llu records, %llu of %llu rows in the vector file",
 	         collection->entry.name, (unsigned long long)collection->n_live,

@@ -84,6 +84,25 @@ static void purge(struct daemon *daemon)
 	lanes_submit(daemon->lanes, LANE_BACKGROUND, &purging->job);
 }
 
+/* Resting ------------------------------------------------------------------------------------- */
+
+/* A worker that has nothing to do: its scratch is sized again by the next search. */
+static void worker_rests(struct lanes_rest *rest, uint32_t worker)
+{
+	struct daemon *daemon = LIST_ELEMENT(rest, struct daemon, rest);
+
+	hnsw_scratch_release(&daemon->scratch[worker]);
+	slab_collect();
+}
+
+static void collect(struct daemon *daemon, uint64_t now_ns)
+{
+	if (daemon->n_open_requests > 0 || now_ns - daemon->collected_ns < DAEMON_COLLECT_NS)
+		return;
+	daemon->collected_ns = now_ns;
+	slab_collect();
+}
+
 /* Pressure ------------------------------------------------------------------------------------ */
 
 /* What nobody used lately goes, and what is left is all that loads may have until it is over. */
@@ -176,6 +195,7 @@ static void on_tick(uv_timer_t *timer)
 		stop_step(daemon);
 	else
 		purge(daemon);
+	collect(daemon, now_ns);
 	if (!daemon->stopping)
 		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
 }
@@ -294,13 +314,16 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	        [LANE_WRITE] = config->write_threads,
 	        [LANE_BACKGROUND] = background,
 	};
-	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
+	int r;
 
-	if (r == 0) {
-		daemon->n_scratch = lanes_n_workers(daemon->lanes);
-		daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
-		r = daemon->scratch ? 0 : -ENOMEM;
-	}
+	/* Workers may rest as soon as they are there. */
+	for (int i = 0; i < LANE_N; i++)
+		daemon->n_scratch += n_threads[i];
+	daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
+	daemon->rest.rest = worker_rests;
+	r = daemon->scratch ? 0 : -ENOMEM;
+	if (r == 0)
+		r = lanes_new(daemon->loop, n_threads, observer, &daemon->rest, &daemon->lanes);
 	daemon->build_workers = background > 1 ? background - 1 : 1;
 	if (daemon->build_workers > FLIGHT_JOBS_MAX)
 		daemon->build_workers = FLIGHT_JOBS_MAX;

@@ -372,7 +372,7 @@ static void let_reads_go(struct collection *collection)
 {
 	struct list held, *link;
 
-	collection->upkeep.holds_reads = false;
+	collection->upkeep.holds_reads = collection->upkeep.rests = false;
 	list_init(&held);
 	list_splice(&held, &collection->held_reads);
 	while ((link = list_pop(&held)))
@@ -383,6 +383,51 @@ static void restart_ended(struct collection *collection, struct care_state *care
 {
 	if (care->result == 0)
 		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+	let_reads_go(collection);
+}
+
+/* rest ---------------------------------------------------------------------------------------- */
+
+static bool rest_wanted(struct collection *collection, bool paused)
+{
+	const struct upkeep *upkeep = &collection->upkeep;
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+	uint64_t used_ns =
+	        upkeep->read_ns > upkeep->written_ns ? upkeep->read_ns : upkeep->written_ns;
+
+	return paused && used_ns > upkeep->rested_ns &&
+	       now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS && list_empty(&collection->pins);
+}
+
+/* Any reading may come to need its worker's connection, so none is under way. */
+static void rest_prepare(struct collection *collection, struct care_state *care)
+{
+	care->n = list_empty(&collection->pins);
+	collection->upkeep.rests = care->n;
+}
+
+static int rest_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	uint32_t n_workers = lanes_n_workers(collection->daemon->lanes);
+
+	(void)worker;
+	for (uint32_t i = 0; i < n_workers && care->n; i++)
+		if (collection->readers[i])
+			record_reader_release_memory(collection->readers[i]);
+	if (care->n && collection->writer)
+		record_writer_release_memory(collection->writer);
+	return 0;
+}
+
+static void rest_ended(struct collection *collection, struct care_state *care)
+{
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+
+	if (!care->n) {
+		care->retry_ns = now_ns + UPKEEP_RETRY_MS * NS_PER_MS;
+		return;
+	}
+	collection->upkeep.rested_ns = now_ns;
 	let_reads_go(collection);
 }
 
@@ -398,6 +443,7 @@ static const struct care_kind kinds[CARE_N] = {
         [CARE_CHECKPOINT] = {"checkpoint", false, true, checkpoint_wanted, NULL, checkpoint_work,
                              checkpoint_ended},
         [CARE_RESTART] = {"restart", true, true, restart_wanted, NULL, restart_work, restart_ended},
+        [CARE_REST] = {"rest", true, true, rest_wanted, rest_prepare, rest_work, rest_ended},
 };
 
 static const struct care_kind *kind_of(const struct care_state *care)
@@ -619,6 +665,7 @@ int upkeep_vectors_error(const struct collection *collection)
 
 void upkeep_read_ended(struct collection *collection)
 {
+	collection->upkeep.read_ns = clock_monotonic_ns(collection->daemon->clock);
 	restart_try(collection);
 }
 

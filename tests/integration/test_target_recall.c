@@ -330,6 +330,7 @@ static void a_graph_that_grew_by_much_is_measured_again(void **state)
 	assert_int_equal(index_of(conn, "notes", NULL).at.ef_95, before.ef_95);
 	/* The next insert makes up for it. */
 	put_clustered(conn, 2300, 1);
+	optimize(conn, "notes", NULL);
 	await_settled(conn, "notes", NULL);
 	after = index_of(conn, "notes", NULL).at;
 	assert_int_equal(after.nodes, 2301);
