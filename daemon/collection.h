@@ -89,6 +89,7 @@ struct collection {
 	struct list gather_link; /* in the daemon's gatherings, while a group gathers */
 	struct list held_reads;  /* they need SQL, and a restart checkpoint goes first */
 	uint32_t n_sql_reads;    /* under way */
+	uint32_t n_copies;       /* long readings of the truth: the WAL cannot begin anew */
 	struct upkeep upkeep;
 	struct list indexes; /* struct index.link; empty unless open */
 

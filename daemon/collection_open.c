@@ -85,8 +85,9 @@ static void refuse(struct opening *opening, int r)
 		break;
 	case -EBADMSG:
 		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
-		               "the database of '%s' is damaged: %s", name,
-		               record_store_last_error());
+		               "the database of '%s' is damaged (%s): 'kith verify' tells more; "
+		               "restore it from a backup",
+		               name, record_store_last_error());
 		break;
 	default:
 		wire_error_set(&opening->error, WIRE_ERROR_STORAGE_FAILED, "collection",

@@ -24,6 +24,7 @@
 #include "daemon/generation.h"
 #include "daemon/journal.h"
 #include "daemon/log.h"
+#include "daemon/long_job.h"
 #include "daemon/server.h"
 #include "daemon/session.h"
 #include "daemon/spill.h"
@@ -252,6 +253,7 @@ void daemon_stop(struct daemon *daemon)
 	if (daemon->stopping)
 		return;
 	daemon->stopping = daemon->refusing = true;
+	long_job_cancel(daemon);
 	daemon->stopping_ns = clock_monotonic_ns(daemon->clock);
 	server_close(daemon->server);
 	daemon->server = NULL;

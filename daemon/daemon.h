@@ -74,6 +74,7 @@ struct daemon {
 	uint64_t collected_ns;    /* when the loop's own memory was last given back */
 	uint32_t n_handles;       /* sessions and collections that have not closed */
 	uint64_t started_ns;
+	struct long_job *long_job; /* under way, or NULL */
 	bool purging;
 	bool stopping;
 	bool refusing; /* the stop refuses what waits: no step of it is taken yet */

@@ -45,6 +45,7 @@ struct request {
 	struct list wait_link;
 	request_step next;     /* what a waker calls */
 	request_step admitted; /* what comes once the collection is open (collection_enter) */
+	request_step unopened; /* what comes when it cannot be; NULL: a refusal */
 	bool is_leader;        /* of an ensure: it began the build that it waits for */
 	uint64_t target_rows;  /* of an optimize: what was published when it came */
 	uint64_t mark;         /* of an optimize: what had been inserted before it */

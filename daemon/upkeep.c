@@ -208,7 +208,8 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
+	care->n_rows = collection->mapped_rows;
+	care->to = vectors_cache_reserve(collection, care->n_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
@@ -218,7 +219,7 @@ static int load_work(struct collection *collection, struct care_state *care, uin
 	uint64_t n_faults = vector_file_n_faults(collection->vectors);
 	uint64_t extent = 0;
 	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                        &extent);
+	                        care->n_rows, &extent);
 
 	(void)worker;
 	if (r == -EBADMSG)
@@ -356,6 +357,10 @@ static bool restart_wanted(struct collection *collection, bool paused)
 {
 	uint64_t wal = record_store_wal_bytes(collection->store);
 
+	if (collection->n_copies > 0)
+		return false;
+	if (!list_empty(&collection->upkeep.checkpoints))
+		return true;
 	/* In a pause the checkpoint beside the writes goes first, and leaves little to wait for. */
 	return wal >= UPKEEP_WAL_RESTART_BYTES || (paused && wal >= UPKEEP_WAL_IDLE_BYTES &&
 	                                           wal == collection->upkeep.checkpointed_at);
@@ -379,10 +384,32 @@ static void let_reads_go(struct collection *collection)
 		reading_queue(LIST_ELEMENT(link, struct request, wait_link));
 }
 
+static void answer_checkpoints(struct collection *collection, int result)
+{
+	struct list waiting, *link;
+
+	list_init(&waiting);
+	list_splice(&waiting, &collection->upkeep.checkpoints);
+	while ((link = list_pop(&waiting))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		if (result == 0) {
+			request_result(request, &(struct checkpoint_result){
+			                                .wal_bytes = record_store_wal_bytes(
+			                                        collection->store)});
+		} else {
+			request_refuse_errno(request, result < 0 ? result : -EBUSY, "checkpoint");
+			request->failed = 0; /* the care logged it */
+		}
+		request_finish(request);
+	}
+}
+
 static void restart_ended(struct collection *collection, struct care_state *care)
 {
 	if (care->result == 0)
 		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+	answer_checkpoints(collection, care->result);
 	let_reads_go(collection);
 }
 
@@ -472,6 +499,9 @@ static void care_note_result(struct care_state *care)
 {
 	struct collection *collection = care->collection;
 
+	/* A copy that began meanwhile holds the WAL: it is wanted again afterwards. */
+	if (care->result == RECORD_STORE_BUSY && collection->n_copies > 0)
+		care->result = 0;
 	if (care->result == 0) {
 		care->retry_pause_ms = 0;
 		care->retry_ns = 0;
@@ -551,6 +581,7 @@ static void care_cancelled(struct write_task *task)
 void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 {
 	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
+	list_init(&upkeep->checkpoints);
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];
 
@@ -678,6 +709,17 @@ void upkeep_stop(struct collection *collection)
 	/* It has its turn, but waits for reads that will be refused. */
 	if (restart->active && !restart->started)
 		care_cancelled(&restart->task);
+	if (!restart->active)
+		answer_checkpoints(collection, -ECANCELED);
 	if (collection->upkeep.holds_reads)
 		let_reads_go(collection);
+}
+
+void upkeep_checkpoint(struct request *request)
+{
+	struct collection *collection = request->collection;
+
+	list_append(&collection->upkeep.checkpoints, &request->wait_link);
+	collection->upkeep.care[CARE_RESTART].retry_ns = 0;
+	upkeep_look(collection);
 }

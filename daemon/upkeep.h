@@ -69,6 +69,7 @@ struct care_state {
 	bool started; /* its job was submitted */
 	int result;
 	uint64_t from, to;           /* restore, load: rows */
+	uint64_t n_rows;             /* load: that the file has */
 	uint32_t n;                  /* reap: rows that went */
 	uint64_t seq;                /* reap: up to which */
 	uint64_t bad_extent;         /* load: the one that is damaged */
@@ -88,6 +89,7 @@ struct upkeep {
 	uint64_t n_retired;       /* rows for the reaper */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
 	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
+	struct list checkpoints;  /* struct request.wait_link: they wait for a restart */
 	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
 	bool rests;               /* all reads wait */
 	bool stopped;
@@ -107,5 +109,7 @@ bool upkeep_has_codes(struct collection *collection, uint64_t n_rows);
 int upkeep_vectors_error(const struct collection *collection);
 /* A reading ended; one that uses SQL: a restart checkpoint may have waited for it. */
 void upkeep_read_ended(struct collection *collection);
+/* Has the WAL moved into the database as soon as may be, then answers the checkpoint request. */
+void upkeep_checkpoint(struct request *request);
 /* Nothing new is begun from now on. */
 void upkeep_stop(struct collection *collection);

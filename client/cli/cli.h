@@ -183,6 +183,12 @@ int cli_drop_index(struct cli *cli);
 int cli_ensure(struct cli *cli);
 int cli_jobs(struct cli *cli);
 int cli_errors(struct cli *cli);
+/* files.c */
+int cli_checkpoint(struct cli *cli);
+int cli_backup(struct cli *cli);
+int cli_restore(struct cli *cli);
+int cli_verify(struct cli *cli);
+int cli_du(struct cli *cli);
 
 /* What commands share. ------------------------------------------------------------------------ */
 
