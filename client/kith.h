@@ -452,6 +452,8 @@ struct kith_cache {
 struct kith_memory {
 	uint64_t rss_anon_bytes;
 	uint64_t rss_file_bytes;
+	uint64_t pss_bytes; /* proportional share, as seen in the last 10 seconds; 0: not yet */
+	uint64_t swap_bytes;
 	uint64_t inflight_bytes;
 	uint64_t inflight_limit_bytes;
 };
@@ -500,6 +502,43 @@ struct kith_usages {
 	uint32_t n;
 };
 
+/* What an index holds in memory; counts since the daemon started. */
+struct kith_holding {
+	struct kith_str collection;
+	struct kith_str index;
+	uint32_t state; /* enum kith_index_state */
+	uint64_t generation;
+	uint64_t nodes;
+	uint32_t dim;
+	uint64_t pending; /* records that it does not hold yet */
+	uint64_t size_bytes;
+	bool mapped;
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t loads;
+	uint64_t evictions;
+	uint64_t comparisons;
+};
+
+struct kith_holdings {
+	const struct kith_holding *v;
+	uint32_t n;
+};
+
+/* What the requests of one method, and what ran beside them, changed of the budget. */
+struct kith_operation {
+	struct kith_str method;
+	uint64_t requests;
+	uint64_t grown_bytes; /* summed up, as the next */
+	uint64_t shrunk_bytes;
+	uint64_t most_bytes; /* that one of them made it grow */
+};
+
+struct kith_operations {
+	const struct kith_operation *v;
+	uint32_t n;
+};
+
 /* Searches of one collection that were answered alike. */
 struct kith_tally {
 	struct kith_str collection;
@@ -531,6 +570,8 @@ struct kith_stats_result {
 	struct kith_pressure pressure;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
+	struct kith_holdings indexes;
+	struct kith_operations operations;
 	struct kith_tallies searches;
 };
 KITH_PUBLIC int kith_stats(struct kith_conn *conn, struct kith_stats_result **ret);

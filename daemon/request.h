@@ -42,8 +42,9 @@ struct request {
 	int failed;        /* -errno, of the daemon's own; the journal is to have it. 0: none */
 	const char *doing; /* at what; static */
 	uint64_t started_ns;
-	uint64_t due_ns; /* its deadline; UINT64_MAX while it is being decoded */
-	bool late;       /* it was answered by request_expire() */
+	uint64_t used_before; /* of the budget, when it came */
+	uint64_t due_ns;      /* its deadline; UINT64_MAX while it is being decoded */
+	bool late;            /* it was answered by request_expire() */
 	/* The collection that it is about, once found: a reference. */
 	struct collection *collection;
 	/* Where it waits (for its collection, for a write, for its turn), and what comes then. */
