@@ -409,6 +409,7 @@ struct kith_limits_result {
 	uint64_t index_name_bytes;
 	uint64_t index_m;  /* links of a node of a graph */
 	uint64_t index_ef; /* candidates of a build or a search */
+	uint64_t path_bytes; /* the path of a directory */
 	uint64_t connections;
 	uint64_t session_requests; /* unanswered, of a connection */
 	uint64_t session_bytes;    /* of these, and of answers not read */
@@ -444,6 +445,8 @@ struct kith_cache {
 struct kith_memory {
 	uint64_t rss_anon_bytes;
 	uint64_t rss_file_bytes;
+	uint64_t pss_bytes; /* proportional share, as seen in the last 10 seconds; 0: not yet */
+	uint64_t swap_bytes;
 	uint64_t inflight_bytes;
 	uint64_t inflight_limit_bytes;
 };
@@ -492,6 +495,43 @@ struct kith_usages {
 	uint32_t n;
 };
 
+/* What an index holds in memory; counts since the daemon started. */
+struct kith_holding {
+	struct kith_str collection;
+	struct kith_str index;
+	uint32_t state; /* enum kith_index_state */
+	uint64_t generation;
+	uint64_t nodes;
+	uint32_t dim;
+	uint64_t pending; /* records that it does not hold yet */
+	uint64_t size_bytes;
+	bool mapped;
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t loads;
+	uint64_t evictions;
+	uint64_t comparisons;
+};
+
+struct kith_holdings {
+	const struct kith_holding *v;
+	uint32_t n;
+};
+
+/* What the requests of one method, and what ran beside them, changed of the budget. */
+struct kith_operation {
+	struct kith_str method;
+	uint64_t requests;
+	uint64_t grown_bytes; /* summed up, as the next */
+	uint64_t shrunk_bytes;
+	uint64_t most_bytes; /* that one of them made it grow */
+};
+
+struct kith_operations {
+	const struct kith_operation *v;
+	uint32_t n;
+};
+
 /* Searches of one collection that were answered alike. */
 struct kith_tally {
 	struct kith_str collection;
@@ -523,6 +563,8 @@ struct kith_stats_result {
 	struct kith_pressure pressure;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
+	struct kith_holdings indexes;
+	struct kith_operations operations;
 	struct kith_tallies searches;
 };
 KITH_PUBLIC int kith_stats(struct kith_conn *conn, struct kith_stats_result **ret);
@@ -932,6 +974,99 @@ struct kith_errors_result {
 	struct kith_failures failures;
 };
 KITH_PUBLIC int kith_errors(struct kith_conn *conn, struct kith_errors_result **ret);
+
+/* Keeping what is stored. --------------------------------------------------------------------- */
+
+/* Moves the write-ahead log of a collection into its database, which the daemon does by itself as
+ * well. Waits while a backup or a verify reads the collection. */
+struct kith_checkpoint_params {
+	struct kith_str collection;
+};
+struct kith_checkpoint_result {
+	uint64_t wal_bytes; /* that are left in the log */
+};
+KITH_PUBLIC int kith_checkpoint(struct kith_conn *conn, const struct kith_checkpoint_params *params,
+                                struct kith_checkpoint_result **ret);
+
+/* A collection as it stands in a backup. */
+struct kith_copy {
+	struct kith_str name;
+	uint64_t records;
+	uint64_t seq;        /* of the commit that it shows */
+	uint64_t size_bytes; /* of its database */
+};
+
+struct kith_copies {
+	const struct kith_copy *v;
+	uint32_t n;
+};
+
+/* Copies collections to a new directory, while they are used: each as it was after one commit,
+ * looked through afterwards, durable when it returns. Of a backup that failed nothing stays. It can
+ * take long: see kith_set_timeout(). */
+struct kith_backup_params {
+	struct kith_str directory;  /* an absolute path, not there yet, in a directory that is */
+	struct kith_str collection; /* absent: all of them */
+};
+struct kith_backup_result {
+	struct kith_copies collections;
+};
+KITH_PUBLIC int kith_backup(struct kith_conn *conn, const struct kith_backup_params *params,
+                            struct kith_backup_result **ret);
+
+/* Takes collections back from a backup. None may be there under the same name or uuid: nothing is
+ * overwritten, and none is restored when one of them is there. */
+struct kith_restore_params {
+	struct kith_str directory;
+	struct kith_str collection; /* absent: all that are in the backup */
+};
+struct kith_restore_result {
+	struct kith_copies collections;
+};
+KITH_PUBLIC int kith_restore(struct kith_conn *conn, const struct kith_restore_params *params,
+                             struct kith_restore_result **ret);
+
+/* Something that is wrong with a collection's files. */
+struct kith_finding {
+	struct kith_str file; /* "records.db", "vectors", "hnsw-..." */
+	bool derived;         /* it is made anew from the records: nothing is lost */
+	struct kith_str what; /* for people */
+};
+
+struct kith_findings {
+	const struct kith_finding *v;
+	uint32_t n;
+};
+
+/* Reads all files of a collection, and changes nothing. */
+struct kith_verify_params {
+	struct kith_str collection;
+};
+struct kith_verify_result {
+	uint64_t records; /* that the database says it has */
+	struct kith_findings findings;
+};
+KITH_PUBLIC int kith_verify(struct kith_conn *conn, const struct kith_verify_params *params,
+                            struct kith_verify_result **ret);
+
+/* A file of the daemon. */
+struct kith_file {
+	struct kith_str collection; /* whose; empty: the daemon's own */
+	struct kith_str path;
+	uint64_t size_bytes; /* that it takes on the disk */
+	uint64_t live_bytes; /* of these, what is of use */
+};
+
+struct kith_files {
+	const struct kith_file *v;
+	uint32_t n;
+};
+
+/* What stands on the disk. */
+struct kith_disk_usage_result {
+	struct kith_files files;
+};
+KITH_PUBLIC int kith_disk_usage(struct kith_conn *conn, struct kith_disk_usage_result **ret);
 
 struct kith_cancel_job_params {
 	uint64_t job;

@@ -155,6 +155,10 @@ void collection_opened(struct collection *collection, const struct wire_error *e
 	while (error && (link = list_pop(&collection->waiting))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 
+		if (request->unopened) {
+			request->unopened(request);
+			continue;
+		}
 		request_refuse_with(request, error);
 		request_finish(request);
 	}

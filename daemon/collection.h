@@ -89,8 +89,13 @@ struct collection {
 	struct list gather_link; /* in the daemon's gatherings, while a group gathers */
 	struct list held_reads;  /* they need SQL, and a restart checkpoint goes first */
 	uint32_t n_sql_reads;    /* under way */
+	uint32_t n_copies;       /* long readings of the truth: the WAL cannot begin anew */
 	struct upkeep upkeep;
 	struct list indexes; /* struct index.link; empty unless open */
+
+	/* Its closing, which must not want for memory. */
+	struct job close_job;
+	int close_error;
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;

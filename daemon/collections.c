@@ -43,6 +43,11 @@ struct change {
 	struct collection *collection;            /* a reference, or NULL */
 	struct uuid uuid;                         /* to forget */
 	char name[CATALOG_NAME_BYTES_MAX + 1];    /* to rename to */
+	/* To restore: what fills its directory, and who is told. */
+	int (*fill)(void *ctx, struct collection *collection);
+	void (*ended)(void *ctx, int result);
+	void *ctx;
+	enum lane lane;
 	bool bulk;                                /* to set */
 	int result;
 };
@@ -84,7 +89,8 @@ static void changes_kick(struct collections *collections)
 	if (!link)
 		return;
 	collections->running = LIST_ELEMENT(link, struct change, link);
-	lanes_submit(collections->daemon->lanes, LANE_WRITE, &collections->running->job);
+	lanes_submit(collections->daemon->lanes, collections->running->lane,
+	             &collections->running->job);
 }
 
 /* Queues a change; NULL when there is no memory (the request was refused then). */
@@ -105,6 +111,7 @@ static struct change *change_queue(struct collections *collections, struct reque
 	change->job.what = "catalog";
 	change->job.work = change_work;
 	change->job.done = change_done;
+	change->lane = LANE_WRITE;
 	change->collections = collections;
 	change->commit = commit;
 	change->committed = committed;
@@ -124,11 +131,13 @@ static int create_commit(struct change *change)
 	const struct uuid *uuid = &collection->entry.spec.uuid;
 	int r = catalog_add(catalog, &collection->entry);
 
-	if (r)
-		return r;
+	if (r) /* an entry of the same uuid is not gone yet */
+		return r == -EBADMSG && change->fill ? -EBUSY : r;
 	r = io->ops->make_dir(io, collection->data_dir);
 	if (r == 0)
-		r = record_store_create(io, collection->data_dir, &collection->entry.spec);
+		r = change->fill ? change->fill(change->ctx, collection)
+		                 : record_store_create(io, collection->data_dir,
+		                                       &collection->entry.spec);
 	if (r == 0)
 		r = store_sync_dir(io, collection->daemon->config.data_dir);
 	if (r == 0)
@@ -221,6 +230,53 @@ void collections_create(struct collections *collections, struct request *request
 		return;
 	}
 	changes_kick(collections);
+}
+
+/* restore ------------------------------------------------------------------------------------- */
+
+static void restore_committed(struct change *change)
+{
+	struct collection *collection = change->collection;
+
+	collection->state = COLLECTION_CLOSED;
+	if (change->result) {
+		collection->dropped = true;
+		registry_remove(change->collections, collection);
+	} else {
+		log_info("collection '%s': restored", collection->entry.name);
+		events_change(collection, WIRE_change_created);
+	}
+	change->ended(change->ctx, change->result);
+	collection_wake(collection);
+}
+
+int collections_restore(struct collections *collections, const struct catalog_entry *entry,
+                        int (*fill)(void *ctx, struct collection *collection),
+                        void (*ended)(void *ctx, int result), void *ctx)
+{
+	struct wire_str name = {entry->name, (uint32_t)strlen(entry->name)};
+	struct collection *collection;
+	struct change *change;
+
+	if (collections_find(collections, name))
+		return -EEXIST;
+	collection = collection_new(collections->daemon, entry, COLLECTION_CREATING);
+	if (!collection)
+		return -ENOMEM;
+	list_append(&collections->all, &collection->link);
+	collections->n++;
+	change = change_queue(collections, NULL, collection, create_commit, restore_committed);
+	if (!change) {
+		collection->state = COLLECTION_CLOSED;
+		registry_remove(collections, collection);
+		return -ENOMEM;
+	}
+	change->fill = fill;
+	change->ended = ended;
+	change->ctx = ctx;
+	change->lane = LANE_BACKGROUND;
+	changes_kick(collections);
+	return 0;
 }
 
 /* rename -------------------------------------------------------------------------------------- */

@@ -57,6 +57,8 @@ struct config_share {
 	  "what is derived from them")                                                         \
 	K(level, log_level, "info", CONFIG_LOG_ERROR, CONFIG_LOG_DEBUG, "",                    \
 	  "least important lines to log")                                                      \
+	K(number, log_cache_stats, "0", 0, 86400, "s",                                         \
+	  "log what the cache holds this often; 0: never")                                     \
 	K(number, index_cache_mb, "256", 0, 1u << 20, "MiB",                                   \
 	  "memory for indexes and codes of vectors")                                           \
 	K(backend, cache_backend, "arena", CONFIG_CACHE_ARENA, CONFIG_CACHE_MMAP, "",          \

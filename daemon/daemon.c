@@ -24,6 +24,7 @@
 #include "daemon/generation.h"
 #include "daemon/journal.h"
 #include "daemon/log.h"
+#include "daemon/long_job.h"
 #include "daemon/server.h"
 #include "daemon/session.h"
 #include "daemon/spill.h"
@@ -82,6 +83,25 @@ static void purge(struct daemon *daemon)
 	purging->job.done = purging_done;
 	daemon->purging = true;
 	lanes_submit(daemon->lanes, LANE_BACKGROUND, &purging->job);
+}
+
+/* Resting ------------------------------------------------------------------------------------- */
+
+/* A worker that has nothing to do: its scratch is sized again by the next search. */
+static void worker_rests(struct lanes_rest *rest, uint32_t worker)
+{
+	struct daemon *daemon = LIST_ELEMENT(rest, struct daemon, rest);
+
+	hnsw_scratch_release(&daemon->scratch[worker]);
+	slab_collect();
+}
+
+static void collect(struct daemon *daemon, uint64_t now_ns)
+{
+	if (daemon->n_open_requests > 0 || now_ns - daemon->collected_ns < DAEMON_COLLECT_NS)
+		return;
+	daemon->collected_ns = now_ns;
+	slab_collect();
 }
 
 /* Pressure ------------------------------------------------------------------------------------ */
@@ -176,8 +196,11 @@ static void on_tick(uv_timer_t *timer)
 		stop_step(daemon);
 	else
 		purge(daemon);
-	if (!daemon->stopping)
+	collect(daemon, now_ns);
+	if (!daemon->stopping) {
 		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
+		footprint_tick(daemon, now_ns);
+	}
 }
 
 /* Stopping ------------------------------------------------------------------------------------ */
@@ -209,8 +232,9 @@ static void stop_step(struct daemon *daemon)
 		daemon->collections_stopped = true;
 		collections_stop(daemon->collections);
 	}
-	if (daemon->n_handles > 0 || daemon->purging || journal_is_writing(daemon->journal) ||
-	    !collections_idle(daemon->collections) || !daemon->lanes)
+	if (daemon->n_handles > 0 || daemon->purging || daemon->footprint.looking ||
+	    journal_is_writing(daemon->journal) || !collections_idle(daemon->collections) ||
+	    !daemon->lanes)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;
@@ -232,6 +256,7 @@ void daemon_stop(struct daemon *daemon)
 	if (daemon->stopping)
 		return;
 	daemon->stopping = daemon->refusing = true;
+	long_job_cancel(daemon);
 	daemon->stopping_ns = clock_monotonic_ns(daemon->clock);
 	server_close(daemon->server);
 	daemon->server = NULL;
@@ -294,13 +319,16 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	        [LANE_WRITE] = config->write_threads,
 	        [LANE_BACKGROUND] = background,
 	};
-	int r = lanes_new(daemon->loop, n_threads, observer, &daemon->lanes);
+	int r;
 
-	if (r == 0) {
-		daemon->n_scratch = lanes_n_workers(daemon->lanes);
-		daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
-		r = daemon->scratch ? 0 : -ENOMEM;
-	}
+	/* Workers may rest as soon as they are there. */
+	for (int i = 0; i < LANE_N; i++)
+		daemon->n_scratch += n_threads[i];
+	daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
+	daemon->rest.rest = worker_rests;
+	r = daemon->scratch ? 0 : -ENOMEM;
+	if (r == 0)
+		r = lanes_new(daemon->loop, n_threads, observer, &daemon->rest, &daemon->lanes);
 	daemon->build_workers = background > 1 ? background - 1 : 1;
 	if (daemon->build_workers > FLIGHT_JOBS_MAX)
 		daemon->build_workers = FLIGHT_JOBS_MAX;

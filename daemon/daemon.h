@@ -13,6 +13,7 @@
 
 #include "daemon/cache.h"
 #include "daemon/config.h"
+#include "daemon/footprint.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
 #include "daemon/pressure.h"
@@ -53,6 +54,8 @@ struct daemon {
 	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct pressure pressure;
 	struct inflight inflight;
+	struct footprint footprint;
+	struct lanes_rest rest; /* of workers that have nothing to do */
 	struct read_turns read_turns;
 	struct collections *collections;
 	struct server *server;
@@ -70,8 +73,10 @@ struct daemon {
 	uint64_t flight_numbers;
 	uint64_t n_requests, n_refused;
 	uint64_t n_open_requests; /* not answered yet */
+	uint64_t collected_ns;    /* when the loop's own memory was last given back */
 	uint32_t n_handles;       /* sessions and collections that have not closed */
 	uint64_t started_ns;
+	struct long_job *long_job; /* under way, or NULL */
 	bool purging;
 	bool stopping;
 	bool refusing; /* the stop refuses what waits: no step of it is taken yet */
@@ -80,6 +85,8 @@ struct daemon {
 };
 
 #define DAEMON_TICK_MS 250
+/* How often the loop gives back what it freed, when no request waits for it. */
+#define DAEMON_COLLECT_NS UINT64_C(2000000000)
 /* What was used within so long does not go to make room for what can be served mapped as well: else
  * more than fits, used by turns, would be loaded over and over. */
 #define DAEMON_COLD_NS UINT64_C(10000000000)

@@ -14,6 +14,7 @@
 #define BACKGROUND_NICE 10
 /* Kernels and SQLite need little stack; the default 8 MiB would only be address space. */
 #define WORKER_STACK_BYTES (1u << 20)
+#define NS_PER_MS UINT64_C(1000000)
 
 struct lane_state {
 	uv_mutex_t mutex; /* protects all below */
@@ -35,6 +36,7 @@ struct lanes {
 	uv_async_t async;
 	uv_thread_t loop_thread;
 	struct lanes_observer *observer;
+	struct lanes_rest *rest;
 	struct lane_state lane[LANE_N];
 	struct worker *workers;
 	uint32_t n_workers, n_started;
@@ -73,13 +75,31 @@ bool job_is_waited_for(struct job *job)
 	return waited_for;
 }
 
-static struct job *lane_next(struct lane_state *lane)
+/* Waits for a job or the end; its mutex is held. Resting happens without it. */
+static void lane_wait(struct lane_state *lane, struct lanes_rest *rest, uint32_t worker)
 {
+	uint64_t pause_ms = rest ? LANES_REST_MS : UINT64_MAX;
+
+	while (list_empty(&lane->queue) && !lane->stopping) {
+		if (pause_ms > LANES_REST_MAX_MS) {
+			uv_cond_wait(&lane->ready, &lane->mutex);
+		} else if (uv_cond_timedwait(&lane->ready, &lane->mutex,
+		                             pause_ms * NS_PER_MS) == UV_ETIMEDOUT) {
+			uv_mutex_unlock(&lane->mutex);
+			rest->rest(rest, worker);
+			uv_mutex_lock(&lane->mutex);
+			pause_ms *= 2;
+		}
+	}
+}
+
+static struct job *lane_next(struct worker *worker)
+{
+	struct lane_state *lane = &worker->lanes->lane[worker->lane];
 	struct list *link;
 
 	uv_mutex_lock(&lane->mutex);
-	while (list_empty(&lane->queue) && !lane->stopping)
-		uv_cond_wait(&lane->ready, &lane->mutex);
+	lane_wait(lane, worker->lanes->rest, worker->number);
 	link = list_pop(&lane->queue);
 	if (link) {
 		lane->n_queued--;
@@ -110,7 +130,7 @@ static void worker_main(void *arg)
 
 	if (worker->lane == LANE_BACKGROUND)
 		(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), BACKGROUND_NICE);
-	while ((job = lane_next(lane))) {
+	while ((job = lane_next(worker))) {
 		if (!job_is_cancelled(job)) {
 			job->ran = true;
 			job_phase(job, "start");
@@ -209,7 +229,7 @@ static int lanes_start(struct lanes *lanes)
 }
 
 int lanes_new(uv_loop_t *loop, const uint32_t n_threads[LANE_N], struct lanes_observer *observer,
-              struct lanes **ret)
+              struct lanes_rest *rest, struct lanes **ret)
 {
 	struct lanes *lanes = calloc(1, sizeof(*lanes));
 	int r;
@@ -232,6 +252,7 @@ int lanes_new(uv_loop_t *loop, const uint32_t n_threads[LANE_N], struct lanes_ob
 	lanes->async.data = lanes;
 	lanes->loop_thread = uv_thread_self();
 	lanes->observer = observer;
+	lanes->rest = rest;
 	list_init(&lanes->done);
 	uv_mutex_init(&lanes->done_mutex);
 	for (uint32_t i = 0, number = 0; i < LANE_N; i++) {

@@ -164,10 +164,8 @@ static void reading_done(struct job *job)
 		index_graph_lost(reading->generation);
 	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
-	if (reading->uses_sql) {
-		collection->n_sql_reads--;
-		upkeep_read_ended(collection);
-	}
+	collection->n_sql_reads -= reading->uses_sql;
+	upkeep_read_ended(collection);
 	upkeep_look(collection);
 	daemon->read_turns.n_running--;
 	free(reading);
@@ -195,7 +193,7 @@ static void reading_begin(struct request *request)
 	reading->request = request;
 	reading->bad_extent = UINT64_MAX;
 	plan(reading);
-	if (reading->uses_sql && collection->upkeep.holds_reads) {
+	if (collection->upkeep.rests || (reading->uses_sql && collection->upkeep.holds_reads)) {
 		request->next = reading_queue;
 		list_append(&collection->held_reads, &request->wait_link);
 		free(reading);

@@ -17,6 +17,7 @@
 struct request *request_new(struct daemon *daemon, struct session *session, uint32_t frame_bytes)
 {
 	struct request *request = calloc(1, sizeof(*request));
+	struct budget_figures figures;
 
 	if (!request)
 		return NULL;
@@ -25,6 +26,8 @@ struct request *request_new(struct daemon *daemon, struct session *session, uint
 	request->session_number = session->number;
 	request->frame_bytes = frame_bytes;
 	request->started_ns = clock_monotonic_ns(daemon->clock);
+	budget_figures(daemon->budget, &figures);
+	request->used_before = figures.used_bytes;
 	wire_arena_init(&request->arena);
 	wire_buf_init(&request->answer);
 	list_init(&request->followers);
@@ -125,6 +128,9 @@ void request_finish(struct request *request)
 	assert(request_is_answered(request));
 	if (request->failed)
 		log_failure(request);
+	if (request->wire.params)
+		footprint_note(request->daemon, (enum wire_method_idx)request->wire.method,
+		               request->used_before);
 	request->daemon->n_requests++;
 	request->daemon->n_refused += request->refused;
 	list_remove(&request->wait_link);

@@ -39,12 +39,14 @@ struct request {
 	int failed;        /* -errno, of the daemon's own; the journal is to have it. 0: none */
 	const char *doing; /* at what; static */
 	uint64_t started_ns;
+	uint64_t used_before; /* of the budget, when it came */
 	/* The collection that it is about, once found: a reference. */
 	struct collection *collection;
 	/* Where it waits (for its collection, for a write, for its turn), and what comes then. */
 	struct list wait_link;
 	request_step next;     /* what a waker calls */
 	request_step admitted; /* what comes once the collection is open (collection_enter) */
+	request_step unopened; /* what comes when it cannot be; NULL: a refusal */
 	bool is_leader;        /* of an ensure: it began the build that it waits for */
 	uint64_t target_rows;  /* of an optimize: what was published when it came */
 	uint64_t mark;         /* of an optimize: what had been inserted before it */

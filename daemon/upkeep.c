@@ -208,7 +208,8 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
+	care->n_rows = collection->mapped_rows;
+	care->to = vectors_cache_reserve(collection, care->n_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
@@ -218,7 +219,7 @@ static int load_work(struct collection *collection, struct care_state *care, uin
 	uint64_t n_faults = vector_file_n_faults(collection->vectors);
 	uint64_t extent = 0;
 	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                        &extent);
+	                        care->n_rows, &extent);
 
 	(void)worker;
 	if (r == -EBADMSG)
@@ -356,6 +357,10 @@ static bool restart_wanted(struct collection *collection, bool paused)
 {
 	uint64_t wal = record_store_wal_bytes(collection->store);
 
+	if (collection->n_copies > 0)
+		return false;
+	if (!list_empty(&collection->upkeep.checkpoints))
+		return true;
 	/* In a pause the checkpoint beside the writes goes first, and leaves little to wait for. */
 	return wal >= UPKEEP_WAL_RESTART_BYTES || (paused && wal >= UPKEEP_WAL_IDLE_BYTES &&
 	                                           wal == collection->upkeep.checkpointed_at);
@@ -372,17 +377,84 @@ static void let_reads_go(struct collection *collection)
 {
 	struct list held, *link;
 
-	collection->upkeep.holds_reads = false;
+	collection->upkeep.holds_reads = collection->upkeep.rests = false;
 	list_init(&held);
 	list_splice(&held, &collection->held_reads);
 	while ((link = list_pop(&held)))
 		reading_queue(LIST_ELEMENT(link, struct request, wait_link));
 }
 
+static void answer_checkpoints(struct collection *collection, int result)
+{
+	struct list waiting, *link;
+
+	list_init(&waiting);
+	list_splice(&waiting, &collection->upkeep.checkpoints);
+	while ((link = list_pop(&waiting))) {
+		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
+
+		if (result == 0) {
+			request_result(request, &(struct checkpoint_result){
+			                                .wal_bytes = record_store_wal_bytes(
+			                                        collection->store)});
+		} else {
+			request_refuse_errno(request, result < 0 ? result : -EBUSY, "checkpoint");
+			request->failed = 0; /* the care logged it */
+		}
+		request_finish(request);
+	}
+}
+
 static void restart_ended(struct collection *collection, struct care_state *care)
 {
 	if (care->result == 0)
 		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+	answer_checkpoints(collection, care->result);
+	let_reads_go(collection);
+}
+
+/* rest ---------------------------------------------------------------------------------------- */
+
+static bool rest_wanted(struct collection *collection, bool paused)
+{
+	const struct upkeep *upkeep = &collection->upkeep;
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+	uint64_t used_ns =
+	        upkeep->read_ns > upkeep->written_ns ? upkeep->read_ns : upkeep->written_ns;
+
+	return paused && used_ns > upkeep->rested_ns &&
+	       now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS && list_empty(&collection->pins);
+}
+
+/* Any reading may come to need its worker's connection, so none is under way. */
+static void rest_prepare(struct collection *collection, struct care_state *care)
+{
+	care->n = list_empty(&collection->pins);
+	collection->upkeep.rests = care->n;
+}
+
+static int rest_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	uint32_t n_workers = lanes_n_workers(collection->daemon->lanes);
+
+	(void)worker;
+	for (uint32_t i = 0; i < n_workers && care->n; i++)
+		if (collection->readers[i])
+			record_reader_release_memory(collection->readers[i]);
+	if (care->n && collection->writer)
+		record_writer_release_memory(collection->writer);
+	return 0;
+}
+
+static void rest_ended(struct collection *collection, struct care_state *care)
+{
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+
+	if (!care->n) {
+		care->retry_ns = now_ns + UPKEEP_RETRY_MS * NS_PER_MS;
+		return;
+	}
+	collection->upkeep.rested_ns = now_ns;
 	let_reads_go(collection);
 }
 
@@ -398,6 +470,7 @@ static const struct care_kind kinds[CARE_N] = {
         [CARE_CHECKPOINT] = {"checkpoint", false, true, checkpoint_wanted, NULL, checkpoint_work,
                              checkpoint_ended},
         [CARE_RESTART] = {"restart", true, true, restart_wanted, NULL, restart_work, restart_ended},
+        [CARE_REST] = {"rest", true, true, rest_wanted, rest_prepare, rest_work, rest_ended},
 };
 
 static const struct care_kind *kind_of(const struct care_state *care)
@@ -426,6 +499,9 @@ static void care_note_result(struct care_state *care)
 {
 	struct collection *collection = care->collection;
 
+	/* A copy that began meanwhile holds the WAL: it is wanted again afterwards. */
+	if (care->result == RECORD_STORE_BUSY && collection->n_copies > 0)
+		care->result = 0;
 	if (care->result == 0) {
 		care->retry_pause_ms = 0;
 		care->retry_ns = 0;
@@ -505,6 +581,7 @@ static void care_cancelled(struct write_task *task)
 void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 {
 	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
+	list_init(&upkeep->checkpoints);
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];
 
@@ -619,6 +696,7 @@ int upkeep_vectors_error(const struct collection *collection)
 
 void upkeep_read_ended(struct collection *collection)
 {
+	collection->upkeep.read_ns = clock_monotonic_ns(collection->daemon->clock);
 	restart_try(collection);
 }
 
@@ -631,6 +709,17 @@ void upkeep_stop(struct collection *collection)
 	/* It has its turn, but waits for reads that will be refused. */
 	if (restart->active && !restart->started)
 		care_cancelled(&restart->task);
+	if (!restart->active)
+		answer_checkpoints(collection, -ECANCELED);
 	if (collection->upkeep.holds_reads)
 		let_reads_go(collection);
+}
+
+void upkeep_checkpoint(struct request *request)
+{
+	struct collection *collection = request->collection;
+
+	list_append(&collection->upkeep.checkpoints, &request->wait_link);
+	collection->upkeep.care[CARE_RESTART].retry_ns = 0;
+	upkeep_look(collection);
 }

@@ -13,8 +13,9 @@
  *   checkpoint  the WAL moves into the database, beside the writes
  *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
  *               begins anew
+ *   rest        nobody came for a while: what the database keeps in memory is given back
  *
- * reopen, restore, sync, reap and restart take turns with the groups of writes (write_queue.h).
+ * reopen, restore, sync, reap, restart and rest take turns with the groups of writes (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
  *
@@ -38,6 +39,7 @@ enum care {
 	CARE_REAP,
 	CARE_CHECKPOINT,
 	CARE_RESTART,
+	CARE_REST,
 	CARE_N
 };
 
@@ -55,6 +57,7 @@ enum care {
 #define UPKEEP_SYNC_MS 5000             /* nor do any that are older than this */
 #define UPKEEP_RESTORE_BYTES (8u << 20) /* rows that one job restores */
 #define UPKEEP_LOAD_BYTES (256u << 10)  /* less is not worth a job, unless it is all */
+#define UPKEEP_REST_MS 2000             /* nobody came for so long: a rest */
 #define UPKEEP_RETRY_MS 500             /* first pause after a failure; doubles up to */
 #define UPKEEP_RETRY_MAX_MS 60000
 
@@ -66,6 +69,7 @@ struct care_state {
 	bool started; /* its job was submitted */
 	int result;
 	uint64_t from, to;           /* restore, load: rows */
+	uint64_t n_rows;             /* load: that the file has */
 	uint32_t n;                  /* reap: rows that went */
 	uint64_t seq;                /* reap: up to which */
 	uint64_t bad_extent;         /* load: the one that is damaged */
@@ -77,13 +81,17 @@ struct care_state {
 struct upkeep {
 	struct care_state care[CARE_N];
 	uint64_t written_ns;      /* when the last group ended */
+	uint64_t read_ns;         /* when the last reading ended */
+	uint64_t rested_ns;       /* when the last rest ended */
 	uint64_t synced_ns;       /* when the vector file was last seen synced */
 	uint64_t searched;        /* searches since open: the codes wait for the first */
 	bool wants_codes;         /* or for a build */
 	uint64_t n_retired;       /* rows for the reaper */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
 	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
+	struct list checkpoints;  /* struct request.wait_link: they wait for a restart */
 	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
+	bool rests;               /* all reads wait */
 	bool stopped;
 };
 
@@ -99,7 +107,9 @@ bool upkeep_has_codes(struct collection *collection, uint64_t n_rows);
 /* Why the vector file cannot have all rows at present: -errno when it could not be made, or when
  * restoring it failed and is tried again later. 0: it has them, or is on the way. */
 int upkeep_vectors_error(const struct collection *collection);
-/* A reading that uses SQL ended: a restart checkpoint may have waited for it. */
+/* A reading ended; one that uses SQL: a restart checkpoint may have waited for it. */
 void upkeep_read_ended(struct collection *collection);
+/* Has the WAL moved into the database as soon as may be, then answers the checkpoint request. */
+void upkeep_checkpoint(struct request *request);
 /* Nothing new is begun from now on. */
 void upkeep_stop(struct collection *collection);

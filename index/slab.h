@@ -34,3 +34,7 @@ void *slab_take(struct slab_block *block, uint32_t idx);
 void slab_give(struct slab_block *block, uint32_t idx);
 /* Returns the pages of a given-back slab to the kernel. [any] */
 void slab_purge(struct slab_block *block, uint32_t idx);
+
+/* Returns to the kernel what the allocator behind malloc() keeps of what the calling thread freed,
+ * and of what others freed for it: nobody else can. Nothing to do in the twin. [any] */
+void slab_collect(void);

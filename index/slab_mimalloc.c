@@ -40,6 +40,10 @@ static int block_reserve(struct slab_block *block)
 	size_t block_bytes = slabs_bytes(block) + SLAB_BYTES; /* room to align in */
 	mi_arena_id_t arena;
 
+	/* Of what is freed inside a segment pages go at once: those that mimalloc would return
+	 * later it returns when more is freed next to them, which for a daemon that has become idle
+	 * is never, and mi_collect() does not either. */
+	mi_option_set(mi_option_decommit_delay, 0);
 	if (mi_reserve_os_memory_ex(block_bytes + ARENA_HEAD_BYTES, true, false, true, &arena) != 0)
 		return -ENOMEM;
 	block->heap = mi_heap_new_in_arena(arena);
@@ -109,4 +113,9 @@ void slab_purge(struct slab_block *block, uint32_t idx)
 {
 	/* It cannot fail for a range of our own; if it did, the pages would merely stay. */
 	(void)madvise(slab_at(block, idx), SLAB_BYTES, MADV_DONTNEED);
+}
+
+void slab_collect(void)
+{
+	mi_collect(true);
 }

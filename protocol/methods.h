@@ -87,18 +87,28 @@
 	K(pressure, struct pressure_row, WIRE_ROW, NULL, &pressure_row_schema)       \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
+	K(holdings, struct wire_rows, WIRE_ROWS, NULL, &holding_row_schema)          \
+	K(operations, struct wire_rows, WIRE_ROWS, NULL, &operation_row_schema)      \
 	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
 	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)                 \
-	K(failures, struct wire_rows, WIRE_ROWS, NULL, &failure_row_schema)
+	K(failures, struct wire_rows, WIRE_ROWS, NULL, &failure_row_schema)          \
+	K(copies, struct wire_rows, WIRE_ROWS, NULL, &copy_row_schema)               \
+	K(findings, struct wire_rows, WIRE_ROWS, NULL, &finding_row_schema)          \
+	K(files, struct wire_rows, WIRE_ROWS, NULL, &file_row_schema)
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R)                                                                     \
-	R(collection)                                                                        \
-	R(budget)                                                                            \
-	R(cache) R(memory) R(pressure) R(lane) R(usage) R(tally) R(index) R(work) R(failure) \
-	        R(error)
+#define WIRE_ROW_LIST(R) \
+	R(collection)    \
+	R(budget)        \
+	R(cache)         \
+	R(memory)        \
+	R(pressure)      \
+	R(lane)          \
+	R(usage)         \
+	R(holding)       \
+	R(operation) R(tally) R(index) R(work) R(failure) R(copy) R(finding) R(file) R(error)
 
 #define ROW_collection(F, X)                     \
 	F(X, str, name, REQUIRED, 0, 0, 0)       \
@@ -136,6 +146,8 @@
 #define ROW_memory(F, X)                             \
 	F(X, u64, rss_anon_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, rss_file_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, pss_bytes, REQUIRED, 0, 0, 0)      \
+	F(X, u64, swap_bytes, REQUIRED, 0, 0, 0)     \
 	F(X, u64, inflight_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, inflight_limit_bytes, REQUIRED, 0, 0, 0)
 
@@ -167,6 +179,31 @@
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)   \
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
+
+/* What an index holds in memory, and how it came there. */
+#define ROW_holding(F, X)                           \
+	F(X, str, collection, REQUIRED, 0, 0, 0)    \
+	F(X, str, index, REQUIRED, 0, 0, 0)         \
+	F(X, index_state, state, REQUIRED, 0, 0, 0) \
+	F(X, u64, generation, REQUIRED, 0, 0, 0)    \
+	F(X, u64, nodes, REQUIRED, 0, 0, 0)         \
+	F(X, u32, dim, REQUIRED, 0, 0, 0)           \
+	F(X, u64, pending, REQUIRED, 0, 0, 0)       \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)    \
+	F(X, bool, mapped, REQUIRED, 0, 0, 0)       \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)          \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)        \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)         \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)     \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)
+
+/* What requests of one method changed of the budget. */
+#define ROW_operation(F, X)                        \
+	F(X, str, method, REQUIRED, 0, 0, 0)       \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)     \
+	F(X, u64, grown_bytes, REQUIRED, 0, 0, 0)  \
+	F(X, u64, shrunk_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, most_bytes, REQUIRED, 0, 0, 0)
 
 /* Searches that were answered alike. */
 #define ROW_tally(F, X)                              \
@@ -230,6 +267,25 @@
 	F(X, str, where, REQUIRED, 0, 0, 0)    \
 	F(X, str, what, REQUIRED, 0, 0, 0)
 
+/* A collection in a backup. */
+#define ROW_copy(F, X)                        \
+	F(X, str, name, REQUIRED, 0, 0, 0)    \
+	F(X, u64, records, REQUIRED, 0, 0, 0) \
+	F(X, u64, seq, REQUIRED, 0, 0, 0)     \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)
+
+/* Something wrong with a file. */
+#define ROW_finding(F, X)                      \
+	F(X, str, file, REQUIRED, 0, 0, 0)     \
+	F(X, bool, derived, REQUIRED, 0, 0, 0) \
+	F(X, str, what, REQUIRED, 0, 0, 0)
+
+#define ROW_file(F, X)                           \
+	F(X, str, collection, REQUIRED, 0, 0, 0) \
+	F(X, str, path, REQUIRED, 0, 0, 0)       \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, live_bytes, REQUIRED, 0, 0, 0)
+
 /* What an error response carries; see errors.h. */
 #define ROW_error(F, X)                       \
 	F(X, str, code, REQUIRED, 0, 0, 0)    \
@@ -266,7 +322,12 @@
 	M(warm)                \
 	M(evict)               \
 	M(stats)               \
-	M(errors)
+	M(errors)              \
+	M(checkpoint)          \
+	M(backup)              \
+	M(restore)             \
+	M(verify)              \
+	M(disk_usage)
 
 #define PARAMS_hello(F, X)                              \
 	F(X, u32, protocol, REQUIRED, 1, UINT32_MAX, 0) \
@@ -492,23 +553,50 @@
 	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
 
 #define PARAMS_stats(F, X)
-#define RESULT_stats(F, X)                           \
-	F(X, str, version, REQUIRED, 0, 0, 0)        \
-	F(X, u64, pid, REQUIRED, 0, 0, 0)            \
-	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)      \
-	F(X, u32, connections, REQUIRED, 0, 0, 0)    \
-	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
-	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
-	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
-	F(X, cache, cache, REQUIRED, 0, 0, 0)        \
-	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
-	F(X, pressure, pressure, REQUIRED, 0, 0, 0)  \
-	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
-	F(X, usages, collections, REQUIRED, 0, 0, 0) \
+#define RESULT_stats(F, X)                              \
+	F(X, str, version, REQUIRED, 0, 0, 0)           \
+	F(X, u64, pid, REQUIRED, 0, 0, 0)               \
+	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)         \
+	F(X, u32, connections, REQUIRED, 0, 0, 0)       \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)          \
+	F(X, u64, errors, REQUIRED, 0, 0, 0)            \
+	F(X, budget, budget, REQUIRED, 0, 0, 0)         \
+	F(X, cache, cache, REQUIRED, 0, 0, 0)           \
+	F(X, memory, memory, REQUIRED, 0, 0, 0)         \
+	F(X, pressure, pressure, REQUIRED, 0, 0, 0)     \
+	F(X, lanes, lanes, REQUIRED, 0, 0, 0)           \
+	F(X, usages, collections, REQUIRED, 0, 0, 0)    \
+	F(X, holdings, indexes, REQUIRED, 0, 0, 0)      \
+	F(X, operations, operations, REQUIRED, 0, 0, 0) \
 	F(X, tallies, searches, REQUIRED, 0, 0, 0)
 
 #define PARAMS_errors(F, X)
 #define RESULT_errors(F, X) F(X, failures, failures, REQUIRED, 0, 0, 0)
+
+#define PARAMS_checkpoint(F, X) COLLECTION_FIELD(F, X)
+#define RESULT_checkpoint(F, X) F(X, u64, wal_bytes, REQUIRED, 0, 0, 0)
+
+/* A collection that may be left out: all of them. */
+#define SOME_COLLECTION_FIELD(F, X) F(X, name, collection, OPTIONAL, 1, LIMIT_NAME_BYTES, 0)
+#define DIRECTORY_FIELD(F, X) F(X, name, directory, REQUIRED, 1, LIMIT_PATH_BYTES, 0)
+
+#define PARAMS_backup(F, X)   \
+	DIRECTORY_FIELD(F, X) \
+	SOME_COLLECTION_FIELD(F, X)
+#define RESULT_backup(F, X) F(X, copies, collections, REQUIRED, 0, 0, 0)
+
+#define PARAMS_restore(F, X)  \
+	DIRECTORY_FIELD(F, X) \
+	SOME_COLLECTION_FIELD(F, X)
+#define RESULT_restore(F, X) F(X, copies, collections, REQUIRED, 0, 0, 0)
+
+#define PARAMS_verify(F, X) COLLECTION_FIELD(F, X)
+#define RESULT_verify(F, X)                   \
+	F(X, u64, records, REQUIRED, 0, 0, 0) \
+	F(X, findings, findings, REQUIRED, 0, 0, 0)
+
+#define PARAMS_disk_usage(F, X)
+#define RESULT_disk_usage(F, X) F(X, files, files, REQUIRED, 0, 0, 0)
 
 /* Events. ------------------------------------------------------------------------------------- */
 

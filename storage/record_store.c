@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "storage/record_schema.h"
+#include "storage/record_state.h"
 #include "storage/record_store_private.h"
 #include "storage/sql.h"
 
@@ -242,4 +243,47 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	 * does so itself. */
 	r = sql_exec(store->maintenance, "UPDATE state SET seq = seq");
 	return r == -EBUSY ? 0 : r;
+}
+
+static int count_live(sqlite3 *db, uint64_t *ret_bytes)
+{
+	struct record_store_state state;
+	int64_t n_pages, n_free, page_bytes;
+	uint64_t n_rows;
+	int version;
+	int r = record_schema_check(db, &version);
+
+	if (r == 0)
+		r = record_state_read(db, &state);
+	if (r == 0)
+		r = sql_query_int(db, "PRAGMA page_count", &n_pages);
+	if (r == 0)
+		r = sql_query_int(db, "PRAGMA freelist_count", &n_free);
+	if (r == 0)
+		r = sql_query_int(db, "PRAGMA page_size", &page_bytes);
+	if (r != 0)
+		return r;
+	n_rows = state.n_live + state.n_retired;
+	*ret_bytes = (uint64_t)((n_pages - n_free) * page_bytes);
+	if (n_rows > 0)
+		*ret_bytes = (uint64_t)((double)*ret_bytes * (double)state.n_live / (double)n_rows);
+	return 0;
+}
+
+int record_store_live_bytes(struct store_io *io, const char *dir, uint64_t *ret_bytes)
+{
+	sqlite3 *db;
+	char *path;
+	int r = path_in(dir, &path);
+
+	if (r < 0)
+		return r;
+	r = sql_open(io, path, SQLITE_OPEN_READWRITE, &db);
+	free(path);
+	if (r < 0)
+		return r == -ENOENT ? RECORD_STORE_MISSING : r;
+	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	r = count_live(db, ret_bytes);
+	sql_close(db);
+	return r;
 }

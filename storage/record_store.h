@@ -216,6 +216,9 @@ int record_reader_indexes(struct record_reader *reader,
  * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
  * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
+/* Of the database in dir, what the live records take: its pages in use, by the share of rows that
+ * are live. Outcomes and errors as those of open(). */
+int record_store_live_bytes(struct store_io *io, const char *dir, uint64_t *ret_bytes);
 /* Moves the WAL into the database, as far as readers allow. restart: all of it, and then
  * begins the WAL anew, so that a start after a kill has next to nothing to read; this needs that
  * nobody writes and no reader is open (RECORD_STORE_BUSY, at once); a writer that begins

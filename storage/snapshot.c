@@ -341,3 +341,17 @@ int snapshot_map_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx,
 	*ret_addr = base + entry->offset;
 	return 0;
 }
+
+int snapshot_check(struct snapshot *snapshot, const atomic_bool *cancelled)
+{
+	uint8_t *piece = malloc(SNAPSHOT_PIECE_BYTES);
+	int r = piece ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; r == 0 && i < snapshot->n_chunks; i++) {
+		r = read_pieces(snapshot, &snapshot->entries[i], piece, true);
+		if (r == 0 && atomic_load_explicit(cancelled, memory_order_relaxed))
+			r = -ECANCELED;
+	}
+	free(piece);
+	return r;
+}

@@ -17,6 +17,7 @@
  */
 
 #include <stdbool.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -118,6 +119,9 @@ int snapshot_read_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx, 
  * not be read. [any] */
 int snapshot_map_chunk(struct snapshot *snapshot, uint32_t type, uint32_t idx,
                        const void **ret_addr);
+/* Reads every chunk, mapping none: -EBADMSG when one is not what was written; -ECANCELED soon after
+ * cancelled became true. [any] */
+int snapshot_check(struct snapshot *snapshot, const atomic_bool *cancelled);
 /* Some of a mapped chunk was gone when it was read (map_guard.h): what was read since it was last
  * looked at is of no use, and no chunk is mapped any more. [any] */
 bool snapshot_is_lost(const struct snapshot *snapshot);

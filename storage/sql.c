@@ -11,6 +11,9 @@
  * shell that a person opened beside the daemon. */
 #define BUSY_TIMEOUT_MS 10000
 
+/* Instructions of SQLite's machine between two looks at a flag: some 50 us. */
+#define CANCEL_STEPS 1000
+
 static _Thread_local char last_error[256];
 
 static int errno_of(sqlite3 *db, int rc)
@@ -117,6 +120,17 @@ sqlite3 *sql_close(sqlite3 *db)
 {
 	sqlite3_close_v2(db);
 	return NULL;
+}
+
+static int is_cancelled(void *cancelled)
+{
+	return atomic_load_explicit((const atomic_bool *)cancelled, memory_order_relaxed);
+}
+
+void sql_cancel_by(sqlite3 *db, const atomic_bool *cancelled)
+{
+	sqlite3_progress_handler(db, cancelled ? CANCEL_STEPS : 0, cancelled ? is_cancelled : NULL,
+	                         (void *)(uintptr_t)cancelled);
 }
 
 int sql_exec(sqlite3 *db, const char *text)

@@ -12,6 +12,8 @@
  * Nothing outside storage/ includes this.
  */
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +50,10 @@ int sql_open(struct store_io *io, const char *path, int flags, sqlite3 **ret);
 int sql_configure(sqlite3 *db, size_t cache_bytes);
 /* Closes; all statements were finalized. NULL is fine; returns NULL. */
 sqlite3 *sql_close(sqlite3 *db);
+
+/* Statements of the connection end with -ECANCELED soon after the flag became true. It must live as
+ * long as the connection; NULL: they cannot be cancelled. */
+void sql_cancel_by(sqlite3 *db, const atomic_bool *cancelled);
 
 int sql_exec(sqlite3 *db, const char *text);
 /* The first column of the first row as an integer, 0 when there is no row. */

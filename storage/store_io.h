@@ -88,6 +88,9 @@ struct store_io_ops {
 	/* Creates one directory with mode 0700; -EEXIST when it is there. */
 	int (*make_dir)(struct store_io *io, const char *path);
 	int (*remove_dir)(struct store_io *io, const char *path);
+	/* What the file takes on the disk, holes counted out; it is not opened, nor followed when
+	 * it is a symbolic link. */
+	int (*disk_bytes)(struct store_io *io, const char *path, uint64_t *ret_bytes);
 	/* Calls each(ctx, name) for every entry but "." and ".."; stops at the first non-zero
 	 * result and returns it. */
 	int (*list)(struct store_io *io, const char *path, int (*each)(void *ctx, const char *name),

@@ -269,6 +269,17 @@ static int posix_remove_dir(struct store_io *io, const char *path)
 	return rmdir(path) < 0 ? -errno : 0;
 }
 
+static int posix_disk_bytes(struct store_io *io, const char *path, uint64_t *ret_bytes)
+{
+	struct stat st;
+
+	(void)io;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	*ret_bytes = (uint64_t)st.st_blocks * 512; /* the unit of st_blocks */
+	return 0;
+}
+
 static int posix_list(struct store_io *io, const char *path,
                       int (*each)(void *ctx, const char *name), void *ctx)
 {
@@ -306,6 +317,7 @@ static const struct store_io_ops posix_ops = {
         .sync_dir = posix_sync_dir,
         .make_dir = posix_make_dir,
         .remove_dir = posix_remove_dir,
+        .disk_bytes = posix_disk_bytes,
         .list = posix_list,
 };
 

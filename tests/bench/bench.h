@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "tests/bench/dataset.h"
 #include "tests/bench/report.h"
@@ -19,6 +20,7 @@ struct bench {
 	const char *data_dir;
 	bool with_peers;
 	bool with_socket; /* false: only what needs no daemon */
+	size_t n_rows;    /* of `memory` in all; 0: as many as the bars are about */
 	struct report *report;
 };
 
@@ -33,6 +35,7 @@ int suite_vector(struct bench *bench);
 int suite_load(struct bench *bench);
 int suite_index(struct bench *bench);
 int suite_restart(struct bench *bench);
+int suite_memory(struct bench *bench);
 
 /* Says on stderr that `what` failed with result r of kith.h, storage/ or the system; returns a
  * negative one. */

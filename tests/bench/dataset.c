@@ -121,8 +121,8 @@ static float next_component(uint64_t *state)
 	return (float)(*state >> 40) / (float)(1u << 23) - 1.0f;
 }
 
-int dataset_make(const char *name, size_t n_base, size_t n_queries, uint32_t dim, uint64_t seed,
-                 struct dataset **ret)
+static int dataset_new(const char *name, size_t n_base, size_t n_queries, uint32_t dim,
+                       struct dataset **ret)
 {
 	struct dataset *dataset = calloc(1, sizeof(*dataset));
 
@@ -138,12 +138,60 @@ int dataset_make(const char *name, size_t n_base, size_t n_queries, uint32_t dim
 		dataset_free(dataset);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < n_base * dim; i++)
-		dataset->base[i] = next_component(&seed);
-	for (size_t i = 0; i < n_queries * dim; i++)
-		dataset->queries[i] = next_component(&seed);
 	*ret = dataset;
 	return 0;
+}
+
+static void fill(float *values, size_t n, uint64_t *state)
+{
+	for (size_t i = 0; i < n; i++)
+		values[i] = next_component(state);
+}
+
+int dataset_make(const char *name, size_t n_base, size_t n_queries, uint32_t dim, uint64_t seed,
+                 struct dataset **ret)
+{
+	struct dataset *dataset;
+	int r = dataset_new(name, n_base, n_queries, dim, &dataset);
+
+	if (r)
+		return r;
+	fill(dataset->base, n_base * dim, &seed);
+	fill(dataset->queries, n_queries * dim, &seed);
+	*ret = dataset;
+	return 0;
+}
+
+static void sum_factors(const float *factors, uint32_t n_factors, uint32_t dim, float *rows,
+                        size_t n_rows, uint64_t *state)
+{
+	for (float *row = rows; row < rows + n_rows * dim; row += dim) {
+		memset(row, 0, dim * sizeof(*row));
+		for (uint32_t i = 0; i < n_factors; i++) {
+			const float *factor = factors + (size_t)i * dim;
+			float weight = next_component(state);
+
+			for (uint32_t j = 0; j < dim; j++)
+				row[j] += weight * factor[j];
+		}
+	}
+}
+
+int dataset_make_of_factors(const char *name, size_t n_base, size_t n_queries, uint32_t dim,
+                            uint32_t n_factors, uint64_t seed, struct dataset **ret)
+{
+	float *factors = malloc((size_t)n_factors * dim * sizeof(*factors));
+	struct dataset *dataset;
+	int r = factors ? dataset_new(name, n_base, n_queries, dim, &dataset) : -ENOMEM;
+
+	if (r == 0) {
+		fill(factors, (size_t)n_factors * dim, &seed);
+		sum_factors(factors, n_factors, dim, dataset->base, n_base, &seed);
+		sum_factors(factors, n_factors, dim, dataset->queries, n_queries, &seed);
+		*ret = dataset;
+	}
+	free(factors);
+	return r;
 }
 
 struct dataset *dataset_free(struct dataset *dataset)
@@ -185,6 +233,37 @@ static double distance(const struct dataset *dataset, const float *a, const floa
 {
 	return dataset->metric == METRIC_COSINE ? cosine_distance(a, b, dataset->dim)
 	                                        : squared_distance(a, b, dataset->dim);
+}
+
+/* Puts a distance into its place among the least n, which are in order. */
+static void keep_least(float *least, uint32_t n, float distance)
+{
+	uint32_t i = n;
+
+	for (; i > 0 && least[i - 1] > distance; i--)
+		if (i < n)
+			least[i] = least[i - 1];
+	if (i < n)
+		least[i] = distance;
+}
+
+int dataset_find_truth(struct dataset *dataset, uint32_t n_true)
+{
+	float *truth = malloc(dataset->n_queries * n_true * sizeof(*truth));
+
+	if (!truth)
+		return -ENOMEM;
+	for (size_t i = 0; i < dataset->n_queries * n_true; i++)
+		truth[i] = INFINITY;
+	for (size_t i = 0; i < dataset->n_queries; i++)
+		for (size_t row = 0; row < dataset->n_base; row++)
+			keep_least(truth + i * n_true, n_true,
+			           (float)distance(dataset, dataset_row(dataset, row),
+			                           dataset_query(dataset, i)));
+	free(dataset->true_distances);
+	dataset->true_distances = truth;
+	dataset->n_true = n_true;
+	return 0;
 }
 
 size_t dataset_n_right(const struct dataset *dataset, size_t query_idx, const uint64_t *rows,

@@ -35,6 +35,12 @@ int dataset_read(const char *data_dir, const char *name, struct dataset **ret);
 /* Vectors under l2 of uniform random components in [-1, 1), the same for the same seed. */
 int dataset_make(const char *name, size_t n_base, size_t n_queries, uint32_t dim, uint64_t seed,
                  struct dataset **ret);
+/* The same, but with as many degrees of freedom as there are factors, as embeddings have fewer than
+ * dimensions: each vector is a sum of so many fixed directions, with weights of its own. */
+int dataset_make_of_factors(const char *name, size_t n_base, size_t n_queries, uint32_t dim,
+                            uint32_t n_factors, uint64_t seed, struct dataset **ret);
+/* Finds the n_true nearest rows of each query, by comparing all. -ENOMEM. */
+int dataset_find_truth(struct dataset *dataset, uint32_t n_true);
 /* NULL is fine; returns NULL. */
 struct dataset *dataset_free(struct dataset *dataset);
 

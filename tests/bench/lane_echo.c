@@ -147,7 +147,7 @@ static void run(void *arg)
 	        [LANE_WRITE] = 1,
 	        [LANE_BACKGROUND] = 1,
 	};
-	int r = lanes_new(&echo->loop, n_threads, NULL, &echo->lanes);
+	int r = lanes_new(&echo->loop, n_threads, NULL, NULL, &echo->lanes);
 
 	echo->start_result = r;
 	uv_sem_post(&echo->started);

@@ -17,13 +17,14 @@ static const struct {
         {"load", suite_load, "many searches at once: threads, clients, batches; an echo beside"},
         {"index", suite_index, "rows to an index, searching beside inserts, ensuring again"},
         {"restart", suite_restart, "from exec to the first right answer"},
+        {"memory", suite_memory, "what the daemon holds while it writes, builds, rests, searches"},
 };
 
 #define N_SUITES (sizeof(suites) / sizeof(*suites))
 
 static void print_usage(FILE *to)
 {
-	fputs("usage: kith-bench SUITE... [--data DIR] [--peers] [--socket none]\n\n"
+	fputs("usage: kith-bench SUITE... [--data DIR] [--peers] [--socket none] [--rows N]\n\n"
 	      "Prints one JSON object a line on stdout and a table on stderr at the end.\n"
 	      "The exit status is 0 when all was measured, whether or not the bars held.\n\n",
 	      to);
@@ -34,7 +35,8 @@ static void print_usage(FILE *to)
 	      "/{base,query,gt_dist}.fvecs and more such sets;\n"
 	      "                 else $KITH_DATA\n"
 	      "  --peers        measure other engines too, those that are built in\n"
-	      "  --socket none  leave out what needs a daemon\n",
+	      "  --socket none  leave out what needs a daemon\n"
+	      "  --rows N       of the suite `memory`, fewer than its 100000 for a quick look\n",
 	      to);
 }
 
@@ -49,6 +51,10 @@ static bool parse(int argc, char **argv, struct bench *bench, bool named[static 
 
 		if (has_value && strcmp(argv[i], "--data") == 0) {
 			bench->data_dir = argv[++i];
+			continue;
+		}
+		if (has_value && strcmp(argv[i], "--rows") == 0) {
+			bench->n_rows = strtoull(argv[++i], NULL, 10);
 			continue;
 		}
 		if (has_value && strcmp(argv[i], "--socket") == 0 &&

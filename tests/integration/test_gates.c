@@ -546,6 +546,76 @@ static void the_wal_stays_under_its_bound_with_a_reader_held_open(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* Rests ---------------------------------------------------------------------------------------- */
+
+static uint32_t n_reads_under_way(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats;
+	uint32_t n = 0;
+
+	assert_int_equal(kith_stats(conn, &stats), 0);
+	for (uint32_t i = 0; i < stats->lanes.n; i++)
+		if (memcmp(stats->lanes.v[i].name.data, "interactive", 11) == 0)
+			n += stats->lanes.v[i].queued + stats->lanes.v[i].running;
+	kith_free(stats);
+	return n;
+}
+
+static void what_comes_while_a_collection_rests_is_answered_after_it(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon = never_pausing(&clock);
+	struct kith_conn *conn = connect_to(daemon);
+	struct kith_search_result *found;
+	struct gate *gate = daemon_thread_gate(daemon, "rest", "start");
+	uint64_t ticket;
+
+	(void)state;
+	create(conn, "notes", DIM);
+	put(conn, "notes", 1, 10);
+	kith_free(search(conn, "notes", 10));
+	/* Nobody comes for a while. */
+	fake_clock_advance_ms(&clock, 2000);
+	gate_await(gate);
+	ticket = submit_search(conn, "notes", 10);
+	assert_int_equal(kith_ping(conn), 0);
+	assert_int_equal(n_reads_under_way(conn), 0);
+	assert_int_equal(usage_of(conn, "notes").searches, 1);
+	gate_open(gate);
+	found = collect_search(conn, ticket);
+	assert_int_equal(found->ids.n, 1);
+	assert_int_equal(found->ids.v[0].number, 1);
+	kith_free(found);
+	put(conn, "notes", 2, 20);
+	assert_int_equal(usage_of(conn, "notes").records, 2);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
+static void a_collection_that_rests_can_be_dropped(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon = never_pausing(&clock);
+	struct kith_conn *conn = connect_to(daemon), *other = connect_to(daemon);
+	struct kith_drop_collection_params drop = {.collection = kith_text("notes")};
+	struct gate *gate = daemon_thread_gate(daemon, "rest", "start");
+	uint64_t ticket;
+
+	(void)state;
+	create(conn, "notes", DIM);
+	put(conn, "notes", 1, 10);
+	fake_clock_advance_ms(&clock, 2000);
+	gate_await(gate);
+	ticket = submit_search(other, "notes", 10);
+	assert_int_equal(kith_ping(other), 0);
+	assert_int_equal(kith_drop_collection(conn, &drop, NULL), 0);
+	gate_open(gate);
+	assert_int_equal(kith_collect_search(other, ticket, KITH_USUAL, NULL), KITH_ERROR_DROPPED);
+	kith_close(conn);
+	kith_close(other);
+	daemon_thread_free(daemon);
+}
+
 /* Ends ----------------------------------------------------------------------------------------- */
 
 static void closing_a_connection_cancels_its_search_and_keeps_the_daemon(void **state)
@@ -683,6 +753,8 @@ int main(void)
 	        cmocka_unit_test(one_bad_request_in_a_group_of_eight_fails_alone),
 	        cmocka_unit_test(a_bulk_import_holds_a_single_writer_back_by_one_group_at_most),
 	        cmocka_unit_test(the_wal_stays_under_its_bound_with_a_reader_held_open),
+	        cmocka_unit_test(what_comes_while_a_collection_rests_is_answered_after_it),
+	        cmocka_unit_test(a_collection_that_rests_can_be_dropped),
 	        cmocka_unit_test(closing_a_connection_cancels_its_search_and_keeps_the_daemon),
 	        cmocka_unit_test(a_stop_lets_the_running_write_end_and_refuses_what_waits),
 	        cmocka_unit_test(requests_that_wait_for_an_opening_are_answered_in_order),

@@ -366,6 +366,14 @@ static int twin_remove_dir(struct store_io *io, const char *path)
 	return (int)twin_end(&call, call.err ? 0 : inner->ops->remove_dir(inner, path));
 }
 
+/* It changes nothing and fails nothing: no operation. */
+static int twin_disk_bytes(struct store_io *io, const char *path, uint64_t *ret_bytes)
+{
+	struct store_io *inner = io_inner(io);
+
+	return inner->ops->disk_bytes(inner, path, ret_bytes);
+}
+
 static int twin_list(struct store_io *io, const char *path,
                      int (*each)(void *ctx, const char *name), void *ctx)
 {
@@ -383,6 +391,7 @@ static const struct store_io_ops twin_io_ops = {
         .sync_dir = twin_sync_dir,
         .make_dir = twin_make_dir,
         .remove_dir = twin_remove_dir,
+        .disk_bytes = twin_disk_bytes,
         .list = twin_list,
 };
 

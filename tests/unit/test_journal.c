@@ -195,7 +195,7 @@ static void look(struct bench *bench)
 	uv_loop_t loop;
 
 	assert_int_equal(uv_loop_init(&loop), 0);
-	assert_int_equal(lanes_new(&loop, threads, NULL, &lanes), 0);
+	assert_int_equal(lanes_new(&loop, threads, NULL, NULL, &lanes), 0);
 	journal_look(bench->journal, lanes, nothing, NULL);
 	while (journal_is_writing(bench->journal))
 		uv_run(&loop, UV_RUN_ONCE);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * VACUUM INTO reads one snapshot and writes a new database page by page, over the same VFS.
+ * Rejected: SQLite's backup API, which begins again when somebody writes between its steps, or
+ * holds the snapshot just as long, and copies free pages too.
+ */
+#include "storage/record_copy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "storage/record_check.h"
+#include "storage/record_schema.h"
+#include "storage/record_state.h"
+#include "storage/sql.h"
+
+#define FILE_NAME "records.db"
+/* It reads each page once. */
+#define COPY_CACHE_BYTES (1 << 20)
+
+static int vacuum_into(sqlite3 *db, const char *path)
+{
+	sqlite3_stmt *stmt;
+	int r = sql_prepare(db, "VACUUM main INTO ?1", &stmt);
+
+	if (r < 0)
+		return r;
+	r = sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC) == SQLITE_OK ? sql_run(stmt)
+	                                                                     : -ENOMEM;
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+static int write_copy(struct store_io *io, const char *from, const char *to,
+                      const struct uuid *uuid, const atomic_bool *cancelled)
+{
+	struct record_spec spec;
+	sqlite3 *db;
+	int version;
+	int r = sql_open(io, from, SQLITE_OPEN_READWRITE, &db);
+
+	if (r < 0)
+		return r == -ENOENT ? RECORD_STORE_MISSING : r;
+	sql_cancel_by(db, cancelled);
+	r = record_schema_check(db, &version);
+	if (r == 0)
+		r = sql_configure(db, COPY_CACHE_BYTES);
+	if (r == 0)
+		r = record_schema_read_spec(db, &spec);
+	if (r == 0 && !uuid_equal(&spec.uuid, uuid))
+		r = RECORD_STORE_FOREIGN;
+	if (r == 0)
+		r = vacuum_into(db, to);
+	sql_close(db);
+	return r;
+}
+
+/* A new database keeps no WAL yet, and was not synced. */
+static int settle(struct store_io *io, const char *path, struct record_copy *ret)
+{
+	struct record_store_state state;
+	struct store_file *file;
+	sqlite3 *db;
+	int r = sql_open(io, path, SQLITE_OPEN_READWRITE, &db);
+	int r_close;
+
+	if (r < 0)
+		return r;
+	r = sql_configure(db, COPY_CACHE_BYTES);
+	if (r == 0)
+		r = sql_exec(db, "PRAGMA journal_mode = WAL");
+	if (r == 0)
+		r = record_state_read(db, &state);
+	sql_close(db);
+	if (r == 0)
+		r = store_open(io, path, STORE_READ | STORE_WRITE, &file);
+	if (r < 0)
+		return r;
+	r = store_sync(file);
+	if (r == 0)
+		r = store_size(file, &ret->size_bytes);
+	r_close = store_close(file);
+	if (r == 0)
+		r = r_close;
+	ret->seq = state.seq;
+	ret->n_records = state.n_live;
+	return r;
+}
+
+/* The words of the first problem stay for the log. */
+static int expect_sound(struct store_io *io, const char *dir, const struct uuid *uuid,
+                        const atomic_bool *cancelled)
+{
+	struct record_check check;
+	int r = record_check(io, dir, uuid, cancelled, NULL, NULL, &check);
+
+	if (r < 0)
+		return r;
+	return check.n_problems > 0 ? -EBADMSG : 0;
+}
+
+int record_copy(struct store_io *io, const char *dir, const char *to_dir, const struct uuid *uuid,
+                const atomic_bool *cancelled, struct record_copy *ret)
+{
+	char *from = NULL, *to = NULL;
+	int r = 0;
+
+	if (asprintf(&from, "%s/" FILE_NAME, dir) < 0)
+		return -ENOMEM;
+	if (asprintf(&to, "%s/" FILE_NAME, to_dir) < 0) {
+		free(from);
+		return -ENOMEM;
+	}
+	r = write_copy(io, from, to, uuid, cancelled);
+	if (r == 0)
+		r = expect_sound(io, to_dir, uuid, cancelled);
+	if (r == 0)
+		r = settle(io, to, ret);
+	if (r == 0)
+		r = store_sync_dir(io, to_dir);
+	free(from);
+	free(to);
+	return r;
+}

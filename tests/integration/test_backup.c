@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Backups, taking them back, checkpoints, looking files through. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/kith_calls.h"
+
+#define NOTES "notes"
+#define MAIL "mail"
+#define N_NOTES 60u
+#define N_MAIL 20u
+#define PATH_SIZE (2 * DAEMON_PROCESS_PATH_SIZE)
+
+struct stage {
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	char place[PATH_SIZE]; /* where backups go */
+};
+
+static int setup(void **state)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	stage->daemon = daemon_thread_new();
+	stage->conn = connect_to(stage->daemon);
+	snprintf(stage->place, sizeof(stage->place), "%s/backup",
+	         daemon_thread_root(stage->daemon));
+	make_collection(stage->conn, NOTES, KITH_METRIC_L2);
+	make_collection(stage->conn, MAIL, KITH_METRIC_L2);
+	put_records(stage->conn, NOTES, 0, N_NOTES, 1);
+	put_records(stage->conn, NOTES, 0, 10, 2);
+	delete_records(stage->conn, NOTES, 50, 10);
+	put_records(stage->conn, MAIL, 0, N_MAIL, 1);
+	*state = stage;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct stage *stage = *state;
+
+	kith_close(stage->conn);
+	daemon_thread_free(stage->daemon);
+	free(stage);
+	return 0;
+}
+
+static int try_backup(struct kith_conn *conn, const char *directory, const char *collection)
+{
+	struct kith_backup_params params = {.directory = kith_text(directory),
+	                                    .collection = kith_text(collection)};
+
+	return kith_backup(conn, &params, NULL);
+}
+
+static int try_restore(struct kith_conn *conn, const char *directory, const char *collection)
+{
+	struct kith_restore_params params = {.directory = kith_text(directory),
+	                                     .collection = kith_text(collection)};
+
+	return kith_restore(conn, &params, NULL);
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+static void drop_and_await(struct stage *stage, const char *name)
+{
+	struct kith_drop_collection_params params = {.collection = kith_text(name)};
+
+	DONE(stage->conn, kith_drop_collection(stage->conn, &params, NULL));
+	/* What was dropped is forgotten at the latest by a stop. */
+	kith_close(stage->conn);
+	daemon_thread_restart(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+}
+
+static void expect_notes(struct kith_conn *conn)
+{
+	expect_count(conn, NOTES, N_NOTES - 10);
+	expect_records(conn, NOTES, 0, 10, 2);
+	expect_records(conn, NOTES, 10, 40, 1);
+	expect_no_records(conn, NOTES, 50, 10, 1);
+}
+
+static void a_backup_is_taken_back_where_nothing_is_overwritten(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_backup_params params = {.directory = kith_text(stage->place)};
+	struct kith_backup_result *result;
+	char below[PATH_SIZE + 16];
+	struct stat st;
+
+	DONE(stage->conn, kith_backup(stage->conn, &params, &result));
+	assert_int_equal(result->collections.n, 2);
+	assert_true(is_text(result->collections.v[0].name, NOTES));
+	assert_int_equal(result->collections.v[0].records, N_NOTES - 10);
+	assert_int_equal(result->collections.v[0].seq, 3);
+	assert_true(result->collections.v[0].size_bytes > 0);
+	assert_int_equal(result->collections.v[1].records, N_MAIL);
+	kith_free(result);
+	assert_int_equal(stat(stage->place, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+
+	put_records(stage->conn, NOTES, 100, 5, 9);
+	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "collection",
+	        try_restore(stage->conn, stage->place, NULL));
+	drop_and_await(stage, NOTES);
+	/* The other one is still there, so that not even the one that is not is restored. */
+	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "collection",
+	        try_restore(stage->conn, stage->place, NULL));
+	REFUSED(stage->conn, KITH_ERROR_NO_COLLECTION, "collection",
+	        try_restore(stage->conn, stage->place, "post"));
+	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
+	expect_notes(stage->conn);
+	expect_count(stage->conn, MAIL, N_MAIL);
+	put_records(stage->conn, NOTES, 200, 5, 1);
+	kith_close(stage->conn);
+	daemon_thread_restart(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	expect_count(stage->conn, NOTES, N_NOTES - 5);
+	snprintf(below, sizeof(below), "%s.kith-tmp", stage->place);
+	assert_false(is_there(below));
+}
+
+static void a_backup_refuses_places_that_are_none(void **state)
+{
+	struct stage *stage = *state;
+	const char *root = daemon_thread_root(stage->daemon);
+	char path[PATH_SIZE + 32], link[PATH_SIZE + 32];
+
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, "backup", NULL));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory", try_backup(stage->conn, "/", NULL));
+	snprintf(path, sizeof(path), "%s/../backup", root);
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, path, NULL));
+	snprintf(path, sizeof(path), "%s/nowhere/backup", root);
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, path, NULL));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, root, NULL));
+	snprintf(link, sizeof(link), "%s/link", root);
+	assert_int_equal(symlink(root, link), 0);
+	snprintf(path, sizeof(path), "%s/link/backup", root);
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, path, NULL));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, link, NULL));
+	assert_false(is_there(stage->place));
+	REFUSED(stage->conn, KITH_ERROR_NO_COLLECTION, "collection",
+	        try_backup(stage->conn, stage->place, "post"));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_restore(stage->conn, stage->place, NULL));
+	assert_false(is_there(stage->place));
+}
+
+struct absence {
+	const char *path;
+};
+
+static bool is_absent(void *ctx)
+{
+	return !is_there(((struct absence *)ctx)->path);
+}
+
+static bool can_back_up(void *ctx)
+{
+	struct stage *stage = ctx;
+
+	return try_backup(stage->conn, stage->place, NULL) == 0;
+}
+
+/* The gate stands before the second collection's copy: the first one's is on the disk. */
+static void a_client_that_goes_takes_its_backup_along(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *gate = daemon_thread_gate(stage->daemon, "backup", "start");
+	struct kith_conn *other = connect_to(stage->daemon);
+	char tmp[PATH_SIZE + 16];
+
+	snprintf(tmp, sizeof(tmp), "%s.kith-tmp", stage->place);
+	DONE(other, kith_set_timeout(other, 1));
+	assert_int_equal(try_backup(other, stage->place, NULL), -ETIMEDOUT);
+	gate_await(gate);
+	gate_pass(gate);
+	gate_await(gate);
+	gate_pass(gate);
+	gate_await(gate);
+	assert_true(is_there(tmp));
+	REFUSED(stage->conn, KITH_ERROR_OVER_LIMIT, NULL,
+	        try_backup(stage->conn, stage->place, NULL));
+	/* Others write and read, and the log is left alone. */
+	put_records(stage->conn, NOTES, 100, 5, 1);
+	expect_records(stage->conn, NOTES, 100, 5, 1);
+	kith_close(other);
+	gate_open(gate);
+	await(is_absent, &(struct absence){tmp}, "what was written is removed");
+	await(can_back_up, stage, "its place is free again");
+	assert_true(is_there(stage->place));
+}
+
+static void a_checkpoint_leaves_nothing_in_the_log(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params params = {.collection = kith_text(NOTES)};
+	struct kith_checkpoint_result *result;
+
+	assert_true(usage_of(stage->conn, NOTES).wal_bytes > 0);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &params, &result));
+	assert_int_equal(result->wal_bytes, 0);
+	kith_free(result);
+	expect_notes(stage->conn);
+}
+
+/* Files --------------------------------------------------------------------------------------- */
+
+static struct kith_verify_result *look_through(struct stage *stage, const char *name)
+{
+	struct kith_verify_params params = {.collection = kith_text(name)};
+	struct kith_verify_result *result;
+
+	DONE(stage->conn, kith_verify(stage->conn, &params, &result));
+	return result;
+}
+
+static void expect_sound(struct stage *stage, const char *name, uint64_t n_records)
+{
+	struct kith_verify_result *result = look_through(stage, name);
+
+	assert_int_equal(result->findings.n, 0);
+	assert_int_equal(result->records, n_records);
+	kith_free(result);
+}
+
+static void expect_finding(struct stage *stage, const char *name, const char *file, bool derived)
+{
+	struct kith_verify_result *result = look_through(stage, name);
+
+	assert_true(result->findings.n > 0);
+	assert_true(strncmp(result->findings.v[0].file.data, file, strlen(file)) == 0);
+	assert_int_equal(result->findings.v[0].derived, derived);
+	kith_free(result);
+}
+
+/* Writes over n bytes at an offset of a file. */
+static void spoil(const char *path, long at, size_t n)
+{
+	FILE *file = fopen(path, "r+b");
+
+	assert_non_null(file);
+	assert_int_equal(fseek(file, at, SEEK_SET), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(putc(0xa5, file), 0xa5);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void damaged_records_are_named_and_the_others_serve(void **state)
+{
+	struct stage *stage = *state;
+	char path[2 * PATH_SIZE], dir[DAEMON_PROCESS_PATH_SIZE];
+
+	expect_sound(stage, NOTES, N_NOTES - 10);
+	expect_sound(stage, MAIL, N_MAIL);
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	snprintf(path, sizeof(path), "%s/records.db", dir);
+	spoil(path, 3 * 4096, 4096); /* a table's root */
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	expect_finding(stage, NOTES, "records.db", false);
+	expect_sound(stage, MAIL, N_MAIL);
+	/* A backup of it is refused, and one that is damaged is not taken back. */
+	snprintf(path, sizeof(path), "%s-2", stage->place);
+	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
+	        try_backup(stage->conn, path, NOTES));
+	assert_false(is_there(path));
+	DONE(stage->conn, try_backup(stage->conn, path, MAIL));
+	drop_and_await(stage, NOTES);
+	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
+	expect_notes(stage->conn);
+}
+
+static void a_damaged_backup_is_not_taken_back(void **state)
+{
+	struct stage *stage = *state;
+	char path[2 * PATH_SIZE], uuid[DAEMON_PROCESS_PATH_SIZE];
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	collection_path(stage->conn, NOTES, "", uuid);
+	snprintf(path, sizeof(path), "%s%s/records.db", stage->place, uuid);
+	spoil(path, 3 * 4096, 4096);
+	drop_and_await(stage, NOTES);
+	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
+	        try_restore(stage->conn, stage->place, NOTES));
+	/* Nothing of it is there: the name is free. */
+	make_collection(stage->conn, NOTES, KITH_METRIC_L2);
+	expect_count(stage->conn, NOTES, 0);
+	expect_count(stage->conn, MAIL, N_MAIL);
+}
+
+static void damaged_derived_files_are_named(void **state)
+{
+	struct stage *stage = *state;
+	char dir[DAEMON_PROCESS_PATH_SIZE], path[PATH_SIZE];
+	struct kith_disk_usage_result *usage;
+	bool has_truth = false;
+
+	ensure(stage->conn, (struct ask){.collection = NOTES, .m = 8, .wait = true});
+	await_settled(stage->conn, NOTES, NULL);
+	expect_sound(stage, NOTES, N_NOTES - 10);
+	collection_path(stage->conn, NOTES, daemon_thread_cache_dir(stage->daemon), dir);
+	path[0] = '\0';
+	DONE(stage->conn, kith_disk_usage(stage->conn, &usage));
+	for (uint32_t i = 0; i < usage->files.n; i++) {
+		const struct kith_file *file = &usage->files.v[i];
+
+		assert_true(file->live_bytes <= file->size_bytes);
+		has_truth |= file->live_bytes > 0 && is_text(file->collection, MAIL) &&
+		             strstr(file->path.data, "/records.db") != NULL;
+		if (is_text(file->collection, NOTES) &&
+		    memmem(file->path.data, file->path.n, "hnsw-", 5))
+			snprintf(path, sizeof(path), "%.*s", (int)file->path.n, file->path.data);
+	}
+	kith_free(usage);
+	assert_true(has_truth);
+	assert_true(path[0] != '\0');
+	spoil(path, 4096, 8);
+	expect_finding(stage, NOTES, "hnsw-", true);
+	assert_int_equal(unlink(path), 0);
+	expect_finding(stage, NOTES, "hnsw-", true);
+	expect_notes(stage->conn);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(a_backup_is_taken_back_where_nothing_is_overwritten),
+	        TEST(a_backup_refuses_places_that_are_none),
+	        TEST(a_client_that_goes_takes_its_backup_along),
+	        TEST(a_checkpoint_leaves_nothing_in_the_log),
+	        TEST(damaged_records_are_named_and_the_others_serve),
+	        TEST(a_damaged_backup_is_not_taken_back),
+	        TEST(damaged_derived_files_are_named),
+	};
+
+	return cmocka_run_group_tests_name("backup", tests, NULL, NULL);
+}

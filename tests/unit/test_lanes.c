@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/lanes.h"
+
+#define N_WORKERS 3
+
+struct stage {
+	struct lanes_rest rest; /* first */
+	struct lanes *lanes;
+	uv_loop_t loop;
+	struct job job;
+	sem_t rested[N_WORKERS];
+	uint32_t worker; /* that did the job */
+	bool done;
+};
+
+static void rest(struct lanes_rest *rest, uint32_t worker)
+{
+	struct stage *stage = (struct stage *)rest;
+
+	sem_post(&stage->rested[worker]);
+}
+
+static void work(struct job *job, uint32_t worker)
+{
+	((struct stage *)((char *)job - offsetof(struct stage, job)))->worker = worker;
+}
+
+static void done(struct job *job)
+{
+	((struct stage *)((char *)job - offsetof(struct stage, job)))->done = true;
+}
+
+/* By itself, however few the jobs, and again later: others may free what is its own meanwhile. */
+static void a_worker_that_has_nothing_to_do_rests_and_works_again(void **state)
+{
+	static const uint32_t n_threads[LANE_N] = {1, 1, 1};
+	struct stage stage = {.rest = {rest}, .job = {.what = "work", .work = work, .done = done}};
+
+	(void)state;
+	for (int i = 0; i < N_WORKERS; i++)
+		assert_int_equal(sem_init(&stage.rested[i], 0, 0), 0);
+	assert_int_equal(uv_loop_init(&stage.loop), 0);
+	assert_int_equal(lanes_new(&stage.loop, n_threads, NULL, &stage.rest, &stage.lanes), 0);
+	for (int i = 0; i < N_WORKERS; i++)
+		assert_int_equal(sem_wait(&stage.rested[i]), 0);
+	lanes_submit(stage.lanes, LANE_WRITE, &stage.job);
+	while (!stage.done)
+		uv_run(&stage.loop, UV_RUN_ONCE);
+	assert_true(stage.job.ran);
+	assert_int_equal(stage.worker, 1);
+	assert_int_equal(sem_wait(&stage.rested[stage.worker]), 0);
+	lanes_close(stage.lanes, NULL, NULL);
+	uv_run(&stage.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&stage.loop), 0);
+	for (int i = 0; i < N_WORKERS; i++)
+		sem_destroy(&stage.rested[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_worker_that_has_nothing_to_do_rests_and_works_again),
+	};
+
+	return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
+}
