@@ -210,37 +210,18 @@ static void store_free(struct cache_backend *backend)
 	free(backend);
 }
 
-static const struct cache_backend_ops arena_ops = {
-        .name = "arena",
-        .is_resident = true,
-        .get = store_get,
-        .insert = store_insert,
-        .get_or_load = store_get_or_load,
-        .invalidate_prefix = store_invalidate_prefix,
-        .shed = store_shed,
-        .clear = store_clear,
-        .count = store_count,
-        .size_bytes = store_size_bytes,
-        .approx_count = store_count,
-        .approx_size_bytes = store_approx_size_bytes,
-        .free = store_free,
-};
+#define STORE_OPS(ops_name, ops_is_resident)                                                \
+	{                                                                                   \
+		.name = (ops_name), .is_resident = (ops_is_resident), .get = store_get,     \
+		.insert = store_insert, .get_or_load = store_get_or_load,                   \
+		.invalidate_prefix = store_invalidate_prefix, .shed = store_shed,           \
+		.clear = store_clear, .count = store_count, .size_bytes = store_size_bytes, \
+		.approx_count = store_count, .approx_size_bytes = store_approx_size_bytes,  \
+		.free = store_free,                                                         \
+	}
 
-static const struct cache_backend_ops mmap_ops = {
-        .name = "mmap",
-        .is_resident = false,
-        .get = store_get,
-        .insert = store_insert,
-        .get_or_load = store_get_or_load,
-        .invalidate_prefix = store_invalidate_prefix,
-        .shed = store_shed,
-        .clear = store_clear,
-        .count = store_count,
-        .size_bytes = store_size_bytes,
-        .approx_count = store_count,
-        .approx_size_bytes = store_approx_size_bytes,
-        .free = store_free,
-};
+static const struct cache_backend_ops arena_ops = STORE_OPS("arena", true);
+static const struct cache_backend_ops mmap_ops = STORE_OPS("mmap", false);
 
 static int store_new(const struct cache_backend_ops *ops, struct cache_backend **ret)
 {

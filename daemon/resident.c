@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "index/vector.h"
 #include "protocol/limits.h"
@@ -37,58 +36,64 @@ uint64_t resident_reserve(struct resident *resident, uint64_t n_rows)
 	return codes_reserve(&resident->codes, n_rows < room ? n_rows : room);
 }
 
-static int row_at(struct vector_file *file, uint64_t row, uint32_t stride_bytes,
-                  const void **ret_row, uint64_t *ret_extent)
-{
-	uint32_t extent_rows = vector_file_extent_rows(file);
-	const void *rows;
-	int r;
+/* Rows of the file, and why one could not be read. */
+struct source {
+	struct vector_file *file;
+	uint32_t stride_bytes;
+	uint64_t extent; /* of the last row that was asked for */
+	int error;
+};
 
-	*ret_extent = row / extent_rows;
-	r = vector_file_extent(file, *ret_extent, &rows);
-	if (r == 0)
-		*ret_row = (const uint8_t *)rows + (size_t)(row % extent_rows) * stride_bytes;
-	return r;
+static const void *row_of(void *ctx, uint64_t row)
+{
+	struct source *source = ctx;
+	uint32_t extent_rows = vector_file_extent_rows(source->file);
+	const void *rows;
+
+	source->extent = row / extent_rows;
+	source->error = vector_file_extent(source->file, source->extent, &rows);
+	if (source->error)
+		return NULL;
+	return (const uint8_t *)rows + (size_t)(row % extent_rows) * source->stride_bytes;
 }
 
-/* The mean of rows spread evenly over the first n_rows. */
-static int take_mean(struct resident *resident, struct vector_file *file, uint32_t stride_bytes,
-                     uint64_t n_rows, uint64_t *ret_extent)
+static int encode(struct resident *resident, struct source *source, uint64_t from, uint64_t to)
 {
-	uint64_t n = n_rows < RESIDENT_MEAN_ROWS ? n_rows : RESIDENT_MEAN_ROWS;
-	const void **rows = calloc(n, sizeof(*rows));
-	int r = rows ? 0 : -ENOMEM;
+	uint32_t extent_rows = vector_file_extent_rows(source->file);
 
-	for (uint64_t i = 0; i < n && r == 0; i++)
-		r = row_at(file, i * n_rows / n, stride_bytes, &rows[i], ret_extent);
-	if (r == 0)
-		r = codes_set_mean(&resident->codes, rows, n);
-	if (r == 0)
-		resident->n_mean_rows = n_rows;
-	free(rows);
-	return r;
+	while (from < to) {
+		uint64_t end = (from / extent_rows + 1) * extent_rows;
+		const void *rows = row_of(source, from);
+
+		if (!rows)
+			return source->error;
+		if (end > to)
+			end = to;
+		codes_encode(&resident->codes, from, end - from, rows);
+		from = end;
+	}
+	return 0;
 }
 
 int resident_encode(struct resident *resident, struct vector_file *file, uint64_t from, uint64_t to,
-                    uint64_t *ret_extent)
+                    uint64_t n_rows, uint64_t *ret_extent)
 {
-	const struct codes *codes = &resident->codes;
-	uint32_t stride_bytes = vector_stride_bytes(codes->sq8.dim, codes->dtype);
-	uint32_t extent_rows = vector_file_extent_rows(file);
+	struct codes *codes = &resident->codes;
+	struct source source = {
+	        .file = file,
+	        .stride_bytes = vector_stride_bytes(codes->sq8.dim, codes->dtype),
+	};
 	int r = 0;
 
-	if (!codes->mean)
-		r = take_mean(resident, file, stride_bytes, to, ret_extent);
-	while (r == 0 && from < to) {
-		uint64_t end = (from / extent_rows + 1) * extent_rows;
-		const void *rows;
-
-		if (end > to)
-			end = to;
-		r = row_at(file, from, stride_bytes, &rows, ret_extent);
+	if (!codes->mean) {
+		r = codes_set_mean(codes, n_rows, row_of, &source);
+		if (r == -EIO)
+			r = source.error;
 		if (r == 0)
-			codes_encode(&resident->codes, from, end - from, rows);
-		from = end;
+			resident->n_mean_rows = n_rows;
 	}
+	if (r == 0)
+		r = encode(resident, &source, from, to);
+	*ret_extent = source.extent;
 	return r;
 }

@@ -208,7 +208,8 @@ static void load_prepare(struct collection *collection, struct care_state *care)
 	if (is_outgrown(collection))
 		resident_release(&collection->resident);
 	care->from = collection->resident.n_rows;
-	care->to = vectors_cache_reserve(collection, collection->mapped_rows);
+	care->n_rows = collection->mapped_rows;
+	care->to = vectors_cache_reserve(collection, care->n_rows);
 	care->bad_extent = UINT64_MAX;
 }
 
@@ -218,7 +219,7 @@ static int load_work(struct collection *collection, struct care_state *care, uin
 	uint64_t n_faults = vector_file_n_faults(collection->vectors);
 	uint64_t extent = 0;
 	int r = resident_encode(&collection->resident, collection->vectors, care->from, care->to,
-	                        &extent);
+	                        care->n_rows, &extent);
 
 	(void)worker;
 	if (r == -EBADMSG)

@@ -69,6 +69,7 @@ struct care_state {
 	bool started; /* its job was submitted */
 	int result;
 	uint64_t from, to;           /* restore, load: rows */
+	uint64_t n_rows;             /* load: that the file has */
 	uint32_t n;                  /* reap: rows that went */
 	uint64_t seq;                /* reap: up to which */
 	uint64_t bad_extent;         /* load: the one that is damaged */

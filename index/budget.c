@@ -11,7 +11,7 @@
  *
  *      dirty ─ budget_dirty ─► away ─ budget_purged ─► clean
  *
- * Small structures share partial slabs run by run; a slab that is granted whole is full at once.
+ * Structures share partial slabs run by run.
  * Spill slabs are partial and full in the same way, in a list of their own: they are mapped instead
  * of begun and unmapped instead of ended, and their metadata is malloced beside the mapping. All
  * other metadata is made once: what grants and takes back waits for no allocator.
@@ -22,8 +22,7 @@
  *
  * Why runs of one size and not blocks of any: a free run fits every small structure, so nothing
  * is lost between them, and a bitmap is all there is to keep. Runs in use can be spread so that
- * no slab is wholly free. Then grant_slab() refuses what could have gained by a whole one, never a
- * write.
+ * no slab is wholly free, which is why nothing may ask for a whole one.
  */
 
 #include "index/budget.h"
@@ -45,7 +44,6 @@ struct budget_slab {
 	struct budget_slab *next, **back; /* in the list that it is in */
 	uint8_t *bytes;                   /* while any run is in use */
 	uint32_t free_runs;
-	bool whole; /* granted as one: runs[0] stands for all of it */
 	bool spilled;
 	struct budget_run runs[RUNS_PER_SLAB];
 };
@@ -142,7 +140,6 @@ static int begin_slab(struct budget *budget, struct budget_slab **ret)
 		list_remove(slab);
 	slab->bytes = bytes;
 	slab->free_runs = ALL_RUNS;
-	slab->whole = false;
 	slab->spilled = false;
 	*ret = slab;
 	return 0;
@@ -187,42 +184,35 @@ static uint8_t *run_bytes(const struct budget_run *run)
 	return run->slab->bytes + (size_t)(run - run->slab->runs) * RUN_BYTES;
 }
 
-static uint32_t run_count(const struct budget_run *run)
-{
-	return run->slab->whole ? RUNS_PER_SLAB : 1;
-}
-
-/* Charges a run (or the slab that it stands for) to whoever pays for it. */
+/* Charges a run to whoever pays for it. */
 static void charge(struct grant *grant, const struct budget_run *run)
 {
 	struct budget *budget = grant->budget;
-	uint32_t n = run_count(run);
 
 	if (run->slab->spilled) {
-		budget->spilled_runs += n;
-		grant->spilled_bytes += (uint64_t)n * RUN_BYTES;
+		budget->spilled_runs++;
+		grant->spilled_bytes += RUN_BYTES;
 		return;
 	}
-	budget->used_runs += n;
-	budget->used_runs_by_kind[grant->kind] += n;
-	grant->granted_bytes += (uint64_t)n * RUN_BYTES;
+	budget->used_runs++;
+	budget->used_runs_by_kind[grant->kind]++;
+	grant->granted_bytes += RUN_BYTES;
 }
 
 static void discharge(struct grant *grant, const struct budget_run *run)
 {
 	struct budget *budget = grant->budget;
-	uint32_t n = run_count(run);
 
 	if (run->slab->spilled) {
-		assert(budget->spilled_runs >= n);
-		budget->spilled_runs -= n;
-		grant->spilled_bytes -= (uint64_t)n * RUN_BYTES;
+		assert(budget->spilled_runs > 0);
+		budget->spilled_runs--;
+		grant->spilled_bytes -= RUN_BYTES;
 		return;
 	}
-	assert(budget->used_runs_by_kind[grant->kind] >= n);
-	budget->used_runs -= n;
-	budget->used_runs_by_kind[grant->kind] -= n;
-	grant->granted_bytes -= (uint64_t)n * RUN_BYTES;
+	assert(budget->used_runs_by_kind[grant->kind] > 0);
+	budget->used_runs--;
+	budget->used_runs_by_kind[grant->kind]--;
+	grant->granted_bytes -= RUN_BYTES;
 }
 
 /* A slab that has a free run: a shared one before a new one, a spilled one only at the ceiling. */
@@ -267,13 +257,13 @@ static void give_run(struct grant *grant, struct budget_run *run)
 {
 	struct budget *budget = grant->budget;
 	struct budget_slab *slab = run->slab;
-	uint32_t bits = slab->whole ? ALL_RUNS : 1u << (run - slab->runs);
+	uint32_t bit = 1u << (run - slab->runs);
 
-	assert((slab->free_runs & bits) == 0);
+	assert((slab->free_runs & bit) == 0);
 	discharge(grant, run);
 	if (slab->free_runs != 0)
 		list_remove(slab);
-	slab->free_runs |= bits;
+	slab->free_runs |= bit;
 	if (slab->free_runs == ALL_RUNS)
 		end_slab(budget, slab);
 	else
@@ -484,29 +474,6 @@ int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill)
 		grant->next = fresh.first;
 	grant->reserved_bytes += n_runs * RUN_BYTES;
 	return 0;
-}
-
-int grant_slab(struct grant *grant, void **ret_slab)
-{
-	struct budget_slab *slab;
-
-	assert_on_loop(grant->budget);
-	int r = is_admitted(grant->budget, RUNS_PER_SLAB) ? begin_slab(grant->budget, &slab)
-	                                                  : BUDGET_FULL;
-	if (r == 0) {
-		struct budget_run *run = &slab->runs[0];
-		slab->free_runs = 0;
-		slab->whole = true;
-		run->slab = slab;
-		/* In front of the chain, where grant_alloc() does not come past. */
-		run->next = grant->first;
-		grant->first = run;
-		if (!grant->last)
-			grant->last = run;
-		charge(grant, run);
-		*ret_slab = slab->bytes;
-	}
-	return settle(grant->budget, r);
 }
 
 static void begin_run(struct grant *grant)

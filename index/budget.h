@@ -111,9 +111,6 @@ void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kin
  * set or there is nothing to spill to, -ENOMEM when the system has none; then nothing was reserved.
  */
 int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill);
-/* Reserves one whole slab and hands it out at once: SLAB_BYTES, contiguous, 64-byte aligned.
- * BUDGET_FULL when no slab is wholly free. */
-int grant_slab(struct grant *grant, void **ret_slab);
 /* n bytes (at most RUN_BYTES) aligned to align (a power of two up to 64) out of what was reserved;
  * NULL when that is used up. [owner] */
 void *grant_alloc(struct grant *grant, size_t n, size_t align);

@@ -23,19 +23,6 @@ struct code_kernels {
 	               int32_t ret[4]);
 };
 
-/* Asks for the plane that comes some places behind planes[0], of n_left, which dots() is about to
- * read: as many as 2 KiB hold. Below that memory idles; above it lines are pushed out of the first
- * level before their turn. */
-static inline void code_kernels_ask_ahead(const uint8_t *const *planes, size_t n_left, size_t n)
-{
-	size_t ahead = n < 4096 ? 4096 / n : 1;
-
-	if (ahead >= n_left)
-		return;
-	for (size_t at = 0; at < n / 2; at += 64)
-		__builtin_prefetch(planes[ahead] + at);
-}
-
 /* The best set that this CPU runs. */
 const struct code_kernels *code_kernels_best(void);
 /* All sets that this CPU runs, scalar first, the best last; returns how many. */

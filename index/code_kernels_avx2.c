@@ -6,54 +6,22 @@
  * pairs still fit: after four blocks they are widened.
  */
 
-#include "index/code_kernels.h"
+#include "index/code_kernels_256.h"
 
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#define BLOCK 64u
 #define WIDEN 4u /* blocks between two widenings */
 
-struct block {
-	__m256i lower, upper;
-};
-
-INLINE __m256i load(const void *from)
-{
-	return _mm256_load_si256(from);
-}
-
-INLINE struct block unpack(const uint8_t *plane)
-{
-	const __m256i mask = _mm256_set1_epi8(15);
-	__m256i packed = load(plane);
-
-	return (struct block){
-	        .lower = _mm256_and_si256(packed, mask),
-	        .upper = _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask),
-	};
-}
-
-INLINE __m256i add(__m256i pairs, struct block block, const int8_t *query)
+CODE_KERNELS_INLINE __m256i add(__m256i pairs, struct block block, const int8_t *query)
 {
 	pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(block.lower, load(query)));
 	return _mm256_add_epi16(pairs, _mm256_maddubs_epi16(block.upper, load(query + 32)));
 }
 
-INLINE __m256i widen(__m256i sum, __m256i pairs)
+CODE_KERNELS_INLINE __m256i widen(__m256i sum, __m256i pairs)
 {
 	return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-INLINE int32_t reduce(__m256i sum)
-{
-	__m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-	half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-	half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-	return _mm_cvtsi128_si32(half);
-}
-
-INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+CODE_KERNELS_INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	__m256i sum = _mm256_setzero_si256(), pairs;
 
@@ -73,15 +41,6 @@ INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 		query += BLOCK;
 	}
 	return reduce(widen(sum, pairs));
-}
-
-static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
-                 int32_t *ret)
-{
-	for (size_t i = 0; i < n_planes; i++) {
-		code_kernels_ask_ahead(planes + i, n_planes - i, n);
-		ret[i] = dot(query, planes[i], n);
-	}
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -111,4 +70,4 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 	ret[3] = reduce(sum_d);
 }
 
-const struct code_kernels code_kernels_avx2 = {.name = "avx2", .dots = dots, .dot_x4 = dot_x4};
+CODE_KERNELS_SET(avx2)

@@ -5,15 +5,12 @@
  * once. A block of nibbles becomes one register: the lower halves of its bytes, then the upper.
  */
 
-#include "index/code_kernels.h"
+#include "index/code_kernels_set.h"
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define BLOCK 64u
-
 /* The 64 nibbles of a block, in order. */
-INLINE __m512i unpack(const uint8_t *plane)
+CODE_KERNELS_INLINE __m512i unpack(const uint8_t *plane)
 {
 	__m256i packed = _mm256_load_si256((const void *)plane);
 	__m512i both =
@@ -23,12 +20,12 @@ INLINE __m512i unpack(const uint8_t *plane)
 }
 
 /* Queries are 32-byte aligned. */
-INLINE __m512i add(__m512i sum, __m512i block, const int8_t *query)
+CODE_KERNELS_INLINE __m512i add(__m512i sum, __m512i block, const int8_t *query)
 {
 	return _mm512_dpbusd_epi32(sum, block, _mm512_loadu_si512(query));
 }
 
-INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+CODE_KERNELS_INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	__m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;
 	size_t at = 0;
@@ -40,15 +37,6 @@ INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 	if (at < n)
 		sum0 = add(sum0, unpack(plane + at / 2), query + at);
 	return _mm512_reduce_add_epi32(_mm512_add_epi32(sum0, sum1));
-}
-
-static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
-                 int32_t *ret)
-{
-	for (size_t i = 0; i < n_planes; i++) {
-		code_kernels_ask_ahead(planes + i, n_planes - i, n);
-		ret[i] = dot(query, planes[i], n);
-	}
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -69,8 +57,4 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 	ret[3] = _mm512_reduce_add_epi32(sum_d);
 }
 
-const struct code_kernels code_kernels_avx512vnni = {
-        .name = "avx512vnni",
-        .dots = dots,
-        .dot_x4 = dot_x4,
-};
+CODE_KERNELS_SET(avx512vnni)

@@ -5,73 +5,35 @@
  * byte are added to each 32-bit sum at once.
  */
 
-#include "index/code_kernels.h"
-
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#define BLOCK 64u
-
-struct block {
-	__m256i lower, upper;
-};
-
-INLINE __m256i load(const void *from)
-{
-	return _mm256_load_si256(from);
-}
-
-INLINE struct block unpack(const uint8_t *plane)
-{
-	const __m256i mask = _mm256_set1_epi8(15);
-	__m256i packed = load(plane);
-
-	return (struct block){
-	        .lower = _mm256_and_si256(packed, mask),
-	        .upper = _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask),
-	};
-}
+#include "index/code_kernels_256.h"
 
 struct sums {
 	__m256i lower, upper;
 };
 
-INLINE struct sums zero(void)
+CODE_KERNELS_INLINE struct sums zero(void)
 {
 	return (struct sums){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 
-INLINE void add(struct sums *sums, struct block block, const int8_t *query)
+CODE_KERNELS_INLINE void add(struct sums *sums, struct block block, const int8_t *query)
 {
 	sums->lower = _mm256_dpbusd_avx_epi32(sums->lower, block.lower, load(query));
 	sums->upper = _mm256_dpbusd_avx_epi32(sums->upper, block.upper, load(query + 32));
 }
 
-INLINE int32_t reduce(struct sums sums)
+CODE_KERNELS_INLINE int32_t total(struct sums sums)
 {
-	__m256i sum = _mm256_add_epi32(sums.lower, sums.upper);
-	__m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-	half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-	half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-	return _mm_cvtsi128_si32(half);
+	return reduce(_mm256_add_epi32(sums.lower, sums.upper));
 }
 
-INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
+CODE_KERNELS_INLINE int32_t dot(const int8_t *query, const uint8_t *plane, size_t n)
 {
 	struct sums sums = zero();
 
 	for (size_t at = 0; at < n; at += BLOCK)
 		add(&sums, unpack(plane + at / 2), query + at);
-	return reduce(sums);
-}
-
-static void dots(const int8_t *query, const uint8_t *const *planes, size_t n_planes, size_t n,
-                 int32_t *ret)
-{
-	for (size_t i = 0; i < n_planes; i++) {
-		code_kernels_ask_ahead(planes + i, n_planes - i, n);
-		ret[i] = dot(query, planes[i], n);
-	}
+	return total(sums);
 }
 
 static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t n, int32_t ret[4])
@@ -86,11 +48,10 @@ static void dot_x4(const int8_t *const queries[4], const uint8_t *plane, size_t 
 		add(&sums_c, block, c + at);
 		add(&sums_d, block, d + at);
 	}
-	ret[0] = reduce(sums_a);
-	ret[1] = reduce(sums_b);
-	ret[2] = reduce(sums_c);
-	ret[3] = reduce(sums_d);
+	ret[0] = total(sums_a);
+	ret[1] = total(sums_b);
+	ret[2] = total(sums_c);
+	ret[3] = total(sums_d);
 }
 
-const struct code_kernels code_kernels_avxvnni = {
-        .name = "avxvnni", .dots = dots, .dot_x4 = dot_x4};
+CODE_KERNELS_SET(avxvnni)

@@ -54,8 +54,20 @@ static const float *row_f32(const struct codes *codes, const void *row, float *b
 	return buf;
 }
 
-int codes_set_mean(struct codes *codes, const void *const *rows, size_t n)
+/* sums: of the elements of the rows, in f64. */
+static int add_row(const struct codes *codes, const void *row, float *buf, double *sums)
 {
+	if (!row)
+		return -EIO;
+	const float *elements = row_f32(codes, row, buf);
+	for (uint32_t i = 0; i < codes->sq8.dim; i++)
+		sums[i] += (double)elements[i];
+	return 0;
+}
+
+int codes_set_mean(struct codes *codes, uint64_t n_rows, codes_row_of *row_of, void *ctx)
+{
+	uint64_t n = n_rows < CODES_MEAN_ROWS ? n_rows : CODES_MEAN_ROWS;
 	uint32_t dim = codes->sq8.dim;
 	size_t bytes = vector_stride_bytes(dim, DTYPE_F32);
 	float *mean = aligned_alloc(64, bytes);
@@ -64,15 +76,12 @@ int codes_set_mean(struct codes *codes, const void *const *rows, size_t n)
 	int r = mean && buf && sums ? 0 : -ENOMEM;
 
 	assert(!codes->mean);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		const float *row = row_f32(codes, rows[i], buf);
-		for (uint32_t j = 0; j < dim; j++)
-			sums[j] += (double)row[j];
-	}
+	for (uint64_t i = 0; r == 0 && i < n; i++)
+		r = add_row(codes, row_of(ctx, i * n_rows / n), buf, sums);
 	if (r == 0) {
 		memset(mean, 0, bytes);
-		for (uint32_t j = 0; j < dim && n > 0; j++)
-			mean[j] = (float)(sums[j] / (double)n);
+		for (uint32_t i = 0; i < dim && n > 0; i++)
+			mean[i] = (float)(sums[i] / (double)n);
 		codes->mean = mean;
 		sq8_init(&codes->sq8, codes->sq8.metric, dim, codes->dtype, mean);
 	} else {

@@ -9,7 +9,7 @@
  *      codes_reserve [loop] ─► codes_encode [worker] ─► the loop publishes the new count
  *
  * Nothing moves and nothing that was published changes, so readers go on while it grows. The mean
- * that codes leave out is taken from the rows that are there when the first are encoded; later rows
+ * that codes leave out is taken from rows that are there when the first are encoded; later rows
  * keep to it: another mean would make their codes coarser or finer, and never wrong.
  *
  * Threads: the budget's [loop], but codes_encode() [one worker at a time] and what is [any], for
@@ -22,6 +22,9 @@
 #include "index/chunk_dir.h"
 #include "index/dtype.h"
 #include "index/sq8.h"
+
+/* The mean of more rows is hardly another. */
+#define CODES_MEAN_ROWS 4096
 
 struct codes {
 	struct sq8 sq8;
@@ -40,9 +43,13 @@ void codes_init(struct codes *codes, enum metric metric, uint32_t dim, enum dtyp
 /* Gives everything back; it is then as after codes_init(). Nobody may read any more. */
 void codes_release(struct codes *codes);
 
-/* What codes are distances from: takes the mean of n rows that lie at rows[0], rows[1], ... Once,
- * before the first is encoded. -ENOMEM. [worker] */
-int codes_set_mean(struct codes *codes, const void *const *rows, size_t n);
+/* Where a row lies, from vector_prepare(); NULL when it cannot be read. */
+typedef const void *codes_row_of(void *ctx, uint64_t row);
+
+/* What codes are distances from: takes the mean of rows [0, n_rows), or of CODES_MEAN_ROWS spread
+ * evenly over them. Once, before the first is encoded. -EIO when row_of did not have a row,
+ * -ENOMEM. [worker] */
+int codes_set_mean(struct codes *codes, uint64_t n_rows, codes_row_of *row_of, void *ctx);
 /* Makes room for n_rows rows in all, or as many as the budget grants and CHUNK_DIR_MAX runs hold;
  * returns for how many there is room now. */
 uint64_t codes_reserve(struct codes *codes, uint64_t n_rows);

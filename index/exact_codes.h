@@ -17,14 +17,11 @@
 #include "index/codes.h"
 #include "index/exact.h"
 
-/* Where a row lies, from vector_prepare(); NULL when it cannot be read. */
-typedef const void *exact_row_of(void *ctx, uint64_t row);
-
 struct exact_codes {
 	struct exact_scan *scan;   /* queries, kernels, heaps and comparisons */
 	const struct codes *codes; /* with a mean */
 	void *queries;             /* exact_codes_bytes(), 64-byte aligned */
-	exact_row_of *row_of;
+	codes_row_of *row_of;
 	void *ctx;
 	uint64_t n_read; /* rows that were measured, a query each */
 };

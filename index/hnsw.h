@@ -131,8 +131,6 @@ void hnsw_set_row(struct hnsw *hnsw, uint32_t node, uint32_t row);
  * can see any longer and leaves the rest to the predicate. Covered or not. [any] */
 void hnsw_retire(struct hnsw *hnsw, uint32_t node);
 bool hnsw_is_dead(const struct hnsw *hnsw, uint32_t node); /* [any] */
-/* Nodes that were retired. [any] */
-uint32_t hnsw_n_dead(const struct hnsw *hnsw);
 
 /* Scratch */
 

@@ -383,17 +383,10 @@ void hnsw_retire(struct hnsw *hnsw, uint32_t node)
 	_Atomic uint8_t *state = hnsw_state(hnsw, node);
 
 	/* Relaxed: what a search may return is ordered by the loop, which plans it. */
-	if (!(atomic_fetch_or_explicit(state, HNSW_STATE_DEAD, memory_order_relaxed) &
-	      HNSW_STATE_DEAD))
-		atomic_fetch_add_explicit(&hnsw->n_dead, 1, memory_order_relaxed);
+	atomic_fetch_or_explicit(state, HNSW_STATE_DEAD, memory_order_relaxed);
 }
 
 bool hnsw_is_dead(const struct hnsw *hnsw, uint32_t node)
 {
 	return atomic_load_explicit(hnsw_state(hnsw, node), memory_order_relaxed) & HNSW_STATE_DEAD;
-}
-
-uint32_t hnsw_n_dead(const struct hnsw *hnsw)
-{
-	return atomic_load_explicit(&hnsw->n_dead, memory_order_relaxed);
 }

@@ -57,7 +57,6 @@ struct hnsw {
 	uint32_t n_room; /* nodes that memory was reserved for */
 	uint32_t n_covered;
 	_Atomic uint32_t n_nodes;
-	_Atomic uint32_t n_dead;
 	_Atomic uint64_t entry;    /* level << 32 | node, or HNSW_ENTRY_NONE */
 	_Atomic bool entry_raised; /* locks: by who inserts above the entry point's level */
 };

@@ -125,11 +125,24 @@ static inline float sq8_distance(const struct sq8 *sq8, enum metric metric,
 	return metric == METRIC_COSINE ? squared / 2 : squared;
 }
 
+/* By how much an inner product with y is more than that with its coarse vector z, as far as the
+ * other side lies along y: |y|^2 / y.z. Less than 1 where most elements are too small for z, but
+ * who does not lie along y would then be told as too far: so 1. */
+static inline float sq8_coarse_stretch(const struct sq8_constants *other, float lost)
+{
+	float square = other->norm * other->norm;
+	float stretch = 2 * square / (square + (other->coarse_self - lost));
+
+	stretch = stretch > 1 ? stretch : 1; /* also where there is no y, or no number for it */
+	return stretch < 2 ? stretch : 2;
+}
+
 /* A coarse distance, and whether the fine one is beyond `bound` for nearly all. The coarse vector
- * is z, and y - z stands at random to all else: so the square of its length is what the squared
- * distance to z has too much, and a share of it for each dimension is what the rest errs by. Where
- * most elements are too small for z, they are all told as too large instead: then z itself has too
- * much by what it is longer than y. */
+ * is z, and y - z stands at random to the difference of y and the query: so the square of its
+ * length is what the squared distance to z has too much, the inner product has too little by what
+ * of it lies along y, and a share of it for each dimension is what the rest errs by. Where most
+ * elements are too small for z, they are all told as too large instead: then z itself has too much
+ * by what it is longer than y. */
 static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metric,
                                         const struct sq8_query *query,
                                         const struct sq8_constants *other, int32_t coarse_dot,
@@ -141,6 +154,7 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metri
 	float distance, scale;
 
 	if (metric == METRIC_IP) {
+		inner *= sq8_coarse_stretch(other, lost);
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
 	} else {
@@ -151,9 +165,10 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metri
 		scale = metric == METRIC_COSINE ? squared : 4 * squared;
 	}
 	float beyond = distance - bound;
-	float errs = SQ8_DEVIATIONS * SQ8_DEVIATIONS * lost * sq8->per_dim * scale;
+	/* Squares of distances need not fit. */
+	float errs = SQ8_DEVIATIONS * SQ8_DEVIATIONS * sq8->per_dim * lost * (scale / beyond);
 	*ret_distance = distance;
-	return (beyond > 0) & (beyond * beyond > errs);
+	return (beyond > 0) & (beyond > errs);
 }
 /* How far, nearly always, the distance of the vectors is from the fine one between the codes. For
  * deciding how many candidates to re-rank. */

@@ -3,16 +3,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "index/exact.h"
 #include "index/exact_codes.h"
 #include "tests/bench/read_pass.h"
 
 #define MASK_WORDS (RECORD_TABLE_CHUNK_ROWS / 64)
-/* Of the budget, for the record table, and for codes of the rows and a graph over them. */
-#define MORE_SLABS 64
-/* Rows that the codes' mean is taken of. */
-#define MEAN_ROWS 4096
+/* Of the budget: for the record table, and for codes of the rows and a graph over them. */
+#define N_SLABS 64
 
 static size_t rows_in(const struct row_set *set, size_t extent_idx)
 {
@@ -40,9 +39,9 @@ static int fill_table(struct row_set *set)
 	return r;
 }
 
-/* A set without rows yet, in a budget with room for n_slabs of them. */
+/* A set without rows yet. */
 static int set_new(const char *name, const struct dataset *dataset, enum metric metric,
-                   enum dtype dtype, size_t n_slabs, struct row_set **ret)
+                   enum dtype dtype, struct row_set **ret)
 {
 	struct row_set *set = calloc(1, sizeof(*set));
 	int r;
@@ -54,12 +53,11 @@ static int set_new(const char *name, const struct dataset *dataset, enum metric 
 	set->metric = metric;
 	set->dtype = dtype;
 	set->stride_bytes = vector_stride_bytes(dataset->dim, dtype);
-	r = budget_new((uint64_t)(n_slabs + MORE_SLABS) * SLAB_BYTES, NULL, &set->budget);
+	r = budget_new((uint64_t)N_SLABS * SLAB_BYTES, NULL, &set->budget);
 	if (r) {
 		free(set);
 		return r;
 	}
-	grant_init(&set->grant, set->budget, BUDGET_VECTORS);
 	record_table_init(&set->table, set->budget);
 	r = fill_table(set);
 	if (r)
@@ -102,28 +100,39 @@ static int prepare(const struct row_set *set, size_t first, size_t n, void *rows
 	return r ? -ERANGE : 0;
 }
 
+/* Memory for all extents, in huge pages. */
+static int take_block(struct row_set *set)
+{
+	size_t bytes = set->n_extents * SLAB_BYTES;
+
+	set->block = aligned_alloc(SLAB_BYTES, bytes);
+	if (!set->block)
+		return -ENOMEM;
+	/* Slower without, and right. */
+	(void)madvise(set->block, bytes, MADV_HUGEPAGE);
+	return 0;
+}
+
 static int make_resident(const char *name, const struct dataset *dataset, enum metric metric,
                          enum dtype dtype, struct row_set **ret)
 {
 	uint32_t extent_rows = SLAB_BYTES / vector_stride_bytes(dataset->dim, dtype);
 	struct row_set *set;
-	int r = set_new(name, dataset, metric, dtype, dataset->n_base / extent_rows + 1, &set);
+	int r = set_new(name, dataset, metric, dtype, &set);
 
 	if (r)
 		return r;
 	r = set_extents(set, extent_rows);
+	r = r ? r : take_block(set);
 	for (size_t i = 0; i < set->n_extents && !r; i++) {
-		void *slab;
+		void *extent = set->block + i * SLAB_BYTES;
 
-		r = grant_slab(&set->grant, &slab);
-		if (r)
-			break;
-		r = prepare(set, i * extent_rows, rows_in(set, i), slab);
-		set->extents[i] = slab;
+		r = prepare(set, i * extent_rows, rows_in(set, i), extent);
+		set->extents[i] = extent;
 	}
 	if (r) {
 		row_set_free(set);
-		return r > 0 ? -ENOMEM : r;
+		return r;
 	}
 	*ret = set;
 	return 0;
@@ -167,7 +176,7 @@ int row_set_mapped(const struct dataset *dataset, enum metric metric, struct row
 	char path[SCRATCH_PATH_SIZE];
 	const char *why;
 	struct row_set *set;
-	int r = set_new("mapped", dataset, metric, DTYPE_F32, 0, &set);
+	int r = set_new("mapped", dataset, metric, DTYPE_F32, &set);
 
 	if (r)
 		return r;
@@ -192,12 +201,12 @@ struct row_set *row_set_free(struct row_set *set)
 	if (!set)
 		return NULL;
 	record_table_release(&set->table);
-	grant_release(&set->grant);
 	budget_free(set->budget);
 	if (set->file)
 		vector_file_free(set->file);
 	if (set->scratch.path[0])
 		scratch_dir_release(&set->scratch);
+	free(set->block);
 	free(set->extents);
 	free(set);
 	return NULL;
@@ -213,17 +222,18 @@ float row_set_read(const struct row_set *set)
 	return sum;
 }
 
+static const void *row_for_codes(void *ctx, uint64_t row)
+{
+	return row_set_row(ctx, row);
+}
+
 int row_set_encode(const struct row_set *set, struct codes *ret)
 {
 	size_t n = set->dataset->n_base;
-	size_t n_mean = n < MEAN_ROWS ? n : MEAN_ROWS;
-	const void *of_mean[MEAN_ROWS] = {0};
 	int r;
 
 	codes_init(ret, set->metric, set->dataset->dim, set->dtype, set->budget);
-	for (size_t i = 0; i < n_mean; i++)
-		of_mean[i] = row_set_row(set, i * n / n_mean);
-	r = codes_set_mean(ret, of_mean, n_mean);
+	r = codes_set_mean(ret, n, row_for_codes, (void *)set);
 	if (r == 0 && codes_reserve(ret, n) < n)
 		r = -ENOMEM;
 	for (size_t i = 0; i < set->n_extents && !r; i++)
@@ -231,11 +241,6 @@ int row_set_encode(const struct row_set *set, struct codes *ret)
 	if (r)
 		codes_release(ret);
 	return r;
-}
-
-static const void *row_for_codes(void *ctx, uint64_t row)
-{
-	return row_set_row(ctx, row);
 }
 
 /* The next rows of [first, end) that the record table takes at once; returns how many. */

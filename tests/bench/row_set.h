@@ -4,8 +4,7 @@
 /*
  * The base vectors of a dataset as rows for the kernels, with a record table that says who is
  * visible, and the exact search over them in this process: all the work of a search and no daemon
- * around it. Rows lie either in slabs of a budget (huge pages), as the daemon keeps them resident,
- * or in a vector file that is mapped.
+ * around it. Rows lie either in huge pages or in a vector file that is mapped.
  *
  * Threads: one owner; searching is for anyone.
  */
@@ -36,7 +35,7 @@ struct row_set {
 	size_t n_extents;
 	const void **extents;
 	struct budget *budget;
-	struct grant grant; /* the rows of a resident one */
+	char *block; /* the rows of a resident one */
 	struct record_table table;
 	struct vector_file *file; /* of a mapped one */
 	struct scratch_dir scratch;

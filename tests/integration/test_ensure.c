@@ -242,6 +242,35 @@ static void a_build_over_codes_waits_until_damaged_vectors_are_restored(void **s
 
 /* A graph over the vectors meets it itself, and fails. The index is declared by then: it stays so,
  * and is built in the end though nobody asks. */
+/* Records that come while their codes are made for it, it does not wait for. */
+static void a_steady_writer_does_not_keep_a_build_from_beginning(void **state)
+{
+	struct kith_conn *conn;
+	struct daemon_thread *daemon = begin(&conn);
+	struct kith_conn *other = connect_to(daemon);
+	struct gate *loads, *builds;
+	uint64_t ticket;
+
+	(void)state;
+	await_mapped(conn, "notes");
+	loads = daemon_thread_gate(daemon, "load", "start");
+	builds = daemon_thread_gate(daemon, "build", "start");
+	ticket = submit_ensure(other, usual);
+	gate_await(loads);
+	put_records(conn, "notes", 10000, 50, 1);
+	gate_pass(loads);
+	/* Of the one background worker the next job is the build, and no second load. */
+	gate_await(builds);
+	put_records(conn, "notes", 20000, 50, 1);
+	gate_open(builds);
+	gate_open(loads);
+	assert_int_equal(collect_ensure(other, ticket).outcome, KITH_ENSURED_BUILT);
+	expect_records(conn, "notes", 10000, 50, 1);
+	expect_records(conn, "notes", 20000, 50, 1);
+	kith_close(other);
+	end(daemon, conn);
+}
+
 static void a_build_over_damaged_vectors_fails_for_all_and_is_tried_again(void **state)
 {
 	static const struct ask over_vectors = {
@@ -631,6 +660,7 @@ int main(void)
 	        cmocka_unit_test(
 	                a_failed_build_tells_all_of_its_callers_and_the_next_call_builds_again),
 	        cmocka_unit_test(a_build_over_codes_waits_until_damaged_vectors_are_restored),
+	        cmocka_unit_test(a_steady_writer_does_not_keep_a_build_from_beginning),
 	        cmocka_unit_test(a_build_over_damaged_vectors_fails_for_all_and_is_tried_again),
 	        cmocka_unit_test(without_wait_the_first_is_told_started_and_the_next_joined),
 	        cmocka_unit_test(two_that_ask_on_one_connection_get_one_build),

@@ -260,12 +260,12 @@ static void without_its_cache_it_answers_the_same_out_of_the_truth(void **state)
 	ask(&after);
 	assert_int_equal(after.served_from, KITH_SOURCE_TRUTH);
 	expect_same(&before, &after);
-	/* The file comes back, then the resident copy, and the answers stay what they are. */
+	/* The file comes back, then the codes, and the answers stay what they are. */
 	await_mapped(service->conn, "notes");
 	ask(&after);
 	assert_int_not_equal(after.served_from, KITH_SOURCE_TRUTH);
 	expect_same(&before, &after);
-	await(are_resident, &after, "the vectors are resident");
+	await(are_resident, &after, "the codes are resident");
 	expect_same(&before, &after);
 	assert_int_equal(describe(service->conn).vectors, KITH_SOURCE_RESIDENT);
 	expect_records(service->conn, "notes", 0, 500, 2);

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/store_twin.h"
@@ -393,6 +394,68 @@ static void rows_are_not_restored_under_a_search_that_may_read_them(void **state
 	store_twin_free(twin);
 }
 
+/* The file that could not be made is made later, under a search that was planned without it. */
+static void a_file_that_is_made_late_serves_who_comes_after_it(void **state)
+{
+	const struct store_twin_fault no_file = {.kind = STORE_TWIN_OPEN,
+	                                         .path_part = "/vectors",
+	                                         .nth = 1,
+	                                         .err = ENOSPC,
+	                                         .lasting = true};
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn, *held;
+	float vector[RECORD_DIM];
+	struct kith_search_params search = {
+	        .collection = kith_text("notes"),
+	        .vectors = kith_vectors(record_vector(5, 1, vector), RECORD_DIM),
+	        .k = 1,
+	};
+	struct kith_search_result *found;
+	struct gate *gate;
+	uint64_t ticket;
+
+	(void)state;
+	fake_clock_init(&clock, INT64_C(1700000000000));
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 0);
+	conn = connect_to(daemon);
+	held = connect_to(daemon);
+	store_twin_fail(twin, no_file);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 100, 1);
+	delete_records(conn, "notes", 90, 10);
+	expect_records(conn, "notes", 0, 90, 1);
+	gate = daemon_thread_gate_one(daemon, "search", "start");
+	DONE(held, kith_submit_search(held, &search, &ticket));
+	DONE(held, kith_flush(held));
+	gate_await(gate);
+	/* It has been tried again, in vain. */
+	while (store_twin_n_failed(twin) < 2)
+		fake_clock_advance_ms(&clock, 500);
+	store_twin_heal(twin);
+	while (usage_of(conn, "notes").mapped_rows < 100)
+		fake_clock_advance_ms(&clock, 500);
+	put_records(conn, "notes", 5, 1, 2);
+	DONE(conn, kith_search(conn, &search, &found));
+	assert_int_not_equal(found->served_from, KITH_SOURCE_TRUTH);
+	assert_true(found->distances.v[0] > 0.0f);
+	kith_free(found);
+	gate_open(gate);
+	DONE(held, kith_collect_search(held, ticket, KITH_USUAL, &found));
+	assert_int_equal(found->served_from, KITH_SOURCE_TRUTH);
+	assert_int_equal(found->ids.v[0].number, 5);
+	assert_true(found->distances.v[0] == 0.0f);
+	kith_free(found);
+	expect_records(conn, "notes", 0, 5, 1);
+	expect_records(conn, "notes", 5, 1, 2);
+	expect_no_records(conn, "notes", 90, 10, 1);
+	kith_close(conn);
+	kith_close(held);
+	daemon_thread_free(daemon);
+	store_twin_free(twin);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +470,7 @@ int main(void)
 	        cmocka_unit_test(records_written_beside_a_damaged_file_are_found),
 	        cmocka_unit_test(a_cache_that_cannot_be_used_leaves_the_truth_to_search_in),
 	        cmocka_unit_test(rows_are_not_restored_under_a_search_that_may_read_them),
+	        cmocka_unit_test(a_file_that_is_made_late_serves_who_comes_after_it),
 	};
 
 	return cmocka_run_group_tests_name("vector_file", tests, group_setup, group_teardown);

@@ -110,20 +110,20 @@ static const void *row_of(void *ctx, uint32_t row)
 	return fixture->rows + (size_t)row * fixture->n_floats;
 }
 
+static const void *row_for_codes(void *ctx, uint64_t row)
+{
+	return row_of(ctx, (uint32_t)row);
+}
+
 /* The codes of all rows, around their mean. */
 static void make_codes(struct hnsw_fixture *fixture)
 {
 	uint32_t n = fixture->n_rows;
-	const void **rows = calloc(n + 1, sizeof(*rows));
 
-	assert_non_null(rows);
-	for (uint32_t i = 0; i < n; i++)
-		rows[i] = row_of(fixture, i);
 	codes_init(&fixture->codes, fixture->metric, fixture->dim, DTYPE_F32, fixture->budget);
-	assert_int_equal(codes_set_mean(&fixture->codes, rows, n), 0);
+	assert_int_equal(codes_set_mean(&fixture->codes, n, row_for_codes, fixture), 0);
 	assert_int_equal(codes_reserve(&fixture->codes, n), n);
 	codes_encode(&fixture->codes, 0, n, fixture->rows);
-	free(rows);
 }
 
 static void make_space(struct hnsw_fixture *fixture, enum hnsw_fixture_space space)
@@ -325,4 +325,40 @@ double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef
 		n_asked += n_exact;
 	}
 	return n_asked ? (double)n_found / (double)n_asked : 1;
+}
+
+uint32_t hnsw_fixture_n_dead(const struct hnsw_fixture *fixture)
+{
+	uint32_t n = 0;
+
+	for (uint32_t node = 0; node < hnsw_n_nodes(fixture->hnsw); node++)
+		n += hnsw_is_dead(fixture->hnsw, node);
+	return n;
+}
+
+void hnsw_fixture_assert_sound(const struct hnsw_fixture *fixture)
+{
+	struct hnsw_check_report report;
+
+	int r = hnsw_check(fixture->hnsw, &report);
+	assert_null(report.fault);
+	assert_int_equal(r, 0);
+	assert_int_equal(report.n_nodes, hnsw_covered(fixture->hnsw));
+	assert_int_equal(report.n_reachable, report.n_nodes);
+}
+
+void hnsw_fixture_assert_recall(const struct hnsw_fixture_spec *spec, uint32_t k, uint32_t ef,
+                                double least)
+{
+	struct hnsw_fixture fixture;
+
+	hnsw_fixture_open(&fixture, spec);
+	hnsw_fixture_fill(&fixture, 1);
+	hnsw_fixture_assert_sound(&fixture);
+	double recall = hnsw_fixture_recall(&fixture, k, ef);
+	if (recall < least)
+		fail_msg("space %d, metric %d, data %d, dim %u: recall %.4f is below %.4f",
+		         (int)spec->space, (int)spec->metric, (int)spec->data, spec->dim, recall,
+		         least);
+	hnsw_fixture_close(&fixture);
 }

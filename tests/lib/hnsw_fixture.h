@@ -77,6 +77,15 @@ uint32_t hnsw_fixture_search(struct hnsw_fixture *fixture, uint32_t idx, uint32_
  * order, without a row twice, and with the distances of the exact scan, bit for bit. */
 double hnsw_fixture_recall(struct hnsw_fixture *fixture, uint32_t k, uint32_t ef);
 
+/* Nodes that were retired. */
+uint32_t hnsw_fixture_n_dead(const struct hnsw_fixture *fixture);
+
+/* Asserts that hnsw_check() finds no fault, and that every node can be reached. */
+void hnsw_fixture_assert_sound(const struct hnsw_fixture *fixture);
+/* Asserts that a graph of all that the spec says is sound, and has at least that recall. */
+void hnsw_fixture_assert_recall(const struct hnsw_fixture_spec *spec, uint32_t k, uint32_t ef,
+                                double least);
+
 /* The k nearest of the first n rows by the exact scan, but those of dead nodes. */
 uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, uint32_t n,
                             uint32_t k, struct hit *ret_hits);

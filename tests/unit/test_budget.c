@@ -221,54 +221,6 @@ static void small_structures_share_a_slab(void **state)
 	budget_free(budget);
 }
 
-static void a_whole_slab_leaves_what_was_reserved_alone(void **state)
-{
-	struct budget *budget;
-	struct grant grant;
-	void *slab, *none = NULL;
-
-	(void)state;
-	assert_int_equal(budget_new(2 * SLAB_BYTES, NULL, &budget), 0);
-	grant_init(&grant, budget, BUDGET_VECTORS);
-	assert_int_equal(grant_reserve(&grant, 2 * RUN_BYTES, false), 0);
-	assert_int_equal(grant_slab(&grant, &slab), 0);
-	memset(slab, 0xa5, SLAB_BYTES);
-	assert_int_equal(grant.granted_bytes, SLAB_BYTES + 2 * RUN_BYTES);
-	memset(grant_alloc(&grant, RUN_BYTES, 64), 0x5a, RUN_BYTES);
-	memset(grant_alloc(&grant, RUN_BYTES, 64), 0x5a, RUN_BYTES);
-	assert_null(grant_alloc(&grant, 1, 1));
-	for (uint32_t i = 0; i < SLAB_BYTES; i++)
-		assert_int_equal(((uint8_t *)slab)[i], 0xa5);
-
-	/* Thirty runs are free, but no slab is wholly. */
-	assert_int_equal(grant_slab(&grant, &none), BUDGET_FULL);
-	assert_null(none);
-	assert_int_equal(figures_of(budget).refused, 1);
-	assert_int_equal(grant_reserve(&grant, 30 * RUN_BYTES, false), 0);
-	grant_release(&grant);
-	budget_free(budget);
-}
-
-static void a_grant_of_slabs_alone_can_reserve_later(void **state)
-{
-	struct budget *budget;
-	struct grant grant;
-	void *slab;
-
-	(void)state;
-	assert_int_equal(budget_new(3 * SLAB_BYTES, NULL, &budget), 0);
-	grant_init(&grant, budget, BUDGET_VECTORS);
-	assert_int_equal(grant_slab(&grant, &slab), 0);
-	assert_int_equal(grant_slab(&grant, &slab), 0);
-	assert_null(grant_alloc(&grant, 1, 1));
-	assert_int_equal(grant_reserve(&grant, 1, false), 0);
-	assert_non_null(grant_alloc(&grant, RUN_BYTES, 1));
-	assert_null(grant_alloc(&grant, 1, 1));
-	grant_release(&grant);
-	assert_int_equal(the_block->n_taken, 0);
-	budget_free(budget);
-}
-
 /* The ceiling */
 
 static void a_refusal_reserves_nothing_and_is_counted(void **state)
@@ -307,7 +259,6 @@ static void a_budget_of_nothing_refuses_everything_but_spilling(void **state)
 	struct counted_spill spill = counted_spill(UINT32_MAX);
 	struct budget *budget;
 	struct grant grant;
-	void *slab;
 
 	(void)state;
 	assert_int_equal(budget_new(SLAB_BYTES - 1, &spill.spill, &budget), 0);
@@ -315,7 +266,6 @@ static void a_budget_of_nothing_refuses_everything_but_spilling(void **state)
 	assert_int_equal(figures_of(budget).limit_bytes, 0);
 	assert_int_equal(grant_reserve(&grant, 0, false), 0);
 	assert_int_equal(grant_reserve(&grant, 1, false), BUDGET_FULL);
-	assert_int_equal(grant_slab(&grant, &slab), BUDGET_FULL);
 	assert_int_equal(grant_reserve(&grant, 1, true), 0);
 	assert_int_equal(grant.spilled_bytes, RUN_BYTES);
 	assert_int_equal(grant.granted_bytes, 0);
@@ -328,7 +278,6 @@ static void what_can_be_done_without_is_admitted_up_to_a_bound_of_its_own(void *
 {
 	struct budget *budget;
 	struct grant needed, spare;
-	void *slab;
 
 	(void)state;
 	assert_int_equal(budget_new(4 * SLAB_BYTES, NULL, &budget), 0);
@@ -337,14 +286,13 @@ static void what_can_be_done_without_is_admitted_up_to_a_bound_of_its_own(void *
 	budget_set_admission(budget, 3 * RUN_BYTES);
 	assert_int_equal(grant_reserve(&spare, 3 * RUN_BYTES, false), 0);
 	assert_int_equal(grant_reserve(&spare, 4 * RUN_BYTES, false), BUDGET_FULL);
-	assert_int_equal(grant_slab(&spare, &slab), BUDGET_FULL);
 	/* What is needed is granted all the same, and counts. */
 	assert_int_equal(grant_reserve(&needed, 2 * RUN_BYTES, true), 0);
 	grant_release(&spare);
 	assert_int_equal(grant_reserve(&spare, 2 * RUN_BYTES, false), BUDGET_FULL);
 	assert_int_equal(grant_reserve(&spare, RUN_BYTES, false), 0);
 	budget_set_admission(budget, UINT64_MAX);
-	assert_int_equal(grant_slab(&spare, &slab), 0);
+	assert_int_equal(grant_reserve(&spare, 2 * RUN_BYTES, false), 0);
 	grant_release(&spare);
 	grant_release(&needed);
 	budget_free(budget);
@@ -448,17 +396,15 @@ static void dirty_slabs_serve_again_first_and_purged_ones_later(void **state)
 	struct budget *budget;
 	struct grant grant;
 	uint32_t away[8];
-	void *slab;
 
 	(void)state;
 	assert_int_equal(budget_new(4 * SLAB_BYTES, NULL, &budget), 0);
 	grant_init(&grant, budget, BUDGET_VECTORS);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(grant_slab(&grant, &slab), 0);
+	assert_int_equal(grant_reserve(&grant, 3 * SLAB_BYTES, false), 0);
 	grant_release(&grant);
 	assert_int_equal(figures_of(budget).dirty_bytes, 3 * SLAB_BYTES);
 
-	assert_int_equal(grant_slab(&grant, &slab), 0);
+	assert_int_equal(grant_reserve(&grant, SLAB_BYTES, false), 0);
 	assert_int_equal(count_slabs(SLAB_FRESH), 1);
 	assert_int_equal(figures_of(budget).dirty_bytes, 2 * SLAB_BYTES);
 
@@ -467,17 +413,16 @@ static void dirty_slabs_serve_again_first_and_purged_ones_later(void **state)
 	assert_int_equal(budget_dirty(budget, away + 1, 7), 1);
 	assert_int_equal(budget_dirty(budget, away + 2, 6), 0);
 	assert_int_equal(figures_of(budget).dirty_bytes, 2 * SLAB_BYTES);
-	assert_int_equal(grant_reserve(&grant, SLAB_BYTES + 1, false), BUDGET_FULL);
+	assert_int_equal(grant_reserve(&grant, 2 * SLAB_BYTES + 1, false), BUDGET_FULL);
 	assert_int_equal(count_slabs(SLAB_FRESH), 1); /* a refusal begins no slab */
-	assert_int_equal(grant_slab(&grant, &slab), 0);
-	assert_int_equal(grant_slab(&grant, &slab), BUDGET_FULL);
+	assert_int_equal(grant_reserve(&grant, 2 * SLAB_BYTES, false), 0);
+	assert_int_equal(grant_reserve(&grant, 3 * SLAB_BYTES, false), BUDGET_FULL);
 
 	budget_purge(budget, away, 2);
 	assert_int_equal(count_slabs(SLAB_PURGED), 2);
 	budget_purged(budget, away, 2);
 	assert_int_equal(figures_of(budget).dirty_bytes, 0);
-	assert_int_equal(grant_slab(&grant, &slab), 0);
-	assert_int_equal(grant_slab(&grant, &slab), 0);
+	assert_int_equal(grant_reserve(&grant, 4 * SLAB_BYTES, false), 0);
 	grant_release(&grant);
 	purge_all(budget);
 	assert_int_equal(count_slabs(SLAB_PURGED), 4);
@@ -511,12 +456,6 @@ static void a_slab_that_cannot_be_taken_undoes_the_reserve(void **state)
 		assert_int_equal(the_block->n_taken, 0);
 	}
 	assert_int_equal(n, 5);
-
-	void *slab = NULL;
-	takes_until_failure = 0;
-	assert_int_equal(grant_slab(&grant, &slab), -ENOMEM);
-	takes_until_failure = UINT32_MAX;
-	assert_null(slab);
 	grant_release(&grant);
 	budget_free(budget);
 }
@@ -620,17 +559,6 @@ static void play_alloc(struct play *play, size_t g)
 	}
 }
 
-static void play_slab(struct play *play, size_t g)
-{
-	bool is_free = the_block->n_taken + play->n_away < N_SLABS;
-	void *slab;
-	int r = grant_slab(&play->grants[g], &slab);
-
-	assert_int_equal(r, is_free ? 0 : BUDGET_FULL);
-	if (r == 0)
-		put_piece(play, g, slab, SLAB_BYTES);
-}
-
 static void play_release(struct play *play, size_t g)
 {
 	check_pieces(play, g);
@@ -685,14 +613,12 @@ static void any_order_of_grants_keeps_the_ceiling_and_gives_all_back(void **stat
 
 	for (int step = 0; step < 20000; step++) {
 		size_t g = (size_t)lrand48() % N_GRANTS;
-		long action = lrand48() % 16;
+		long action = lrand48() % 14;
 		if (action < 5)
 			play_reserve(play, g);
 		else if (action < 10)
 			play_alloc(play, g);
-		else if (action < 12)
-			play_slab(play, g);
-		else if (action < 15)
+		else if (action < 13)
 			play_release(play, g);
 		else
 			play_purge(play);
@@ -718,8 +644,6 @@ int main(void)
 	        cmocka_unit_test(bytes_are_handed_out_aligned_until_the_reserve_is_used_up),
 	        cmocka_unit_test(pieces_that_do_not_fit_go_to_the_next_run),
 	        cmocka_unit_test(small_structures_share_a_slab),
-	        cmocka_unit_test(a_whole_slab_leaves_what_was_reserved_alone),
-	        cmocka_unit_test(a_grant_of_slabs_alone_can_reserve_later),
 	        cmocka_unit_test(a_refusal_reserves_nothing_and_is_counted),
 	        cmocka_unit_test(a_budget_of_nothing_refuses_everything_but_spilling),
 	        cmocka_unit_test(what_can_be_done_without_is_admitted_up_to_a_bound_of_its_own),

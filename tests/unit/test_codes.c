@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,15 +52,31 @@ static const void *row_at(const void *rows, uint64_t i, uint32_t dim, enum dtype
 	return (const uint8_t *)rows + i * vector_stride_bytes(dim, dtype);
 }
 
+/* Rows that lie one behind the other, and which of them were asked for. */
+struct source {
+	const struct codes *codes;
+	const void *rows;
+	uint64_t bad_row;
+	uint64_t n_asked, last;
+};
+
+static const void *row_of(void *ctx, uint64_t row)
+{
+	struct source *source = ctx;
+
+	source->n_asked++;
+	source->last = row;
+	if (row == source->bad_row)
+		return NULL;
+	return row_at(source->rows, row, source->codes->sq8.dim, source->codes->dtype);
+}
+
 static void set_mean(struct codes *codes, const void *rows, uint32_t n)
 {
-	const void **pointers = calloc(n + 1, sizeof(*pointers));
+	struct source source = {.codes = codes, .rows = rows, .bad_row = UINT64_MAX};
 
-	assert_non_null(pointers);
-	for (uint32_t i = 0; i < n; i++)
-		pointers[i] = row_at(rows, i, codes->sq8.dim, codes->dtype);
-	assert_int_equal(codes_set_mean(codes, pointers, n), 0);
-	free(pointers);
+	assert_int_equal(codes_set_mean(codes, n, row_of, &source), 0);
+	assert_int_equal(source.n_asked, n);
 }
 
 /* Addresses */
@@ -303,6 +320,46 @@ static void the_mean_of_no_rows_is_zero(void **state)
 	codes_release(&codes);
 }
 
+static const void *row_alone(void *ctx, uint64_t row)
+{
+	static float values[16] __attribute__((aligned(64)));
+
+	assert_int_equal(row % 3, 0);
+	++*(uint64_t *)ctx;
+	values[0] = (float)row;
+	return values;
+}
+
+static void the_mean_of_many_rows_is_that_of_a_sample_from_all_over_them(void **state)
+{
+	struct codes codes;
+	uint64_t n_asked = 0;
+
+	(void)state;
+	codes_init(&codes, METRIC_L2, 1, DTYPE_F32, budget);
+	assert_int_equal(codes_set_mean(&codes, 3 * CODES_MEAN_ROWS, row_alone, &n_asked), 0);
+	assert_int_equal(n_asked, CODES_MEAN_ROWS);
+	assert_true(codes.mean[0] == 1.5f * (CODES_MEAN_ROWS - 1));
+	codes_release(&codes);
+}
+
+static void a_row_that_cannot_be_read_leaves_no_mean(void **state)
+{
+	struct codes codes;
+	struct source source = {.codes = &codes, .bad_row = 7};
+
+	(void)state;
+	codes_init(&codes, METRIC_L2, 20, DTYPE_F32, budget);
+	void *rows = make_rows(10, 20, DTYPE_F32);
+	source.rows = rows;
+	assert_int_equal(codes_set_mean(&codes, 10, row_of, &source), -EIO);
+	assert_int_equal(source.last, 7);
+	assert_null(codes.mean);
+	set_mean(&codes, rows, 10);
+	codes_release(&codes);
+	free(rows);
+}
+
 static void rows_of_f16_have_the_codes_of_their_values(void **state)
 {
 	static const uint32_t dims[] = {1, 17, 64, 100};
@@ -353,6 +410,8 @@ int main(void)
 	        cmocka_unit_test(released_codes_can_be_filled_anew),
 	        cmocka_unit_test(the_mean_is_that_of_the_rows),
 	        cmocka_unit_test(the_mean_of_no_rows_is_zero),
+	        cmocka_unit_test(the_mean_of_many_rows_is_that_of_a_sample_from_all_over_them),
+	        cmocka_unit_test(a_row_that_cannot_be_read_leaves_no_mean),
 	        cmocka_unit_test(rows_of_f16_have_the_codes_of_their_values),
 	};
 	return cmocka_run_group_tests(tests, open_budget, close_budget);

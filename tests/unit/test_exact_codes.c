@@ -137,13 +137,10 @@ static const void *row_of(void *ctx, uint64_t row)
 /* The mean is that of the first rows. */
 static void make_codes(struct world *world)
 {
-	const void *rows[100];
 	uint32_t n = world->n_rows < 100 ? world->n_rows : 100;
 
-	for (uint32_t i = 0; i < n; i++)
-		rows[i] = row_at(world, i);
 	codes_init(&world->codes, world->metric, world->dim, world->dtype, budget);
-	assert_int_equal(codes_set_mean(&world->codes, rows, n), 0);
+	assert_int_equal(codes_set_mean(&world->codes, n, row_of, world), 0);
 	assert_int_equal(codes_reserve(&world->codes, world->n_rows), world->n_rows);
 	codes_encode(&world->codes, 0, world->n_rows, world->rows);
 }

@@ -19,16 +19,6 @@
 		.M = 8, .ef_construction = 64, .seed = 42 \
 	}
 
-static void assert_sound(const struct hnsw *hnsw)
-{
-	struct hnsw_check_report report;
-
-	int r = hnsw_check(hnsw, &report);
-	assert_null(report.fault);
-	assert_int_equal(r, 0);
-	assert_int_equal(report.n_reachable, report.n_nodes);
-}
-
 /* Levels and memory */
 
 static void levels_follow_from_seed_and_node(void **state)
@@ -125,7 +115,7 @@ static void a_refused_reserve_leaves_what_is_there(void **state)
 	}
 	assert_int_equal(r, BUDGET_FULL);
 	assert_true(hnsw_covered(fixture.hnsw) >= 6000);
-	assert_sound(fixture.hnsw);
+	hnsw_fixture_assert_sound(&fixture);
 	assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.98);
 	hnsw_bytes(fixture.hnsw, &granted, &spilled);
 	assert_true(granted > SLAB_BYTES / 2 && granted <= SLAB_BYTES);
@@ -203,7 +193,7 @@ static void many_workers_build_a_sound_graph(void **state)
 		        .data = data, .dim = 16, .n_rows = 3000, .n_queries = 40, .params = PARAMS};
 		hnsw_fixture_open(&fixture, &spec);
 		hnsw_fixture_fill(&fixture, 4);
-		assert_sound(fixture.hnsw);
+		hnsw_fixture_assert_sound(&fixture);
 		assert_true(hnsw_fixture_recall(&fixture, 10, 128) >= 0.93);
 		hnsw_fixture_close(&fixture);
 	}
@@ -295,12 +285,12 @@ static void a_cancelled_build_keeps_what_is_inserted_and_is_taken_up_again(void 
 	assert_true(n_done > 0 && n_done < 2000);
 	/* The node at hand was finished, and no other begun. */
 	assert_int_equal(hnsw_build_end(&build), n_done + 1);
-	assert_sound(fixture.hnsw);
+	hnsw_fixture_assert_sound(&fixture);
 	assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.95);
 
 	hnsw_fixture_build(&fixture, 2);
 	assert_int_equal(hnsw_covered(fixture.hnsw), 2000);
-	assert_sound(fixture.hnsw);
+	hnsw_fixture_assert_sound(&fixture);
 	assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.95);
 	gated_close(&gated);
 	hnsw_fixture_close(&fixture);
@@ -412,8 +402,8 @@ static void searches_go_on_while_workers_insert(void **state)
 		pthread_join(threads[i], NULL);
 		assert_true(searchers[i].n_searches > 0);
 	}
-	assert_sound(fixture.hnsw);
-	assert_int_equal(hnsw_n_dead(fixture.hnsw), 50);
+	hnsw_fixture_assert_sound(&fixture);
+	assert_int_equal(hnsw_fixture_n_dead(&fixture), 50);
 	hnsw_fixture_close(&fixture);
 }
 

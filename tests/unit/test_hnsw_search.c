@@ -15,30 +15,6 @@
 		.M = 16, .ef_construction = 100, .seed = 42 \
 	}
 
-static void assert_sound(const struct hnsw *hnsw)
-{
-	struct hnsw_check_report report;
-
-	int r = hnsw_check(hnsw, &report);
-	assert_null(report.fault);
-	assert_int_equal(r, 0);
-	assert_int_equal(report.n_nodes, hnsw_covered(hnsw));
-	assert_int_equal(report.n_reachable, report.n_nodes);
-}
-
-static void assert_recall(struct hnsw_fixture_spec spec, uint32_t k, uint32_t ef, double least)
-{
-	struct hnsw_fixture fixture;
-
-	hnsw_fixture_open(&fixture, &spec);
-	hnsw_fixture_fill(&fixture, 1);
-	assert_sound(fixture.hnsw);
-	double recall = hnsw_fixture_recall(&fixture, k, ef);
-	if (recall < least)
-		fail_msg("recall %.4f is below %.4f", recall, least);
-	hnsw_fixture_close(&fixture);
-}
-
 /* Recall */
 
 static void recall_is_high_under_every_metric(void **state)
@@ -54,7 +30,8 @@ static void recall_is_high_under_every_metric(void **state)
 			        .n_queries = 50,
 			        .params = PARAMS,
 			};
-			assert_recall(spec, 10, 64, metric == METRIC_IP ? 0.95 : 0.99);
+			hnsw_fixture_assert_recall(&spec, 10, 64,
+			                           metric == METRIC_IP ? 0.95 : 0.99);
 		}
 	}
 }
@@ -71,7 +48,7 @@ static void every_dimension_and_small_M_work(void **state)
 		        .n_queries = 20,
 		        .params = {.M = i % 2 ? 5 : 8, .ef_construction = 64},
 		};
-		assert_recall(spec, 10, 128, 0.9);
+		hnsw_fixture_assert_recall(&spec, 10, 128, 0.9);
 	}
 }
 
@@ -88,7 +65,7 @@ static void graphs_of_few_nodes_are_exact(void **state)
 			        .n_queries = 10,
 			        .params = {.M = M, .ef_construction = 1},
 			};
-			assert_recall(spec, 10, 1, 1);
+			hnsw_fixture_assert_recall(&spec, 10, 1, 1);
 		}
 	}
 }
@@ -109,7 +86,7 @@ static void equal_vectors_are_all_found(void **state)
 	assert_non_null(hits);
 	hnsw_fixture_open(&fixture, &spec);
 	hnsw_fixture_fill(&fixture, 1);
-	assert_sound(fixture.hnsw);
+	hnsw_fixture_assert_sound(&fixture);
 	assert_int_equal(hnsw_fixture_search(&fixture, 0, spec.n_rows, 1, hits), spec.n_rows);
 	for (uint32_t i = 0; i < spec.n_rows; i++)
 		assert_int_equal(hits[i].row_idx, i);
@@ -128,8 +105,8 @@ static void heavy_duplicates_do_not_make_islands(void **state)
 	};
 
 	(void)state;
-	assert_recall(spec, 10, 128, 0.95);
-	assert_recall(spec, 200, 256, 0.95);
+	hnsw_fixture_assert_recall(&spec, 10, 128, 0.95);
+	hnsw_fixture_assert_recall(&spec, 200, 256, 0.95);
 }
 
 static void a_node_without_row_is_infinitely_far(void **state)
@@ -147,7 +124,7 @@ static void a_node_without_row_is_infinitely_far(void **state)
 		hnsw_retire(fixture.hnsw, node);
 	}
 	hnsw_fixture_build(&fixture, 1);
-	assert_sound(fixture.hnsw);
+	hnsw_fixture_assert_sound(&fixture);
 	for (uint32_t q = 0; q < 10; q++) {
 		assert_int_equal(hnsw_fixture_search(&fixture, q, 10, 50, hits), 10);
 		for (uint32_t i = 0; i < 10; i++)
@@ -175,8 +152,8 @@ static void dead_nodes_are_navigated_and_never_returned(void **state)
 		for (uint32_t i = 0; i < 20; i++)
 			hnsw_retire(fixture.hnsw, (uint32_t)exact[i].row_idx);
 	}
-	assert_true(hnsw_n_dead(fixture.hnsw) > 100);
-	assert_true(hnsw_n_dead(fixture.hnsw) <= 1000);
+	assert_true(hnsw_fixture_n_dead(&fixture) > 100);
+	assert_true(hnsw_fixture_n_dead(&fixture) <= 1000);
 	for (uint32_t q = 0; q < 50; q++) {
 		uint32_t n = hnsw_fixture_search(&fixture, q, 10, 64, hits);
 		uint32_t n_exact = hnsw_fixture_exact(&fixture, q, 3000, 250, exact);

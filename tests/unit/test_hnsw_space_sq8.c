@@ -19,39 +19,11 @@
 		.M = 12, .ef_construction = 80, .seed = 42 \
 	}
 
-static void assert_sound(const struct hnsw *hnsw)
-{
-	struct hnsw_check_report report;
-
-	int r = hnsw_check(hnsw, &report);
-	assert_null(report.fault);
-	assert_int_equal(r, 0);
-	assert_int_equal(report.n_nodes, hnsw_covered(hnsw));
-	assert_int_equal(report.n_reachable, report.n_nodes);
-}
-
-static double recall_of(const struct hnsw_fixture_spec *spec, uint32_t k, uint32_t ef)
-{
-	struct hnsw_fixture fixture;
-
-	hnsw_fixture_open(&fixture, spec);
-	hnsw_fixture_fill(&fixture, 1);
-	assert_sound(fixture.hnsw);
-	double recall = hnsw_fixture_recall(&fixture, k, ef);
-	hnsw_fixture_close(&fixture);
-	return recall;
-}
-
 /* With codes of all rows, and of some. */
 static void assert_recall(struct hnsw_fixture_spec spec, uint32_t k, uint32_t ef, double least)
 {
-	for (spec.space = HNSW_FIXTURE_SQ8; spec.space < HNSW_FIXTURE_N_SPACES; spec.space++) {
-		double recall = recall_of(&spec, k, ef);
-		if (recall < least)
-			fail_msg("space %d, metric %d, data %d, dim %u: recall %.4f is below %.4f",
-			         (int)spec.space, (int)spec.metric, (int)spec.data, spec.dim,
-			         recall, least);
-	}
+	for (spec.space = HNSW_FIXTURE_SQ8; spec.space < HNSW_FIXTURE_N_SPACES; spec.space++)
+		hnsw_fixture_assert_recall(&spec, k, ef, least);
 }
 
 /* Recall */
@@ -125,7 +97,7 @@ static void equal_vectors_are_all_found(void **state)
 
 		hnsw_fixture_open(&fixture, &spec);
 		hnsw_fixture_fill(&fixture, 1);
-		assert_sound(fixture.hnsw);
+		hnsw_fixture_assert_sound(&fixture);
 		assert_int_equal(hnsw_fixture_search(&fixture, 0, 500, 1, hits), 500);
 		for (uint32_t i = 0; i < 500; i++)
 			assert_int_equal(hits[i].row_idx, i);
@@ -231,8 +203,8 @@ static void churn(struct hnsw_fixture *fixture)
 		hnsw_fixture_append(fixture, next, CHURN_STEP);
 		hnsw_fixture_build(fixture, 1);
 	}
-	assert_int_equal(hnsw_n_dead(fixture->hnsw), CHURN_ROUNDS * CHURN_STEP);
-	assert_sound(fixture->hnsw);
+	assert_int_equal(hnsw_fixture_n_dead(fixture), CHURN_ROUNDS * CHURN_STEP);
+	hnsw_fixture_assert_sound(fixture);
 }
 
 static void recall_holds_under_churn(void **state)
@@ -275,7 +247,7 @@ static void many_workers_build_and_nobody_is_lost(void **state)
 
 		hnsw_fixture_open(&fixture, &spec);
 		hnsw_fixture_fill(&fixture, 4);
-		assert_sound(fixture.hnsw);
+		hnsw_fixture_assert_sound(&fixture);
 		assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.98);
 		hnsw_fixture_close(&fixture);
 	}

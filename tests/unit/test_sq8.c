@@ -482,6 +482,78 @@ static void distances_of_codes_are_those_of_the_rows_but_for_their_errors(void *
 
 /* Bounds */
 
+/* Queries that lie near the rows: q is row q, and something that is a third as long. */
+static void make_near_world(struct world *world, enum metric metric, uint32_t dim, float scale)
+{
+	make_world(world, metric, DTYPE_F32, dim, SHAPE_RANDOM, false);
+	for (uint32_t i = 0; i < N_ROWS; i++) {
+		for (uint32_t j = 0; j < dim; j++)
+			row_at(world, i)[j] *= scale;
+		sq8_encode(&world->sq8, row_at(world, i),
+		           world->coarse + (size_t)i * world->sq8.coarse_bytes,
+		           world->fine + (size_t)i * world->sq8.fine_bytes);
+	}
+	for (uint32_t q = 0; q < N_QUERIES; q++)
+		for (uint32_t j = 0; j < dim; j++)
+			query_at(world, q)[j] = row_at(world, q)[j] + scale * uniform() / 3;
+}
+
+/* How many of the pairs, those of like ones or the others, are called beyond a bound that is a
+ * share of their own distance. */
+static uint32_t n_beyond(struct world *world, float share, bool near)
+{
+	uint32_t n = 0;
+
+	for (uint32_t q = 0; q < N_QUERIES; q++) {
+		sq8_query(&world->sq8, query_at(world, q), world->query);
+		for (uint32_t i = 0; i < N_ROWS; i++) {
+			struct pair pair = make_pair(world, code_at(world, i));
+			float told, fine = sq8_distance(&world->sq8, world->metric,
+			                                &world->query->constants, pair.other,
+			                                pair.product);
+
+			if ((q == i) == near)
+				n += sq8_coarse_is_beyond(&world->sq8, world->metric, world->query,
+				                          pair.other, pair.coarse_dot, share * fine,
+				                          &told);
+		}
+	}
+	return n;
+}
+
+static void hardly_anything_is_called_beyond_a_bound_that_it_is_within(void **state)
+{
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_IP; metric++) {
+		uint32_t n = 0;
+
+		for (uint32_t i = 0; i < 30; i++) {
+			struct world world;
+
+			make_near_world(&world, metric, 1536, 1);
+			n += n_beyond(&world, 1, true);
+			free_world(&world);
+		}
+		/* One in a hundred. */
+		assert_true(n <= 30 * N_QUERIES / 100);
+	}
+}
+
+/* Squares of the distances do not fit an f32. */
+static void what_is_far_is_called_beyond_at_any_scale(void **state)
+{
+	static const float scales[] = {1, 1e16f, 1e-16f};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(scales) / sizeof(scales[0]); i++) {
+		struct world world;
+
+		make_near_world(&world, METRIC_L2, 100, scales[i]);
+		assert_int_equal(n_beyond(&world, 0.25f, false), N_QUERIES * (N_ROWS - 1));
+		free_world(&world);
+	}
+}
+
 static void assert_open(struct sq8_bound *bound, const struct pair *pair, float limit)
 {
 	sq8_bound_limit(bound, limit);
@@ -567,6 +639,8 @@ int main(void)
 	        cmocka_unit_test(a_code_knows_how_far_it_is_from_its_row),
 	        cmocka_unit_test(the_query_form_of_a_code_is_that_of_its_row),
 	        cmocka_unit_test(distances_of_codes_are_those_of_the_rows_but_for_their_errors),
+	        cmocka_unit_test(hardly_anything_is_called_beyond_a_bound_that_it_is_within),
+	        cmocka_unit_test(what_is_far_is_called_beyond_at_any_scale),
 	        cmocka_unit_test(no_bound_excludes_a_row_within_the_limit),
 	        cmocka_unit_test(bounds_exclude_what_is_farther_by_a_tenth),
 	};
