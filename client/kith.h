@@ -36,7 +36,7 @@
  *
  * Deadlines. Every call that waits has one: the connection's timeout, which kith_connect() and
  * kith_set_timeout() set, or that of the call. A call that timed out may still be carried out by
- * the daemon; its answer is dropped when it comes.
+ * the daemon; its answer is dropped when it comes. kith_set_deadline() has the daemon give up, too.
  *
  * Memory. Params are borrowed for the duration of the call. A result is one piece of memory that
  * owns all it points to: kith_free() it. Whoever does not want a result passes NULL for it.
@@ -321,6 +321,7 @@ enum kith_error {
 	KITH_ERROR_DAMAGED,       /* the collection's database is damaged or from a newer Kith */
 	KITH_ERROR_OUT_OF_MEMORY, /* the daemon could not get the memory that it needs */
 	KITH_ERROR_CANCELLED,     /* the request was cancelled */
+	KITH_ERROR_TOO_LATE,      /* its deadline passed before it was done */
 	KITH_ERROR_STOPPING       /* the daemon is stopping */
 };
 
@@ -365,6 +366,9 @@ KITH_PUBLIC void kith_close(struct kith_conn *conn);
 KITH_PUBLIC void kith_interrupt(struct kith_conn *conn);
 /* For the calls to come. 0: KITH_DEFAULT_TIMEOUT_MS. */
 KITH_PUBLIC int kith_set_timeout(struct kith_conn *conn, int timeout_ms);
+/* The daemon's own deadline for the requests to come, behind which it drops their work and refuses
+ * them with KITH_ERROR_TOO_LATE. 0, at first: its usual one (kith_limits). */
+KITH_PUBLIC void kith_set_deadline(struct kith_conn *conn, uint32_t deadline_ms);
 /* The daemon's version; valid until kith_close(). */
 KITH_PUBLIC const char *kith_server_version(const struct kith_conn *conn);
 KITH_PUBLIC uint64_t kith_server_pid(const struct kith_conn *conn);
@@ -411,8 +415,11 @@ struct kith_limits_result {
 	uint64_t index_ef;   /* candidates of a build or a search */
 	uint64_t path_bytes; /* the path of a directory */
 	uint64_t connections;
-	uint64_t session_requests; /* unanswered, of a connection */
-	uint64_t session_bytes;    /* of these, and of answers not read */
+	uint64_t session_requests;  /* unanswered, of a connection */
+	uint64_t session_bytes;     /* of these, and of answers not read */
+	uint64_t guest_connections; /* of each user that the daemon's config allows */
+	uint64_t deadline_ms;       /* what a request may take */
+	uint64_t usual_deadline_ms; /* and what it takes at most when it does not say */
 };
 KITH_PUBLIC int kith_limits(struct kith_conn *conn, struct kith_limits_result **ret);
 
@@ -445,6 +452,8 @@ struct kith_cache {
 struct kith_memory {
 	uint64_t rss_anon_bytes;
 	uint64_t rss_file_bytes;
+	uint64_t pss_bytes; /* proportional share, as seen in the last 10 seconds; 0: not yet */
+	uint64_t swap_bytes;
 	uint64_t inflight_bytes;
 	uint64_t inflight_limit_bytes;
 };
@@ -493,6 +502,43 @@ struct kith_usages {
 	uint32_t n;
 };
 
+/* What an index holds in memory; counts since the daemon started. */
+struct kith_holding {
+	struct kith_str collection;
+	struct kith_str index;
+	uint32_t state; /* enum kith_index_state */
+	uint64_t generation;
+	uint64_t nodes;
+	uint32_t dim;
+	uint64_t pending; /* records that it does not hold yet */
+	uint64_t size_bytes;
+	bool mapped;
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t loads;
+	uint64_t evictions;
+	uint64_t comparisons;
+};
+
+struct kith_holdings {
+	const struct kith_holding *v;
+	uint32_t n;
+};
+
+/* What the requests of one method, and what ran beside them, changed of the budget. */
+struct kith_operation {
+	struct kith_str method;
+	uint64_t requests;
+	uint64_t grown_bytes; /* summed up, as the next */
+	uint64_t shrunk_bytes;
+	uint64_t most_bytes; /* that one of them made it grow */
+};
+
+struct kith_operations {
+	const struct kith_operation *v;
+	uint32_t n;
+};
+
 /* Searches of one collection that were answered alike. */
 struct kith_tally {
 	struct kith_str collection;
@@ -524,6 +570,8 @@ struct kith_stats_result {
 	struct kith_pressure pressure;
 	struct kith_lanes lanes;
 	struct kith_usages collections;
+	struct kith_holdings indexes;
+	struct kith_operations operations;
 	struct kith_tallies searches;
 };
 KITH_PUBLIC int kith_stats(struct kith_conn *conn, struct kith_stats_result **ret);

@@ -75,7 +75,7 @@ static void admit(struct request *request)
 {
 	struct collection *collection = request->collection;
 
-	if (!request->session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "waiting for the collection");
 		request_finish(request);
 	} else if (collection->dropped) {

@@ -93,6 +93,10 @@ struct collection {
 	struct upkeep upkeep;
 	struct list indexes; /* struct index.link; empty unless open */
 
+	/* Its closing, which must not want for memory. */
+	struct job close_job;
+	int close_error;
+
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;
 	struct tally *tally; /* of searches without an index */

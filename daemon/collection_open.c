@@ -492,12 +492,8 @@ void collection_open(struct collection *collection)
 	lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->job);
 }
 
-/* A collection that nobody refers to any more. */
-struct closing {
-	struct job job;
-	struct collection *collection;
-	int sync_error;
-};
+/* Closing: what nobody refers to any more -------------------------------------------------------
+ */
 
 /* At a clean stop, so that the next start has nothing to fold in. Nobody else uses them now. */
 static void save_indexes(struct collection *collection)
@@ -520,61 +516,50 @@ static void save_indexes(struct collection *collection)
 
 static void closing_work(struct job *job, uint32_t worker)
 {
-	struct closing *closing = LIST_ELEMENT(job, struct closing, job);
-	struct collection *collection = closing->collection;
+	struct collection *collection = LIST_ELEMENT(job, struct collection, close_job);
 	struct store_io *io = collection->daemon->io;
 
 	(void)worker;
 	if (!collection->dropped)
 		save_indexes(collection);
 	if (!collection->dropped && collection->vectors)
-		closing->sync_error =
+		collection->close_error =
 		        vector_file_sync(collection->vectors, collection_epoch(collection));
 	if (!collection->dropped && collection->store)
 		(void)record_store_checkpoint(collection->store, false);
 	close_files(collection);
 	if (collection->dropped) {
-		closing->sync_error = store_remove_tree(io, collection->cache_dir);
-		if (closing->sync_error == 0)
-			closing->sync_error = store_remove_tree(io, collection->data_dir);
+		collection->close_error = store_remove_tree(io, collection->cache_dir);
+		if (collection->close_error == 0)
+			collection->close_error = store_remove_tree(io, collection->data_dir);
 	}
 }
 
 static void closing_done(struct job *job)
 {
-	struct closing *closing = LIST_ELEMENT(job, struct closing, job);
-	struct collection *collection = closing->collection;
+	struct collection *collection = LIST_ELEMENT(job, struct collection, close_job);
 	struct daemon *daemon = collection->daemon;
 
-	if (closing->sync_error)
+	if (collection->close_error)
 		log_error("collection '%s': closing: %s", collection->entry.name,
-		          strerror(-closing->sync_error));
-	if (collection->dropped && !closing->sync_error)
+		          strerror(-collection->close_error));
+	if (collection->dropped && !collection->close_error)
 		collections_forget(daemon->collections, &collection->entry.spec.uuid);
 	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");
 	release_memory(collection);
 	free(collection->readers);
 	tally_unref(collection->tally);
 	free(collection);
-	free(closing);
 	daemon->n_handles--;
 	daemon_closed_one(daemon);
 }
 
 void collection_close(struct collection *collection)
 {
-	struct closing *closing = calloc(1, sizeof(*closing));
-
 	collection->state = COLLECTION_CLOSING;
 	list_remove(&collection->gather_link);
-	if (!closing) {
-		/* Its files stay open; the truth needs no closing, the kernel closes them. */
-		log_error("collection '%s': out of memory while closing", collection->entry.name);
-		return;
-	}
-	closing->job.what = "close";
-	closing->job.work = closing_work;
-	closing->job.done = closing_done;
-	closing->collection = collection;
-	lanes_submit(collection->daemon->lanes, LANE_WRITE, &closing->job);
+	collection->close_job.what = "close";
+	collection->close_job.work = closing_work;
+	collection->close_job.done = closing_done;
+	lanes_submit(collection->daemon->lanes, LANE_WRITE, &collection->close_job);
 }

@@ -183,7 +183,9 @@ static void on_tick(uv_timer_t *timer)
 	while (link != &daemon->sessions) {
 		struct session *session = LIST_ELEMENT(link, struct session, link);
 
-		link = link->next; /* the check may close it */
+		link = link->next; /* a check may close it */
+		session_check_deadlines(session, now_ns);
+		session_check_claim(session, now_ns);
 		session_check_stall(session, now_ns);
 	}
 	look_at_pressure(daemon);
@@ -197,8 +199,10 @@ static void on_tick(uv_timer_t *timer)
 	else
 		purge(daemon);
 	collect(daemon, now_ns);
-	if (!daemon->stopping)
+	if (!daemon->stopping) {
 		journal_look(daemon->journal, daemon->lanes, journal_written, daemon);
+		footprint_tick(daemon, now_ns);
+	}
 }
 
 /* Stopping ------------------------------------------------------------------------------------ */
@@ -230,8 +234,9 @@ static void stop_step(struct daemon *daemon)
 		daemon->collections_stopped = true;
 		collections_stop(daemon->collections);
 	}
-	if (daemon->n_handles > 0 || daemon->purging || journal_is_writing(daemon->journal) ||
-	    !collections_idle(daemon->collections) || !daemon->lanes)
+	if (daemon->n_handles > 0 || daemon->purging || daemon->footprint.looking ||
+	    journal_is_writing(daemon->journal) || !collections_idle(daemon->collections) ||
+	    !daemon->lanes)
 		return;
 	lanes_close(daemon->lanes, NULL, NULL);
 	daemon->lanes = NULL;

@@ -13,6 +13,7 @@
 
 #include "daemon/cache.h"
 #include "daemon/config.h"
+#include "daemon/footprint.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
 #include "daemon/pressure.h"
@@ -53,6 +54,7 @@ struct daemon {
 	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct pressure pressure;
 	struct inflight inflight;
+	struct footprint footprint;
 	struct lanes_rest rest; /* of workers that have nothing to do */
 	struct read_turns read_turns;
 	struct collections *collections;

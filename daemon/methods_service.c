@@ -12,38 +12,14 @@
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
+#include "daemon/footprint.h"
+#include "daemon/generation.h"
 #include "daemon/index.h"
 #include "daemon/journal.h"
 
 static struct wire_str str(const char *text)
 {
 	return (struct wire_str){text, (uint32_t)strlen(text)};
-}
-
-/* A line "Name:   n kB" of /proc/self/status, in bytes. It is made in memory: no disk is read. */
-static uint64_t status_bytes(const char *status, const char *name)
-{
-	const char *line = strstr(status, name);
-
-	return line ? strtoull(line + strlen(name), NULL, 10) << 10 : 0;
-}
-
-static struct memory_row memory_of(const struct daemon *daemon)
-{
-	struct memory_row row = {
-	        .inflight_bytes = daemon->inflight.request_bytes + daemon->inflight.answer_bytes,
-	        .inflight_limit_bytes = daemon->inflight.limit_bytes,
-	};
-	char status[4096];
-	FILE *file = fopen("/proc/self/status", "re");
-	size_t n = file ? fread(status, 1, sizeof(status) - 1, file) : 0;
-
-	if (file)
-		fclose(file);
-	status[n] = '\0';
-	row.rss_anon_bytes = status_bytes(status, "RssAnon:");
-	row.rss_file_bytes = status_bytes(status, "RssFile:");
-	return row;
 }
 
 static struct pressure_row pressure_of(const struct daemon *daemon)
@@ -115,6 +91,45 @@ static struct usage_row usage_of(const struct collection *collection)
 	};
 }
 
+static struct holding_row holding_of(const struct index *index)
+{
+	const struct generation *serving = index->serving;
+	struct holding_row row = {
+	        .collection = str(index->collection->entry.name),
+	        .index = str(index->name),
+	        .state = index->state,
+	        .dim = index->collection->entry.spec.dim,
+	        .generation = index_generation(index),
+	        .nodes = serving ? hnsw_covered(serving->hnsw) : index->left.nodes,
+	        .pending = index_n_pending(index),
+	        .hits = index->n_hits,
+	        .misses = index->n_misses,
+	        .loads = index->n_loads,
+	        .evictions = index->n_evictions,
+	        .comparisons = tally_sum(index->tally, TALLY_GRAPH).comparisons,
+	};
+
+	if (serving) {
+		row.size_bytes = generation_type.size_bytes(&serving->entry);
+		row.mapped = generation_is_mapped(serving);
+	}
+	return row;
+}
+
+/* Of all indexes; rows: NULL to count only. */
+static uint32_t holdings_of(struct collections *collections, struct holding_row *rows)
+{
+	struct collection *collection = NULL;
+	uint32_t n = 0;
+
+	while ((collection = collections_next(collections, collection)))
+		for (struct list *link = collection->indexes.next; link != &collection->indexes;
+		     link = link->next, n++)
+			if (rows)
+				rows[n] = holding_of(LIST_ELEMENT(link, struct index, link));
+	return n;
+}
+
 /* How all searches were answered; rows: NULL to count only. */
 static uint32_t tallies_of(struct collections *collections, struct tally_row *rows)
 {
@@ -144,6 +159,10 @@ void handle_stats(struct request *request)
 	        &request->arena, (collections_count(daemon->collections) + 1) * sizeof(*usages));
 	struct tally_row *tallies = wire_arena_alloc(
 	        &request->arena, (tallies_of(daemon->collections, NULL) + 1) * sizeof(*tallies));
+	struct holding_row *holdings = wire_arena_alloc(
+	        &request->arena, (holdings_of(daemon->collections, NULL) + 1) * sizeof(*holdings));
+	struct operation_row *operations = wire_arena_alloc(
+	        &request->arena, (footprint_operations(daemon, NULL) + 1) * sizeof(*operations));
 	struct stats_result result = {
 	        .version = str(KITH_VERSION),
 	        .pid = (uint64_t)getpid(),
@@ -153,13 +172,13 @@ void handle_stats(struct request *request)
 	        .errors = daemon->n_refused,
 	        .budget = budget_of(daemon),
 	        .cache = cache_of(daemon),
-	        .memory = memory_of(daemon),
+	        .memory = footprint_row(daemon),
 	        .pressure = pressure_of(daemon),
 	        .lanes = {lanes, LANE_N},
 	        .collections = {usages, 0},
 	};
 
-	if (!usages || !tallies) {
+	if (!usages || !tallies || !holdings || !operations) {
 		request_refuse_errno(request, -ENOMEM, "gathering figures");
 		request_finish(request);
 		return;
@@ -178,6 +197,9 @@ void handle_stats(struct request *request)
 	}
 	while ((collection = collections_next(daemon->collections, collection)))
 		usages[result.collections.n++] = usage_of(collection);
+	result.indexes = (struct wire_rows){holdings, holdings_of(daemon->collections, holdings)};
+	result.operations =
+	        (struct wire_rows){operations, footprint_operations(daemon, operations)};
 	result.searches = (struct wire_rows){tallies, tallies_of(daemon->collections, tallies)};
 	request_finish_result(request, &result);
 }

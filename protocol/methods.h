@@ -87,6 +87,8 @@
 	K(pressure, struct pressure_row, WIRE_ROW, NULL, &pressure_row_schema)       \
 	K(lanes, struct wire_rows, WIRE_ROWS, NULL, &lane_row_schema)                \
 	K(usages, struct wire_rows, WIRE_ROWS, NULL, &usage_row_schema)              \
+	K(holdings, struct wire_rows, WIRE_ROWS, NULL, &holding_row_schema)          \
+	K(operations, struct wire_rows, WIRE_ROWS, NULL, &operation_row_schema)      \
 	K(tallies, struct wire_rows, WIRE_ROWS, NULL, &tally_row_schema)             \
 	K(indexes, struct wire_rows, WIRE_ROWS, NULL, &index_row_schema)             \
 	K(jobs, struct wire_rows, WIRE_ROWS, NULL, &work_row_schema)                 \
@@ -97,12 +99,16 @@
 
 /* Rows: structs inside results and errors. --------------------------------------------------- */
 
-#define WIRE_ROW_LIST(R)                                                                    \
-	R(collection)                                                                       \
-	R(budget)                                                                           \
-	R(cache)                                                                            \
-	R(memory) R(pressure) R(lane) R(usage) R(tally) R(index) R(work) R(failure) R(copy) \
-	        R(finding) R(file) R(error)
+#define WIRE_ROW_LIST(R) \
+	R(collection)    \
+	R(budget)        \
+	R(cache)         \
+	R(memory)        \
+	R(pressure)      \
+	R(lane)          \
+	R(usage)         \
+	R(holding)       \
+	R(operation) R(tally) R(index) R(work) R(failure) R(copy) R(finding) R(file) R(error)
 
 #define ROW_collection(F, X)                     \
 	F(X, str, name, REQUIRED, 0, 0, 0)       \
@@ -140,6 +146,8 @@
 #define ROW_memory(F, X)                             \
 	F(X, u64, rss_anon_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, rss_file_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, pss_bytes, REQUIRED, 0, 0, 0)      \
+	F(X, u64, swap_bytes, REQUIRED, 0, 0, 0)     \
 	F(X, u64, inflight_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, inflight_limit_bytes, REQUIRED, 0, 0, 0)
 
@@ -171,6 +179,31 @@
 	F(X, u64, comparisons, REQUIRED, 0, 0, 0)   \
 	F(X, u64, writes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, groups, REQUIRED, 0, 0, 0)
+
+/* What an index holds in memory, and how it came there. */
+#define ROW_holding(F, X)                           \
+	F(X, str, collection, REQUIRED, 0, 0, 0)    \
+	F(X, str, index, REQUIRED, 0, 0, 0)         \
+	F(X, index_state, state, REQUIRED, 0, 0, 0) \
+	F(X, u64, generation, REQUIRED, 0, 0, 0)    \
+	F(X, u64, nodes, REQUIRED, 0, 0, 0)         \
+	F(X, u32, dim, REQUIRED, 0, 0, 0)           \
+	F(X, u64, pending, REQUIRED, 0, 0, 0)       \
+	F(X, u64, size_bytes, REQUIRED, 0, 0, 0)    \
+	F(X, bool, mapped, REQUIRED, 0, 0, 0)       \
+	F(X, u64, hits, REQUIRED, 0, 0, 0)          \
+	F(X, u64, misses, REQUIRED, 0, 0, 0)        \
+	F(X, u64, loads, REQUIRED, 0, 0, 0)         \
+	F(X, u64, evictions, REQUIRED, 0, 0, 0)     \
+	F(X, u64, comparisons, REQUIRED, 0, 0, 0)
+
+/* What requests of one method changed of the budget. */
+#define ROW_operation(F, X)                        \
+	F(X, str, method, REQUIRED, 0, 0, 0)       \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)     \
+	F(X, u64, grown_bytes, REQUIRED, 0, 0, 0)  \
+	F(X, u64, shrunk_bytes, REQUIRED, 0, 0, 0) \
+	F(X, u64, most_bytes, REQUIRED, 0, 0, 0)
 
 /* Searches that were answered alike. */
 #define ROW_tally(F, X)                              \
@@ -521,19 +554,21 @@
 	F(X, u64, freed_bytes, REQUIRED, 0, 0, 0)
 
 #define PARAMS_stats(F, X)
-#define RESULT_stats(F, X)                           \
-	F(X, str, version, REQUIRED, 0, 0, 0)        \
-	F(X, u64, pid, REQUIRED, 0, 0, 0)            \
-	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)      \
-	F(X, u32, connections, REQUIRED, 0, 0, 0)    \
-	F(X, u64, requests, REQUIRED, 0, 0, 0)       \
-	F(X, u64, errors, REQUIRED, 0, 0, 0)         \
-	F(X, budget, budget, REQUIRED, 0, 0, 0)      \
-	F(X, cache, cache, REQUIRED, 0, 0, 0)        \
-	F(X, memory, memory, REQUIRED, 0, 0, 0)      \
-	F(X, pressure, pressure, REQUIRED, 0, 0, 0)  \
-	F(X, lanes, lanes, REQUIRED, 0, 0, 0)        \
-	F(X, usages, collections, REQUIRED, 0, 0, 0) \
+#define RESULT_stats(F, X)                              \
+	F(X, str, version, REQUIRED, 0, 0, 0)           \
+	F(X, u64, pid, REQUIRED, 0, 0, 0)               \
+	F(X, u64, uptime_ms, REQUIRED, 0, 0, 0)         \
+	F(X, u32, connections, REQUIRED, 0, 0, 0)       \
+	F(X, u64, requests, REQUIRED, 0, 0, 0)          \
+	F(X, u64, errors, REQUIRED, 0, 0, 0)            \
+	F(X, budget, budget, REQUIRED, 0, 0, 0)         \
+	F(X, cache, cache, REQUIRED, 0, 0, 0)           \
+	F(X, memory, memory, REQUIRED, 0, 0, 0)         \
+	F(X, pressure, pressure, REQUIRED, 0, 0, 0)     \
+	F(X, lanes, lanes, REQUIRED, 0, 0, 0)           \
+	F(X, usages, collections, REQUIRED, 0, 0, 0)    \
+	F(X, holdings, indexes, REQUIRED, 0, 0, 0)      \
+	F(X, operations, operations, REQUIRED, 0, 0, 0) \
 	F(X, tallies, searches, REQUIRED, 0, 0, 0)
 
 #define PARAMS_errors(F, X)

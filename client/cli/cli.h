@@ -51,6 +51,8 @@ struct cli_args {
 	double target_recall;                   /* 0: not asked */
 	bool replace, no_wait, exact;
 	uint64_t cancel; /* a job, or 0 */
+	bool watch;
+	uint64_t interval_ms; /* 0: the usual one */
 
 	char **operands;
 	int n_operands;
@@ -107,6 +109,8 @@ enum cli_option_idx {
 	CLI_OPT_REPLACE,
 	CLI_OPT_NO_WAIT,
 	CLI_OPT_CANCEL,
+	CLI_OPT_WATCH,
+	CLI_OPT_INTERVAL,
 	CLI_OPT_SOCKET, /* from here on: of every command */
 	CLI_OPT_TIMEOUT,
 	CLI_OPT_JSON,

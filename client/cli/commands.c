@@ -69,6 +69,10 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
                              "do not wait for the build"},
         [CLI_OPT_CANCEL] = {"cancel", 0, "JOB", CLI_NUMBER, AT(cancel), 1, INT64_MAX,
                             "cancel the job of that number"},
+        [CLI_OPT_WATCH] = {"watch", 'w', NULL, CLI_FLAG, AT(watch), 0, 0,
+                           "print it again and again, until interrupted"},
+        [CLI_OPT_INTERVAL] = {"interval", 0, "SECONDS", CLI_SECONDS, AT(interval_ms), 0, 0,
+                              "how often with --watch (default 1)"},
         [CLI_OPT_SOCKET] = {"socket", 's', "PATH", CLI_TEXT, AT(socket), 0, 0,
                             "the daemon's socket (default: $KITH_SOCKET, else\n"
                             "$XDG_RUNTIME_DIR/kith/kith.sock)"},
@@ -88,7 +92,9 @@ const struct cli_option cli_options[CLI_N_OPTIONS] = {
 static const struct cli_command commands[] = {
         {"ping", "", 0, 0, OPT(COUNT), cli_ping, "ask the daemon whether it is there", NULL},
         {"limits", "", 0, 0, 0, cli_limits, "print every limit of the daemon", NULL},
-        {"stats", "", 0, 0, 0, cli_stats, "print what the daemon holds and does", NULL},
+        {"stats", "", 0, 0, OPT(WATCH) | OPT(INTERVAL), cli_stats,
+         "print what the daemon holds and does",
+         "With --watch a terminal shows it live, and anything else gets a line for each look.\n"},
         {"create", "COLLECTION", 1, 1,
          OPT(DIM) | OPT(METRIC) | OPT(DTYPE) | OPT(SPACE) | OPT(EXIST_OK) | OPT(BULK), cli_create,
          "make a collection",

@@ -10,6 +10,7 @@
 
 #include "client/cli/json.h"
 #include "client/cli/output.h"
+#include "client/cli/watch.h"
 
 static double now_us(void)
 {
@@ -131,6 +132,9 @@ static const struct number limits_numbers[] = {
         NUMBER(kith_limits_result, connections),
         NUMBER(kith_limits_result, session_requests),
         NUMBER(kith_limits_result, session_bytes),
+        NUMBER(kith_limits_result, guest_connections),
+        NUMBER(kith_limits_result, deadline_ms),
+        NUMBER(kith_limits_result, usual_deadline_ms),
 };
 _Static_assert(N_OF(limits_numbers) * sizeof(uint64_t) == sizeof(struct kith_limits_result),
                "a limit is not printed");
@@ -155,10 +159,9 @@ _Static_assert(N_OF(cache_numbers) * sizeof(uint64_t) + offsetof(struct kith_cac
                "a number of the cache is not printed");
 
 static const struct number memory_numbers[] = {
-        NUMBER(kith_memory, rss_anon_bytes),
-        NUMBER(kith_memory, rss_file_bytes),
-        NUMBER(kith_memory, inflight_bytes),
-        NUMBER(kith_memory, inflight_limit_bytes),
+        NUMBER(kith_memory, rss_anon_bytes), NUMBER(kith_memory, rss_file_bytes),
+        NUMBER(kith_memory, pss_bytes),      NUMBER(kith_memory, swap_bytes),
+        NUMBER(kith_memory, inflight_bytes), NUMBER(kith_memory, inflight_limit_bytes),
 };
 _Static_assert(N_OF(memory_numbers) * sizeof(uint64_t) == sizeof(struct kith_memory),
                "a number of the memory is not printed");
@@ -226,9 +229,34 @@ static json_t *json_from_tally(const struct kith_tally *tally)
 	                 json_from_u64(tally->scanned));
 }
 
+static json_t *json_from_holding(const struct kith_holding *holding)
+{
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
+	                 "collection", json_from_str(holding->collection), "index",
+	                 json_from_str(holding->index), "state",
+	                 kith_index_state_name(holding->state), "generation",
+	                 json_from_u64(holding->generation), "nodes", json_from_u64(holding->nodes),
+	                 "dim", (int)holding->dim, "pending", json_from_u64(holding->pending),
+	                 "size_bytes", json_from_u64(holding->size_bytes), "mapped",
+	                 (int)holding->mapped, "hits", json_from_u64(holding->hits), "misses",
+	                 json_from_u64(holding->misses), "loads", json_from_u64(holding->loads),
+	                 "evictions", json_from_u64(holding->evictions), "comparisons",
+	                 json_from_u64(holding->comparisons));
+}
+
+static json_t *json_from_operation(const struct kith_operation *operation)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "method", json_from_str(operation->method),
+	                 "requests", json_from_u64(operation->requests), "grown_bytes",
+	                 json_from_u64(operation->grown_bytes), "shrunk_bytes",
+	                 json_from_u64(operation->shrunk_bytes), "most_bytes",
+	                 json_from_u64(operation->most_bytes));
+}
+
 static void print_stats_json(const struct kith_stats_result *stats)
 {
 	json_t *lanes = json_array(), *collections = json_array(), *searches = json_array();
+	json_t *indexes = json_array(), *operations = json_array();
 	json_t *cache = json_from_numbers(&stats->cache, cache_numbers, N_OF(cache_numbers));
 
 	for (uint32_t i = 0; i < stats->lanes.n; i++)
@@ -241,19 +269,24 @@ static void print_stats_json(const struct kith_stats_result *stats)
 		json_object_set_new(row, "open", json_boolean(usage->open));
 		json_array_append_new(collections, row);
 	}
+	for (uint32_t i = 0; i < stats->indexes.n; i++)
+		json_array_append_new(indexes, json_from_holding(&stats->indexes.v[i]));
+	for (uint32_t i = 0; i < stats->operations.n; i++)
+		json_array_append_new(operations, json_from_operation(&stats->operations.v[i]));
 	json_object_set_new(cache, "backend", json_from_str(stats->cache.backend));
 	for (uint32_t i = 0; i < stats->searches.n; i++)
 		json_array_append_new(searches, json_from_tally(&stats->searches.v[i]));
 	json_print_line(json_pack(
-	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-	        json_from_str(stats->version), "pid", json_from_u64(stats->pid), "uptime_ms",
-	        json_from_u64(stats->uptime_ms), "connections", (int)stats->connections, "requests",
-	        json_from_u64(stats->requests), "errors", json_from_u64(stats->errors), "budget",
+	        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	        "version", json_from_str(stats->version), "pid", json_from_u64(stats->pid),
+	        "uptime_ms", json_from_u64(stats->uptime_ms), "connections",
+	        (int)stats->connections, "requests", json_from_u64(stats->requests), "errors",
+	        json_from_u64(stats->errors), "budget",
 	        json_from_numbers(&stats->budget, budget_numbers, N_OF(budget_numbers)), "cache",
 	        cache, "memory",
 	        json_from_numbers(&stats->memory, memory_numbers, N_OF(memory_numbers)), "pressure",
 	        json_from_pressure(&stats->pressure), "lanes", lanes, "collections", collections,
-	        "searches", searches));
+	        "indexes", indexes, "operations", operations, "searches", searches));
 }
 
 static void print_pressure(const struct kith_pressure *pressure)
@@ -292,10 +325,11 @@ static void print_daemon(const struct kith_stats_result *stats)
 	       output_bytes(cache->size_bytes, a), output_count(cache->entries, b),
 	       output_count(cache->hits, c), output_count(cache->misses, d),
 	       output_count(cache->loads, e), output_count(cache->evictions, f));
-	printf("memory  %s anonymous, %s of files, in flight %s of %s\n",
+	printf("memory  %s anonymous, %s of files, %s its share, %s swapped, in flight %s of %s\n",
 	       output_bytes(memory->rss_anon_bytes, a), output_bytes(memory->rss_file_bytes, b),
-	       output_bytes(memory->inflight_bytes, c),
-	       output_bytes(memory->inflight_limit_bytes, d));
+	       memory->pss_bytes ? output_bytes(memory->pss_bytes, c) : "-",
+	       output_bytes(memory->swap_bytes, d), output_bytes(memory->inflight_bytes, e),
+	       output_bytes(memory->inflight_limit_bytes, f));
 	print_pressure(&stats->pressure);
 }
 
@@ -343,6 +377,54 @@ static void print_usages(const struct kith_usages *usages)
 		table_print(table);
 }
 
+static void print_holdings(const struct kith_holdings *holdings)
+{
+	static const char *const titles[] = {"INDEX OF", "INDEX",   "STATE",  ">VECTORS",  ">BYTES",
+	                                     ">HITS",    ">MISSES", ">LOADS", ">EVICTIONS"};
+	struct table *table = table_new(N_OF(titles), titles);
+	char cell[OUTPUT_CELL_SIZE];
+
+	for (uint32_t i = 0; table && i < holdings->n; i++) {
+		const struct kith_holding *holding = &holdings->v[i];
+
+		table_str(table, holding->collection);
+		table_str(table, holding->index);
+		table_format(table, "%s%s", kith_index_state_name(holding->state),
+		             holding->mapped ? ", mapped" : "");
+		table_text(table, output_count(holding->nodes, cell));
+		table_text(table, output_bytes(holding->size_bytes, cell));
+		table_text(table, output_count(holding->hits, cell));
+		table_text(table, output_count(holding->misses, cell));
+		table_text(table, output_count(holding->loads, cell));
+		table_text(table, output_count(holding->evictions, cell));
+	}
+	if (table)
+		table_print(table);
+}
+
+/* Those that changed something. */
+static void print_operations(const struct kith_operations *operations)
+{
+	static const char *const titles[] = {"BUDGET CHANGED BY", ">REQUESTS", ">GREW", ">SHRANK",
+	                                     ">MOST AT ONCE"};
+	struct table *table = table_new(N_OF(titles), titles);
+	char cell[OUTPUT_CELL_SIZE];
+
+	for (uint32_t i = 0; table && i < operations->n; i++) {
+		const struct kith_operation *operation = &operations->v[i];
+
+		if (operation->grown_bytes == 0 && operation->shrunk_bytes == 0)
+			continue;
+		table_str(table, operation->method);
+		table_text(table, output_count(operation->requests, cell));
+		table_text(table, output_bytes(operation->grown_bytes, cell));
+		table_text(table, output_bytes(operation->shrunk_bytes, cell));
+		table_text(table, output_bytes(operation->most_bytes, cell));
+	}
+	if (table)
+		table_print(table);
+}
+
 static void print_tallies(const struct kith_tallies *tallies)
 {
 	static const char *const titles[] = {"SEARCHES OF", "INDEX",     "BY",        "FROM",
@@ -368,31 +450,54 @@ static void print_tallies(const struct kith_tallies *tallies)
 		table_print(table);
 }
 
-int cli_stats(struct cli *cli)
+static void print_stats_tables(const struct kith_stats_result *stats)
+{
+	print_daemon(stats);
+	print_lanes(&stats->lanes);
+	if (stats->collections.n > 0) {
+		putchar('\n');
+		print_usages(&stats->collections);
+	}
+	if (stats->indexes.n > 0) {
+		putchar('\n');
+		print_holdings(&stats->indexes);
+	}
+	if (stats->operations.n > 0) {
+		putchar('\n');
+		print_operations(&stats->operations);
+	}
+	if (stats->searches.n > 0) {
+		putchar('\n');
+		print_tallies(&stats->searches);
+	}
+}
+
+static int print_stats(struct cli *cli)
 {
 	struct kith_stats_result *stats;
-	int status, r;
+	int r = kith_stats(cli->conn, &stats);
 
+	if (r)
+		return cli_failed(cli, r);
+	if (cli->json)
+		print_stats_json(stats);
+	else
+		print_stats_tables(stats);
+	kith_free(stats);
+	return CLI_DONE;
+}
+
+int cli_stats(struct cli *cli)
+{
+	int status;
+
+	if (cli->args.interval_ms && !cli->args.watch)
+		return cli_say(cli, CLI_USAGE, "--interval goes with --watch");
+	if (cli->args.interval_ms && cli->args.interval_ms < WATCH_LEAST_MS)
+		return cli_say(cli, CLI_USAGE, "--interval is at least %g seconds",
+		               WATCH_LEAST_MS / 1e3);
 	status = cli_connect(cli);
 	if (status)
 		return status;
-	r = kith_stats(cli->conn, &stats);
-	if (r)
-		return cli_failed(cli, r);
-	if (cli->json) {
-		print_stats_json(stats);
-	} else {
-		print_daemon(stats);
-		print_lanes(&stats->lanes);
-		if (stats->collections.n > 0) {
-			putchar('\n');
-			print_usages(&stats->collections);
-		}
-		if (stats->searches.n > 0) {
-			putchar('\n');
-			print_tallies(&stats->searches);
-		}
-	}
-	kith_free(stats);
-	return CLI_DONE;
+	return cli->args.watch ? watch_run(cli, print_stats) : print_stats(cli);
 }

@@ -4,7 +4,8 @@
 /*
  * What another process has in memory, looked at all the while by a thread of its own: peaks are
  * what a ceiling is about, and they pass. From /proc/PID/status, which is cheap to read, so that
- * looking does not slow who is looked at; PSS and swap, which are not, from smaps_rollup when asked.
+ * looking does not slow who is looked at; PSS and swap, which are not, from smaps_rollup when
+ * asked.
  *
  * Threads: one owner.
  */

@@ -293,8 +293,8 @@ static int search_all(struct memory_run *run, const char *phase, bool fits)
 			report_at_least(report, "resident_share", resident, RESIDENT_BAR);
 		else
 			report_number(report, "resident_share", resident);
-		report_at_least(report, "recall",
-		                (double)figures.n_right / (N_SEARCHES * BENCH_K), RECALL_BAR);
+		report_at_least(report, "recall", (double)figures.n_right / (N_SEARCHES * BENCH_K),
+		                RECALL_BAR);
 		report_number(report, "graph_share", (double)figures.n_by_graph / N_SEARCHES);
 		report_number(report, "p50_us", sample_p50(&figures.us));
 		report_number(report, "p99_us", sample_p99(&figures.us));
@@ -372,7 +372,8 @@ static int run_in_cgroup(struct memory_run *run)
 	return r;
 }
 
-/* A hit of the cache ---------------------------------------------------------------------------- */
+/* A hit of the cache ----------------------------------------------------------------------------
+ */
 
 #define N_ENTRIES 64
 #define N_HITS 2000000
@@ -388,8 +389,8 @@ static void entry_free(struct cache_entry *entry)
 	(void)entry;
 }
 
-static const struct cache_type entry_type = {.tag = "entry", .size_bytes = entry_size,
-                                             .free = entry_free};
+static const struct cache_type entry_type = {
+        .tag = "entry", .size_bytes = entry_size, .free = entry_free};
 
 static int fill_cache(struct cache *cache, struct cache_entry *entries)
 {
@@ -437,7 +438,8 @@ static int measure_hit(struct bench *bench)
 	return r ? bench_fail("the cache has not what was put there", r) : 0;
 }
 
-/* The suite ------------------------------------------------------------------------------------- */
+/* The suite -------------------------------------------------------------------------------------
+ */
 
 static int make_sets(struct memory_run *run, size_t n_rows)
 {

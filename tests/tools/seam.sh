@@ -21,7 +21,7 @@ allowed() {
 	daemon/main.c) ;;            # /dev/null for closed streams, signals from a descriptor
 	daemon/server.c) ;;          # the socket
 	daemon/pressure.c) ;;        # descriptors of the kernel and the service manager
-	daemon/methods_service.c) ;; # /proc: made in memory
+	daemon/footprint.c) ;;       # /proc: made in memory
 	storage/uuid.c) ;;           # random bytes
 	*) return 1 ;;
 	esac

@@ -7,7 +7,8 @@
  * what was acknowledged; kill -9 at a random moment, a start, and everything is checked; now and
  * then without a cache directory, now and then twice in a row. crash, disk and files are the
  * enumerations of tests/faults without their bounds: every crash point with many mixtures, every
- * operation of the disk failing in each way, every byte of headers and tables flipped.
+ * operation of the disk failing in each way, every byte of headers and tables flipped. memory is
+ * tests/alloc without its bound: every allocation failing.
  */
 
 #include <getopt.h>
@@ -45,7 +46,7 @@ struct options {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crash] [disk] [files]\n"
+	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crash] [disk] [files] [memory]\n"
 	            "Tries to make a Kith lose, invent or mix up records; kill when nothing is "
 	            "named.\n\n"
 	            "  --rounds N    kills, at most [100]\n"
@@ -121,8 +122,7 @@ static void torture_by_kills(const struct options *options)
 	service_teardown(&state);
 }
 
-/* crash, disk, files
- * ---------------------------------------------------------------------------------- */
+/* crash, disk, files, memory ------------------------------------------------------------------- */
 
 static void run(const char *program)
 {
@@ -211,6 +211,9 @@ static void torture(const char *how, const struct options *options)
 	} else if (strcmp(how, "files") == 0) {
 		set_number("KITH_FLIP_STRIDE", 1);
 		run(TORTURE_FILES);
+	} else if (strcmp(how, "memory") == 0) {
+		set_number("KITH_ALLOC_STRIDE", 1);
+		run(TORTURE_MEMORY);
 	} else {
 		usage(stderr);
 		exit(2);
