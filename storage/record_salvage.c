@@ -159,16 +159,15 @@ static int take_content(struct salvage *salvage, uint64_t slot, struct record *r
 	return r;
 }
 
+/* Changes the empty name that it is given. */
 static int take_namespace(struct salvage *salvage, uint32_t ns, char other[static 32],
                           const char **ret_name, uint32_t *ret_n)
 {
 	sqlite3_stmt *stmt = salvage->stmts[SALVAGE_NAMESPACE];
 	int r = 0;
 
-	*ret_name = "";
-	*ret_n = 0;
 	if (ns == 0)
-		return 0;
+		return 0; /* the empty name, as it came */
 	sql_bind_u64(stmt, 1, ns);
 	r = sql_step(stmt);
 	if (r == SQL_ROW && (*ret_name = sql_column_text(stmt, 0, ret_n)))
@@ -188,8 +187,8 @@ static int take_record(struct salvage *salvage, uint64_t slot)
 	sqlite3_stmt *vector = salvage->stmts[SALVAGE_VECTOR];
 	struct record record = {.expires_at = sqlite3_column_int64(stmt, 3)};
 	char other[32];
-	const char *name;
-	uint32_t name_n;
+	const char *name = "";
+	uint32_t name_n = 0;
 	size_t n = 0;
 	int r;
 
