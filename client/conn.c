@@ -89,6 +89,11 @@ int kith_socket_path(const char *explicit_path, char *ret_path, size_t size_byte
 	return 0;
 }
 
+void kith_set_deadline(struct kith_conn *conn, uint32_t deadline_ms)
+{
+	conn->deadline_ms = deadline_ms;
+}
+
 int kith_set_timeout(struct kith_conn *conn, int timeout_ms)
 {
 	struct timeval timeout = {0}; /* which the socket takes for none */

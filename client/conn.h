@@ -46,7 +46,8 @@ struct event_queue {
 struct kith_conn {
 	int fd;
 	int timeout_ms;
-	int broken; /* -errno that every call gets from now on, or 0 */
+	uint32_t deadline_ms; /* that the daemon is told; 0: none */
+	int broken;           /* -errno that every call gets from now on, or 0 */
 	struct wire_error broken_error;
 	atomic_bool interrupted;
 	bool out_closed; /* the daemon takes no more; what it had said can still be read */

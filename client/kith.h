@@ -36,7 +36,7 @@
  *
  * Deadlines. Every call that waits has one: the connection's timeout, which kith_connect() and
  * kith_set_timeout() set, or that of the call. A call that timed out may still be carried out by
- * the daemon; its answer is dropped when it comes.
+ * the daemon; its answer is dropped when it comes. kith_set_deadline() has the daemon give up, too.
  *
  * Memory. Params are borrowed for the duration of the call. A result is one piece of memory that
  * owns all it points to: kith_free() it. Whoever does not want a result passes NULL for it.
@@ -321,6 +321,7 @@ enum kith_error {
 	KITH_ERROR_DAMAGED,       /* the collection's database is damaged or from a newer Kith */
 	KITH_ERROR_OUT_OF_MEMORY, /* the daemon could not get the memory that it needs */
 	KITH_ERROR_CANCELLED,     /* the request was cancelled */
+	KITH_ERROR_TOO_LATE,      /* its deadline passed before it was done */
 	KITH_ERROR_STOPPING       /* the daemon is stopping */
 };
 
@@ -365,6 +366,9 @@ KITH_PUBLIC void kith_close(struct kith_conn *conn);
 KITH_PUBLIC void kith_interrupt(struct kith_conn *conn);
 /* For the calls to come. 0: KITH_DEFAULT_TIMEOUT_MS. */
 KITH_PUBLIC int kith_set_timeout(struct kith_conn *conn, int timeout_ms);
+/* The daemon's own deadline for the requests to come, behind which it drops their work and refuses
+ * them with KITH_ERROR_TOO_LATE. 0, at first: its usual one (kith_limits). */
+KITH_PUBLIC void kith_set_deadline(struct kith_conn *conn, uint32_t deadline_ms);
 /* The daemon's version; valid until kith_close(). */
 KITH_PUBLIC const char *kith_server_version(const struct kith_conn *conn);
 KITH_PUBLIC uint64_t kith_server_pid(const struct kith_conn *conn);
@@ -407,12 +411,15 @@ struct kith_limits_result {
 	uint64_t collections;
 	uint64_t indexes; /* of a collection */
 	uint64_t index_name_bytes;
-	uint64_t index_m;  /* links of a node of a graph */
-	uint64_t index_ef; /* candidates of a build or a search */
+	uint64_t index_m;    /* links of a node of a graph */
+	uint64_t index_ef;   /* candidates of a build or a search */
 	uint64_t path_bytes; /* the path of a directory */
 	uint64_t connections;
-	uint64_t session_requests; /* unanswered, of a connection */
-	uint64_t session_bytes;    /* of these, and of answers not read */
+	uint64_t session_requests;  /* unanswered, of a connection */
+	uint64_t session_bytes;     /* of these, and of answers not read */
+	uint64_t guest_connections; /* of each user that the daemon's config allows */
+	uint64_t deadline_ms;       /* what a request may take */
+	uint64_t usual_deadline_ms; /* and what it takes at most when it does not say */
 };
 KITH_PUBLIC int kith_limits(struct kith_conn *conn, struct kith_limits_result **ret);
 
@@ -1048,6 +1055,20 @@ struct kith_verify_result {
 };
 KITH_PUBLIC int kith_verify(struct kith_conn *conn, const struct kith_verify_params *params,
                             struct kith_verify_result **ret);
+
+/* Makes a new collection of every record of a damaged one that can be read, whether that one can be
+ * opened or not. The damaged one is not changed. */
+struct kith_repair_params {
+	struct kith_str collection;
+	struct kith_str name; /* of the new one */
+};
+struct kith_repair_result {
+	uint64_t records; /* of the new one */
+	uint64_t partial; /* of these, without the text and metadata that they may have had */
+	uint64_t lost;    /* at least so many could not be read */
+};
+KITH_PUBLIC int kith_repair(struct kith_conn *conn, const struct kith_repair_params *params,
+                            struct kith_repair_result **ret);
 
 /* A file of the daemon. */
 struct kith_file {

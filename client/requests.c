@@ -107,7 +107,8 @@ static int encode(struct kith_conn *conn, struct ticket *ticket, const void *par
 	int r;
 
 	mirror_cross(params);
-	r = message_encode_request(&conn->out, ticket->id, ticket->method, params);
+	r = message_encode_request_by(&conn->out, ticket->id, ticket->method, params,
+	                              conn->deadline_ms);
 	if (r == 0)
 		return 0;
 	conn->out.n = before;

@@ -75,7 +75,7 @@ static void admit(struct request *request)
 {
 	struct collection *collection = request->collection;
 
-	if (!request->session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "waiting for the collection");
 		request_finish(request);
 	} else if (collection->dropped) {
@@ -155,7 +155,7 @@ void collection_opened(struct collection *collection, const struct wire_error *e
 	while (error && (link = list_pop(&collection->waiting))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 
-		if (request->unopened) {
+		if (request->unopened && !collection->daemon->stopping) {
 			request->unopened(request);
 			continue;
 		}

@@ -18,11 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/log.h"
 
 enum key_kind {
 	KEY_path,
+	KEY_uids,
 	KEY_level,
 	KEY_backend,
 	KEY_number
@@ -107,6 +110,30 @@ static int set_number(void *member, const struct key *key, const char *text,
 	return 0;
 }
 
+static int set_uids(struct config_uids *member, const char *text, char problem[static PROBLEM_SIZE])
+{
+	/* The largest is how the system says `no user`. */
+	static const struct key uid = {.kind = KEY_number, .max = UINT32_MAX - 1, .unit = ""};
+	struct config_uids uids = {0};
+	char one[16];
+
+	for (text += strspn(text, " \t"); *text; text += strspn(text, " \t")) {
+		size_t n = strcspn(text, " \t");
+
+		if (uids.n == CONFIG_UIDS_MAX) {
+			snprintf(problem, PROBLEM_SIZE, "more than %d users", CONFIG_UIDS_MAX);
+			return CONFIG_EXIT_USAGE;
+		}
+		/* A number that is cut is still too large. */
+		snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : sizeof(one)), text);
+		if (set_number(&uids.uids[uids.n++], &uid, one, problem) != 0)
+			return CONFIG_EXIT_USAGE;
+		text += n;
+	}
+	*member = uids;
+	return 0;
+}
+
 /* CONFIG_EXIT_USAGE fills problem and leaves config as it was. */
 static int set_value(struct config *config, const struct key *key, const char *text,
                      char problem[static PROBLEM_SIZE])
@@ -116,6 +143,8 @@ static int set_value(struct config *config, const struct key *key, const char *t
 	switch (key->kind) {
 	case KEY_path:
 		return set_path(member, key, text, problem);
+	case KEY_uids:
+		return set_uids(member, text, problem);
 	case KEY_level:
 		return set_level(member, text, problem);
 	case KEY_backend:
@@ -325,6 +354,27 @@ static int parse_file(struct config *config, const char *path, FILE *stream)
 	return bad_line != 0 || file.first_bad_line != 0 ? CONFIG_EXIT_USAGE : 0;
 }
 
+/* Who can write the file says who may connect and where the records are. */
+static int check_file(const char *path, FILE *stream)
+{
+	struct stat status;
+
+	if (fstat(fileno(stream), &status) < 0) {
+		log_error("cannot look at %s: %s", path, strerror(errno));
+		return CONFIG_EXIT_USAGE;
+	}
+	if (status.st_uid != geteuid() && status.st_uid != 0) {
+		log_error("%s belongs to uid %u, not to this user or root", path,
+		          (unsigned)status.st_uid);
+		return CONFIG_EXIT_USAGE;
+	}
+	if (S_ISREG(status.st_mode) && (status.st_mode & 022)) {
+		log_error("%s can be written by others: chmod go-w", path);
+		return CONFIG_EXIT_USAGE;
+	}
+	return 0;
+}
+
 /* path: NULL for the usual place, where it may be absent. */
 static int load_file(struct config *config, const char *path)
 {
@@ -346,7 +396,9 @@ static int load_file(struct config *config, const char *path)
 		log_error("cannot open %s: %s", path ? path : usual, strerror(errno));
 		return CONFIG_EXIT_USAGE;
 	}
-	r = parse_file(config, path ? path : usual, stream);
+	r = check_file(path ? path : usual, stream);
+	if (r == 0)
+		r = parse_file(config, path ? path : usual, stream);
 	fclose(stream);
 	return r;
 }
@@ -375,6 +427,7 @@ static void option_name(char ret_name[static OPTION_NAME_SIZE], const struct key
 static void print_key(const struct key *key)
 {
 	static const char *const values[] = {[KEY_path] = "PATH",
+	                                     [KEY_uids] = "UIDS",
 	                                     [KEY_level] = "LEVEL",
 	                                     [KEY_backend] = "BACKEND",
 	                                     [KEY_number] = "N"};
@@ -389,6 +442,8 @@ static void print_key(const struct key *key)
 		printf(", %u to %u%s%s", key->min, key->max, *key->unit ? " " : "", key->unit);
 	else if (key->kind == KEY_level)
 		printf("; error, warning, info or debug");
+	else if (key->kind == KEY_uids)
+		printf("none; at most %u", key->max);
 	else if (key->kind == KEY_backend)
 		printf("; arena or mmap");
 	printf("]\n");

@@ -183,7 +183,9 @@ static void on_tick(uv_timer_t *timer)
 	while (link != &daemon->sessions) {
 		struct session *session = LIST_ELEMENT(link, struct session, link);
 
-		link = link->next; /* the check may close it */
+		link = link->next; /* a check may close it */
+		session_check_deadlines(session, now_ns);
+		session_check_claim(session, now_ns);
 		session_check_stall(session, now_ns);
 	}
 	look_at_pressure(daemon);

@@ -14,6 +14,8 @@ static const request_step handlers[WIRE_N_METHODS] = {
 void dispatch(struct request *request)
 {
 	bool is_hello = request->wire.method == WIRE_METHOD_hello;
+	uint64_t deadline_ms =
+	        request->wire.deadline_ms ? request->wire.deadline_ms : LIMIT_USUAL_DEADLINE_MS;
 
 	if (request->daemon->stopping) {
 		request_finish_refusal(request, WIRE_ERROR_STOPPING, NULL,
@@ -26,5 +28,6 @@ void dispatch(struct request *request)
 		                                : "the first request must be hello");
 		return;
 	}
+	request->due_ns = request->started_ns + deadline_ms * UINT64_C(1000000);
 	handlers[request->wire.method](request);
 }

@@ -44,6 +44,11 @@ void inflight_forget(struct inflight_wait *wait)
 	list_remove(&wait->link);
 }
 
+bool inflight_is_waited_for(const struct inflight *inflight)
+{
+	return !list_empty(&inflight->waiting[0]) || !list_empty(&inflight->waiting[1]);
+}
+
 static void grant(struct inflight *inflight, struct list *waiting)
 {
 	while (!list_empty(waiting)) {

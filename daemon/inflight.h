@@ -44,6 +44,8 @@ void inflight_init(struct inflight *inflight, uint64_t limit_bytes);
 bool inflight_ask(struct inflight *inflight, struct inflight_wait *wait, uint64_t bytes);
 /* Fine when it does not wait (its link must have been initialised). */
 void inflight_forget(struct inflight_wait *wait);
+/* Whether somebody waits for bytes. */
+bool inflight_is_waited_for(const struct inflight *inflight);
 /* Gives back what was asked for. */
 void inflight_give(struct inflight *inflight, uint64_t bytes);
 

@@ -50,7 +50,7 @@ void handle_create_collection(struct request *request)
 	struct collection *collection =
 	        collections_find(collections, request_params(request, create_collection)->name);
 
-	if (!request->session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "creating the collection");
 		request_finish(request);
 	} else if (collection &&
@@ -134,8 +134,10 @@ static void rename_admitted(struct request *request)
 	collections_rename(request->daemon->collections, request);
 }
 
+/* Also one that cannot be opened can be renamed. */
 void handle_rename_collection(struct request *request)
 {
+	request->unopened = rename_admitted;
 	collection_enter(request, request_params(request, rename_collection)->collection,
 	                 rename_admitted);
 }
@@ -156,7 +158,7 @@ void handle_drop_collection(struct request *request)
 	struct collections *collections = request->daemon->collections;
 	struct collection *collection = collections_find(collections, params->collection);
 
-	if (!request->session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "dropping the collection");
 		request_finish(request);
 	} else if (!collection && params->missing_ok) {

@@ -204,7 +204,7 @@ static void ensure(struct request *request)
 	struct index *index;
 	int r;
 
-	if (!request->session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "waiting for the index");
 		request_finish(request);
 		return;

@@ -179,6 +179,11 @@ static void reading_begin(struct request *request)
 	struct daemon *daemon = request->daemon;
 	struct reading *reading;
 
+	if (!request_is_wanted(request)) {
+		request_refuse_errno(request, -ECANCELED, "reading");
+		request_finish(request);
+		return;
+	}
 	if (collection->dropped || collection->state != COLLECTION_OPEN) {
 		request_finish_refusal(request, WIRE_ERROR_DROPPED, "collection",
 		                       "the collection was dropped");
@@ -255,7 +260,7 @@ void reading_queue(struct request *request)
 {
 	struct session *session = request->session;
 
-	if (!session) {
+	if (!request_is_wanted(request)) {
 		request_refuse_errno(request, -ECANCELED, "reading");
 		request_finish(request);
 		return;

@@ -26,6 +26,7 @@ struct request *request_new(struct daemon *daemon, struct session *session, uint
 	request->session_number = session->number;
 	request->frame_bytes = frame_bytes;
 	request->started_ns = clock_monotonic_ns(daemon->clock);
+	request->due_ns = UINT64_MAX;
 	budget_figures(daemon->budget, &figures);
 	request->used_before = figures.used_bytes;
 	wire_arena_init(&request->arena);
@@ -96,6 +97,25 @@ void request_result(struct request *request, const void *result)
 		               (unsigned)LIMIT_FRAME_BYTES);
 }
 
+void request_expire(struct request *request)
+{
+	struct wire_error error;
+	struct wire_buf answer;
+
+	request->late = true;
+	if (request->job)
+		job_cancel(request->job);
+	wire_error_set(&error, WIRE_ERROR_TOO_LATE, NULL, "%s was not done within %llu ms",
+	               wire_methods[request->wire.method].name,
+	               (unsigned long long)((request->due_ns - request->started_ns) / 1000000));
+	wire_buf_init(&answer);
+	if (message_encode_error(&answer, request->wire.id, &error) == 0)
+		session_send(request->session, &answer);
+	else
+		session_close(request->session);
+	wire_buf_release(&answer);
+}
+
 static void request_free(struct request *request)
 {
 	struct daemon *daemon = request->daemon;
@@ -132,9 +152,9 @@ void request_finish(struct request *request)
 		footprint_note(request->daemon, (enum wire_method_idx)request->wire.method,
 		               request->used_before);
 	request->daemon->n_requests++;
-	request->daemon->n_refused += request->refused;
+	request->daemon->n_refused += request->refused || request->late;
 	list_remove(&request->wait_link);
-	if (session) {
+	if (session && !request->late) {
 		if (request->answer.failed)
 			session_close(session);
 		else

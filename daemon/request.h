@@ -8,6 +8,9 @@
  * Exactly one answer: a worker (or a handler on the loop) fills it with request_result() or
  * request_refuse(), then the loop sends and frees with request_finish(). When the connection has
  * gone the answer is dropped; the work is cancelled where that is safe (never a write that began).
+ * One whose deadline has passed is answered then and there (request_expire), and its work ends as
+ * if the connection had gone; until that has ended it counts as unanswered, so that a client which
+ * asks for little time has no more under way than others.
  *
  * Threads: the request belongs to the loop, or to the one job that works on it.
  */
@@ -40,6 +43,8 @@ struct request {
 	const char *doing; /* at what; static */
 	uint64_t started_ns;
 	uint64_t used_before; /* of the budget, when it came */
+	uint64_t due_ns;      /* its deadline; UINT64_MAX while it is being decoded */
+	bool late;            /* it was answered by request_expire() */
 	/* The collection that it is about, once found: a reference. */
 	struct collection *collection;
 	/* Where it waits (for its collection, for a write, for its turn), and what comes then. */
@@ -70,6 +75,13 @@ void request_refuse_with(struct request *request, const struct wire_error *error
 /* Refuses by what a storage call returned (-ENOSPC, -EIO, -EBADMSG, ...). It is logged when the
  * request is finished, unless request->failed is 0 again by then: who logged it says so. */
 void request_refuse_errno(struct request *request, int error, const char *doing);
+/* Whether anybody waits for the answer. [loop] */
+static inline bool request_is_wanted(const struct request *request)
+{
+	return request->session && !request->late;
+}
+/* Answers that the deadline has passed, and cancels what can be. [loop] */
+void request_expire(struct request *request);
 /* Whether an answer was filled in. */
 static inline bool request_is_answered(const struct request *request)
 {

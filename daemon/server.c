@@ -31,24 +31,52 @@ struct server {
 
 /* Accepting ----------------------------------------------------------------------------------- */
 
+static bool is_guest(const struct config *config, uid_t uid)
+{
+	for (uint32_t i = 0; i < config->allow_uids.n; i++) {
+		if (config->allow_uids.uids[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t n_sessions_of(const struct daemon *daemon, uid_t uid)
+{
+	uint32_t n = 0;
+
+	for (const struct list *link = daemon->sessions.next; link != &daemon->sessions;
+	     link = link->next)
+		n += LIST_ELEMENT(link, struct session, link)->uid == uid;
+	return n;
+}
+
 /* 0 when the peer may come in; says who may not. */
-static int check_peer(int fd)
+static int check_peer(const struct daemon *daemon, int fd, uid_t *ret_uid)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
 		return -errno;
+	*ret_uid = peer.uid;
 	if (peer.uid == geteuid())
 		return 0;
-	log_warning("refused a connection of uid %u (process %d)", (unsigned)peer.uid,
-	            (int)peer.pid);
-	return -EPERM;
+	if (!is_guest(&daemon->config, peer.uid)) {
+		log_warning("refused a connection of uid %u (process %d)", (unsigned)peer.uid,
+		            (int)peer.pid);
+		return -EPERM;
+	}
+	if (n_sessions_of(daemon, peer.uid) < LIMIT_GUEST_CONNECTIONS)
+		return 0;
+	log_warning("refused a connection of uid %u: it has %d, which is the limit",
+	            (unsigned)peer.uid, LIMIT_GUEST_CONNECTIONS);
+	return -EUSERS;
 }
 
 static void accept_one(struct server *server, int fd)
 {
 	struct daemon *daemon = server->daemon;
+	uid_t uid;
 	int r;
 
 	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {
@@ -60,11 +88,11 @@ static void accept_one(struct server *server, int fd)
 		return;
 	}
 	server->full_said = false;
-	if (check_peer(fd) < 0) {
+	if (check_peer(daemon, fd, &uid) < 0) {
 		close(fd);
 		return;
 	}
-	r = session_new(daemon, fd);
+	r = session_new(daemon, fd, uid);
 	if (r < 0)
 		log_error("cannot serve a connection: %s", strerror(-r));
 }
@@ -107,9 +135,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* The socket ---------------------------------------------------------------------------------- */
 
-/* Makes sure that the socket's directory is ours and closed to others. */
-static int prepare_dir(struct store_io *io, const char *socket_path)
+/* Makes sure that the socket's directory is ours and closed to others, but for the way through it
+ * when there are guests. */
+static int prepare_dir(struct store_io *io, const char *socket_path, bool guests)
 {
+	mode_t way = guests ? 0011 : 0;
 	char dir[ENDPOINT_PATH_SIZE];
 	char *slash;
 	struct stat status;
@@ -129,11 +159,16 @@ static int prepare_dir(struct store_io *io, const char *socket_path)
 		log_error("cannot make the socket's directory %s: %s", dir, strerror(-r));
 		return r;
 	}
-	if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077)) {
+	if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
+	    (status.st_mode & 077 & ~way)) {
 		log_error("the socket's directory %s must be a directory of this user with mode "
-		          "0700",
-		          dir);
+		          "%#o",
+		          dir, 0700u | (unsigned)way);
 		return -EPERM;
+	}
+	if (guests && chmod(dir, 0700 | way) < 0) {
+		log_error("cannot let guests through %s: %s", dir, strerror(errno));
+		return -errno;
 	}
 	return 0;
 }
@@ -151,7 +186,7 @@ static bool is_served(const struct sockaddr_un *address)
 	return served;
 }
 
-static int bind_own(const char *path, int *ret_fd)
+static int bind_own(const char *path, bool guests, int *ret_fd)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat status;
@@ -169,7 +204,7 @@ static int bind_own(const char *path, int *ret_fd)
 	if (fd < 0)
 		r = -errno;
 	else if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	         chmod(path, 0600) < 0 || listen(fd, SERVER_BACKLOG) < 0)
+	         chmod(path, guests ? 0666 : 0600) < 0 || listen(fd, SERVER_BACKLOG) < 0)
 		r = -errno;
 	if (r < 0) {
 		log_error("cannot listen on %s: %s", path, strerror(-r));
@@ -184,15 +219,16 @@ static int bind_own(const char *path, int *ret_fd)
 int server_new(struct daemon *daemon, int fd, struct server **ret)
 {
 	struct server *server = calloc(1, sizeof(*server));
+	bool guests = daemon->config.allow_uids.n > 0;
 	int r = server ? 0 : -ENOMEM;
 
 	if (server)
 		server->spare_fd = -1;
 	if (r == 0 && fd < 0) {
 		server->own = true;
-		r = prepare_dir(daemon->io, daemon->config.socket);
+		r = prepare_dir(daemon->io, daemon->config.socket, guests);
 		if (r == 0)
-			r = bind_own(daemon->config.socket, &fd);
+			r = bind_own(daemon->config.socket, guests, &fd);
 	}
 	/* Checks that it can be polled, and makes it non-blocking. */
 	if (r == 0) {

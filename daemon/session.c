@@ -249,6 +249,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	frame_splitter_fed(&session->splitter, (size_t)n);
+	session->fed_ns = clock_monotonic_ns(session->daemon->clock);
 	session_turn(session);
 }
 
@@ -322,10 +323,13 @@ static bool session_step(struct session *session)
 	if (!session_take_bytes(session, n))
 		return false;
 	session->held = NULL;
-	if (r == FRAME_ASK)
+	if (r == FRAME_ASK) {
+		session->claim_ns = clock_monotonic_ns(session->daemon->clock);
 		frame_splitter_allow(&session->splitter);
-	else
+	} else {
+		session->claim_ns = 0;
 		session_take_frame(session, payload, n);
+	}
 	return true;
 }
 
@@ -394,10 +398,52 @@ void session_close(struct session *session)
 	uv_close((uv_handle_t *)&session->pipe, on_closed);
 }
 
+void session_check_claim(struct session *session, uint64_t now_ns)
+{
+	uint64_t claim_ns = session->claim_ns;
+	uint64_t last_ns = session->fed_ns > claim_ns ? session->fed_ns : claim_ns;
+	struct wire_error error;
+
+	if (claim_ns == 0 || session->closing || session->ended || !session->reading ||
+	    !inflight_is_waited_for(&session->daemon->inflight) ||
+	    (now_ns - last_ns < SESSION_CLAIM_PAUSE_MS * UINT64_C(1000000) &&
+	     now_ns - claim_ns < SESSION_CLAIM_WHOLE_MS * UINT64_C(1000000)))
+		return;
+	wire_error_set(&error, WIRE_ERROR_BAD_FRAME, NULL,
+	               "a frame of %u bytes did not come while others waited for its memory",
+	               session->wait_bytes);
+	session_break(session, &error);
+	session_close(session);
+}
+
+/* NULL: there is none. */
+static struct request *first_late(const struct session *session, uint64_t now_ns)
+{
+	for (struct list *link = session->requests.next; link != &session->requests;
+	     link = link->next) {
+		struct request *request = LIST_ELEMENT(link, struct request, session_link);
+
+		if (request->due_ns <= now_ns && !request->late)
+			return request;
+	}
+	return NULL;
+}
+
+void session_check_deadlines(struct session *session, uint64_t now_ns)
+{
+	struct request *request;
+
+	/* Closing lets go of all of them. */
+	while ((request = first_late(session, now_ns)))
+		request_expire(request);
+}
+
 void session_check_stall(struct session *session, uint64_t now_ns)
 {
 	size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&session->pipe);
 
+	if (session->closing)
+		return;
 	if (queued == 0 || queued != session->stalled_queue) {
 		session->stalled_queue = queued;
 		session->stalled_ns = now_ns;
@@ -408,7 +454,7 @@ void session_check_stall(struct session *session, uint64_t now_ns)
 	}
 }
 
-int session_new(struct daemon *daemon, int fd)
+int session_new(struct daemon *daemon, int fd, uid_t uid)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
@@ -424,6 +470,7 @@ int session_new(struct daemon *daemon, int fd)
 		return r;
 	}
 	session->daemon = daemon;
+	session->uid = uid;
 	session->pipe.data = session;
 	session->wait.granted = on_granted;
 	list_init(&session->wait.link);

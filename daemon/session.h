@@ -30,6 +30,11 @@
 #define SESSION_INLINE_BYTES (16u << 10)
 /* How long a client may leave its answers unread before it is closed. */
 #define SESSION_STALL_MS 10000
+/* A large frame has its memory before it has come. While others wait for memory, it may pause for
+ * so long and must be whole within so long: else a few claims of the largest frame, with nothing
+ * behind them, would keep everybody's large requests out. */
+#define SESSION_CLAIM_PAUSE_MS 1000
+#define SESSION_CLAIM_WHOLE_MS 10000
 /* Bytes of answers waiting for the client, above which its requests wait. */
 #define SESSION_UNREAD_BYTES (4u << 20)
 
@@ -38,6 +43,7 @@ struct session {
 	uint64_t number;       /* never used again, unlike the address */
 	struct list link;      /* in the daemon's sessions */
 	struct list turn_link; /* in the daemon's turns */
+	uid_t uid;             /* the peer's */
 	uv_pipe_t pipe;
 	struct frame_splitter splitter;
 	struct list requests; /* unanswered, struct request.session_link */
@@ -52,14 +58,16 @@ struct session {
 	struct list reads_link; /* in the daemon's read_turns, while there are any */
 	struct inflight_wait wait;
 	uint32_t wait_bytes; /* taken from the bytes in flight for the frame at hand */
+	uint64_t claim_ns;   /* since when, for a large frame that has not come yet; 0: none */
+	uint64_t fed_ns;     /* when bytes last came */
 	uint32_t topics;     /* bit 1 << enum wire_topic: events that it wants */
 	bool greeted;        /* hello was answered */
 	bool reading, waiting, decoding, ended, closing;
 	char client[LIMIT_NAME_BYTES + 1];
 };
 
-/* Takes over the accepted pipe of fd. -errno; then fd is closed. */
-int session_new(struct daemon *daemon, int fd);
+/* Takes over the accepted pipe of fd, whose other end is that user's. -errno; then fd is closed. */
+int session_new(struct daemon *daemon, int fd, uid_t uid);
 void session_close(struct session *session);
 /* Gives the session its turn: dispatches what it has. */
 void session_turn(struct session *session);
@@ -67,5 +75,9 @@ void session_turn(struct session *session);
 void session_send(struct session *session, struct wire_buf *buf);
 /* A request of it was answered (or dropped). */
 void session_answered(struct session *session, struct request *request);
+/* Now and then: answers the requests whose deadline has passed. It may close the session. */
+void session_check_deadlines(struct session *session, uint64_t now_ns);
+/* Now and then: closes it when others wait for the memory of a frame that does not come. */
+void session_check_claim(struct session *session, uint64_t now_ns);
 /* Now and then: closes it when the client has not read for too long. */
 void session_check_stall(struct session *session, uint64_t now_ns);

@@ -587,9 +587,10 @@ void collection_write(struct collection *collection, struct request **requests, 
 	struct group *group = NULL;
 	uint32_t n_wanted = 0;
 
-	/* Who closed the connection before the write began does not want it any more. */
+	/* Who closed the connection before the write began does not want it any more, and who was
+	 * told that it came too late does not expect it. */
 	for (uint32_t i = 0; i < n; i++) {
-		if (requests[i]->session)
+		if (request_is_wanted(requests[i]))
 			requests[n_wanted++] = requests[i];
 		else
 			refuse_write(collection, requests[i], -ECANCELED);

@@ -109,7 +109,7 @@ bool envelope_read(const uint8_t *payload, size_t n, struct envelope *ret)
 	switch (envelope.type) {
 	case WIRE_REQUEST:
 		/* The largest id is how structs say `none`. */
-		ok = n_items == 4 && read_unsigned(&reader, &envelope.id) &&
+		ok = (n_items == 4 || n_items == 5) && read_unsigned(&reader, &envelope.id) &&
 		     envelope.id != UINT64_MAX;
 		break;
 	case WIRE_RESPONSE:

@@ -34,6 +34,7 @@
 	E(DAMAGED, "damaged", "the collection's own database is damaged or from a newer Kith")   \
 	E(OUT_OF_MEMORY, "out_of_memory", "the daemon could not get the memory that it needs")   \
 	E(CANCELLED, "cancelled", "the request was cancelled")                                   \
+	E(TOO_LATE, "too_late", "the request's deadline passed before it was done")              \
 	E(STOPPING, "stopping", "the daemon is stopping")
 
 #define WIRE_ERROR_CONSTANT(NAME, text, meaning) WIRE_ERROR_##NAME,

@@ -39,7 +39,12 @@
 	L(F, X, CONNECTIONS, connections, 1024, "connections of a daemon")                      \
 	L(F, X, SESSION_REQUESTS, session_requests, 256, "unanswered requests of a connection") \
 	L(F, X, SESSION_BYTES, session_bytes, 32u << 20,                                        \
-	  "bytes of them and of answers not read yet")
+	  "bytes of them and of answers not read yet")                                          \
+	L(F, X, GUEST_CONNECTIONS, guest_connections, 128,                                      \
+	  "connections of each user that allow_uids names")                                     \
+	L(F, X, DEADLINE_MS, deadline_ms, 86400000, "a request's deadline, in milliseconds")    \
+	L(F, X, USUAL_DEADLINE_MS, usual_deadline_ms, 3600000,                                  \
+	  "the deadline of a request that names none")
 
 #define LIMIT_CONSTANT(F, X, NAME, name, value, why) LIMIT_##NAME = (value),
 enum {

@@ -4,7 +4,7 @@
 /*
  * Messages: MessagePack-RPC values between frames and the structs of methods.h.
  *
- *   request   [0, id, method, {params}]      id: unsigned integer, chosen by the client
+ *   request   [0, id, method, {params}, deadline_ms?]   id: unsigned integer, of the client's
  *   response  [1, id, error, result]         error nil, or {code, message, field?, row?}
  *   event     [2, name, {params}]
  *
@@ -26,7 +26,8 @@ enum {
 struct wire_request {
 	uint64_t id;
 	enum wire_method_idx method;
-	void *params; /* struct <method>_params, in the arena */
+	uint32_t deadline_ms; /* 0: it names none */
+	void *params;         /* struct <method>_params, in the arena */
 };
 
 /* For the daemon. On MESSAGE_REFUSED and -ENOMEM ret->id is set, so that the refusal can be
@@ -68,6 +69,9 @@ int message_decode_event(const uint8_t *payload, size_t n, enum wire_event_idx e
  * their lists. */
 int message_encode_request(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
                            const void *params);
+/* The same with a deadline; 0 for none. */
+int message_encode_request_by(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
+                              const void *params, uint32_t deadline_ms);
 int message_encode_result(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
                           const void *result);
 /* id UINT64_MAX: nil, the answer to something that had no id. */

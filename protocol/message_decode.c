@@ -41,6 +41,29 @@ static void set_structure_error(struct wire_error *error, int outcome)
 	}
 }
 
+/* The request's last item, which may be left out. */
+static int decode_deadline(const msgpack_object *message, struct wire_request *request,
+                           struct wire_error *error)
+{
+	const msgpack_object *deadline = &message->via.array.ptr[4];
+
+	if (message->via.array.size < 5 || deadline->type == MSGPACK_OBJECT_NIL)
+		return 0;
+	if (deadline->type != MSGPACK_OBJECT_POSITIVE_INTEGER) {
+		wire_error_set(error, WIRE_ERROR_BAD_KIND, "deadline_ms",
+		               "deadline_ms must be an unsigned integer");
+		return MESSAGE_REFUSED;
+	}
+	if (deadline->via.u64 == 0 || deadline->via.u64 > LIMIT_DEADLINE_MS) {
+		wire_error_set(error, WIRE_ERROR_OVER_LIMIT, "deadline_ms",
+		               "deadline_ms is %llu; the limit is 1 to %d",
+		               (unsigned long long)deadline->via.u64, LIMIT_DEADLINE_MS);
+		return MESSAGE_REFUSED;
+	}
+	request->deadline_ms = (uint32_t)deadline->via.u64;
+	return 0;
+}
+
 /* The array's items behind the type and the id. */
 static int decode_call(msgpack_object *message, struct wire_arena *arena,
                        struct wire_request *request, struct wire_error *error)
@@ -52,7 +75,7 @@ static int decode_call(msgpack_object *message, struct wire_arena *arena,
 
 	if (name->type != MSGPACK_OBJECT_STR || params->type != MSGPACK_OBJECT_MAP) {
 		wire_error_set(error, WIRE_ERROR_BAD_MESSAGE, NULL,
-		               "a request is [0, id, method, {params}]");
+		               "a request is [0, id, method, {params}, deadline_ms?]");
 		return MESSAGE_REFUSED;
 	}
 	method = wire_method_find((struct wire_str){name->via.str.ptr, name->via.str.size});
@@ -62,6 +85,9 @@ static int decode_call(msgpack_object *message, struct wire_arena *arena,
 		               name->via.str.ptr);
 		return MESSAGE_REFUSED;
 	}
+	r = decode_deadline(message, request, error);
+	if (r)
+		return r;
 	schema = &wire_methods[method].params;
 	request->method = (enum wire_method_idx)method;
 	request->params = wire_arena_alloc(arena, schema->size);
@@ -95,7 +121,7 @@ int message_decode_request(const uint8_t *payload, size_t n, struct wire_arena *
 		r = decode_call(&unpacked.data, arena, &request, ret_error);
 	} else {
 		wire_error_set(ret_error, WIRE_ERROR_BAD_MESSAGE, NULL,
-		               "a request is [0, id, method, {params}]");
+		               "a request is [0, id, method, {params}, deadline_ms?]");
 		r = MESSAGE_BROKEN;
 	}
 	msgpack_unpacked_destroy(&unpacked);

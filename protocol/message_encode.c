@@ -276,14 +276,22 @@ static void encode_response_head(struct encoder *encoder, uint64_t id)
 int message_encode_request(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
                            const void *params)
 {
+	return message_encode_request_by(buf, id, method, params, 0);
+}
+
+int message_encode_request_by(struct wire_buf *buf, uint64_t id, enum wire_method_idx method,
+                              const void *params, uint32_t deadline_ms)
+{
 	struct encoder encoder;
 
 	frame_begin(&encoder, buf);
-	msgpack_pack_array(&encoder.packer, 4);
+	msgpack_pack_array(&encoder.packer, deadline_ms ? 5 : 4);
 	msgpack_pack_int(&encoder.packer, WIRE_REQUEST);
 	msgpack_pack_uint64(&encoder.packer, id);
 	encode_text(&encoder, wire_methods[method].name);
 	encode_fields(&encoder, &wire_methods[method].params, params);
+	if (deadline_ms)
+		msgpack_pack_uint32(&encoder.packer, deadline_ms);
 	return frame_end(&encoder);
 }
 

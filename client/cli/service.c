@@ -132,6 +132,9 @@ static const struct number limits_numbers[] = {
         NUMBER(kith_limits_result, connections),
         NUMBER(kith_limits_result, session_requests),
         NUMBER(kith_limits_result, session_bytes),
+        NUMBER(kith_limits_result, guest_connections),
+        NUMBER(kith_limits_result, deadline_ms),
+        NUMBER(kith_limits_result, usual_deadline_ms),
 };
 _Static_assert(N_OF(limits_numbers) * sizeof(uint64_t) == sizeof(struct kith_limits_result),
                "a limit is not printed");

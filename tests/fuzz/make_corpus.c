@@ -2,7 +2,8 @@
 
 /*
  * Writes the corpus into the directory named: each request, result and event of the table as a
- * payload, an error, payloads that are wrong in a known way, and streams of frames.
+ * payload, an error, payloads that are wrong in a known way, streams of frames, config files, and
+ * patches of a saved graph.
  */
 
 #include "protocol/frame.h"
@@ -133,6 +134,9 @@ static const struct {
         NASTY("error_without_id", "\x94\x01\xc0\x82\xa4"
                                   "code\xa9"
                                   "bad_frame\xa7message\xa0\xc0"),
+        NASTY("deadline", "\x95\x00\x01\xa4ping\x80\xcd\x13\x88"),
+        NASTY("deadline_zero", "\x95\x00\x01\xa4ping\x80\x00"),
+        NASTY("deadline_far", "\x95\x00\x01\xa4ping\x80\xce\x05\x26\x5c\x01"),
         NASTY("unknown_event", "\x93\x02\xa4mood\x80"),
 };
 
@@ -158,6 +162,55 @@ static void write_streams(const char *directory)
 	write_file(directory, "frame", "over_max", "", "\x00\xff\xff\xff\xffxyz", 8);
 }
 
+static void write_configs(const char *directory)
+{
+	static const struct {
+		const char *name, *text;
+	} files[] = {
+	        {"empty", ""},
+	        {"all", "# all of it\nsocket = /run/kith/kith.sock\ndata_dir = /var/lib/kith\n"
+	                "cache_dir = /var/cache/kith\nallow_uids = 1001 1002\nlog_level = debug\n"
+	                "index_cache_mb = 512\ncache_backend = mmap\nidle_unload_s = 0\n"
+	                "metadata_cache_mb = 32\ninflight_mb = 64 ; enough\n"
+	                "interactive_threads = 2\nwrite_threads = 1\nbackground_threads = 3\n"
+	                "collection.my.notes.index_cache_mb = 5\n"},
+	        {"section", "[kithd]\nwrite_threads = 1\n"},
+	        {"no_value", "write_threads\nwrite_threads =\n= 5\n"},
+	        {"twice", "log_level = info\nlog_level = info\n"},
+	        {"too_much", "index_cache_mb = 18446744073709551617\nallow_uids = 4294967295\n"},
+	        {"no_newline", "log_level = warning"},
+	        {"continued", "socket = /a\n /b\n\xef\xbb\xbf"},
+	        {"share_of_nothing", "collection..index_cache_mb = 1\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		write_file(directory, "config", files[i].name, ".conf", files[i].text,
+		           strlen(files[i].text));
+}
+
+/* Chunk, where in it (two bytes), the byte, 1 for a cut: see fuzz_graph.c. */
+static void write_patches(const char *directory)
+{
+	static const struct {
+		const char *name;
+		uint8_t patches[10];
+		size_t n;
+	} files[] = {
+	        {"none", {0}, 0},
+	        {"head_cut", {0, 0, 4, 0, 1}, 5},
+	        {"head_first", {0, 0, 0, 0xff, 0}, 5},
+	        {"head_count", {0, 0, 16, 0x3b, 0}, 5},
+	        {"slot_twice", {1, 0, 8, 1, 0, 1, 0, 9, 0, 0}, 10},
+	        {"link_far", {2, 0, 4, 0xf0, 0}, 5},
+	        {"link_to_itself", {2, 0, 0, 0, 0}, 5},
+	        {"links_cut", {2, 0, 64, 0, 1}, 5},
+	        {"upper_far", {3, 0, 0, 0x7f, 0, 3, 0, 3, 0x7f, 0}, 10},
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		write_file(directory, "graph", files[i].name, "", files[i].patches, files[i].n);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -166,9 +219,13 @@ int main(int argc, char **argv)
 	}
 	make_directory(argv[1], "message");
 	make_directory(argv[1], "frame");
+	make_directory(argv[1], "config");
+	make_directory(argv[1], "graph");
 	write_messages(argv[1]);
 	for (size_t i = 0; i < sizeof(nasty) / sizeof(nasty[0]); i++)
 		write_file(argv[1], "message", nasty[i].name, ".nasty", nasty[i].data, nasty[i].n);
 	write_streams(argv[1]);
+	write_configs(argv[1]);
+	write_patches(argv[1]);
 	return 0;
 }

@@ -15,13 +15,14 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scale.h"
 
 #define BUDGET_MB 2u
 #define N_COLLECTIONS 20u
 #define BATCH 350u
 #define BATCHES_FIRST 5u
 #define BATCHES_MAX 8u
-#define N_STEPS 300
+#define N_STEPS SCALED(300)
 
 /* What the collection should hold: records [0, n) of the version that each batch has. */
 struct model {

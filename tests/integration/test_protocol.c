@@ -185,6 +185,10 @@ static void bad_requests_are_refused_by_code_and_field(void **state)
 	        {"'ping', nil]", WIRE_ERROR_BAD_MESSAGE, NULL},
 	        {"7, {}]", WIRE_ERROR_BAD_MESSAGE, NULL},
 	        {"'ping', {7: 1}]", WIRE_ERROR_BAD_MESSAGE, NULL},
+	        {"'ping', {}, 0]", WIRE_ERROR_OVER_LIMIT, "deadline_ms"},
+	        {"'ping', {}, 86400001]", WIRE_ERROR_OVER_LIMIT, "deadline_ms"},
+	        {"'ping', {}, -1]", WIRE_ERROR_BAD_KIND, "deadline_ms"},
+	        {"'ping', {}, 'soon']", WIRE_ERROR_BAD_KIND, "deadline_ms"},
 	};
 	struct raw_client raw;
 
@@ -225,13 +229,28 @@ static void an_error_names_the_row_and_quotes_without_control_characters(void **
 	raw_close(&raw);
 }
 
+static void a_deadline_may_be_named_up_to_the_limit(void **state)
+{
+	static const char *const said[] = {"1", "86400000", "nil"};
+	struct ping_result ping;
+	struct raw_client raw;
+
+	(void)state;
+	raw_greet(service->daemon, &raw);
+	for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
+		raw_say(&raw, "[0, 9, 'ping', {}, %s]", said[i]);
+		raw_expect_result(&raw, 9, WIRE_METHOD_ping, &ping);
+	}
+	raw_close(&raw);
+}
+
 static void what_is_no_request_ends_the_stream(void **state)
 {
 	static const char *const said[] = {
 	        "[1, 1, nil, {}]",
 	        "[2, 'change', {}]",
 	        "[0, 1, 'ping']",
-	        "[0, 1, 'ping', {}, 1]",
+	        "[0, 1, 'ping', {}, 1, 1]",
 	        "[0, -1, 'ping', {}]",
 	        "[0, 'one', 'ping', {}]",
 	        "[3, 1, 'ping', {}]",
@@ -475,6 +494,7 @@ int main(void)
 	        SURVIVED(another_protocol_version_is_refused_and_may_be_corrected),
 	        SURVIVED(bad_requests_are_refused_by_code_and_field),
 	        SURVIVED(an_error_names_the_row_and_quotes_without_control_characters),
+	        SURVIVED(a_deadline_may_be_named_up_to_the_limit),
 	        SURVIVED(what_is_no_request_ends_the_stream),
 	        SURVIVED(a_length_that_is_none_ends_the_stream),
 	        SURVIVED(bytes_that_are_no_message_end_the_stream),

@@ -318,6 +318,96 @@ static void clients_may_leave_in_the_middle_of_everything(void **state)
 	await_nothing_in_flight(service->conn);
 }
 
+/* Whoever is slow ------------------------------------------------------------------------------ */
+
+/* Between two bytes of the one, others write and search. */
+static void a_client_that_sends_byte_by_byte_holds_up_nobody(void **state)
+{
+	struct service_fixture *service = *state;
+	struct wire_id id = {.number = 77};
+	float vector[RECORD_DIM];
+	struct upsert_params upsert = {
+	        .collection = {"notes", 5}, .ids = {&id, 1}, .vectors = {vector, sizeof(vector)}};
+	struct upsert_result written;
+	struct wire_buf frame;
+	struct raw_client raw;
+
+	record_vector(77, 1, vector);
+	wire_buf_init(&frame);
+	assert_int_equal(message_encode_request(&frame, 1, WIRE_METHOD_upsert, &upsert), 0);
+	raw_greet(service->daemon, &raw);
+	for (size_t at = 0; at < frame.n; at++) {
+		raw_send(&raw, frame.data + at, 1);
+		if (at % 16 == 0)
+			put_records(service->conn, "notes", 1000 + at, 1, 1);
+		else
+			DONE(service->conn, kith_ping(service->conn));
+	}
+	raw_expect_result(&raw, 1, WIRE_METHOD_upsert, &written);
+	expect_records(service->conn, "notes", 1000, 1, 1);
+	raw_close(&raw);
+	wire_buf_release(&frame);
+}
+
+/* Each claims the largest frame and sends nothing behind: two of them have all memory for large
+ * frames, until somebody wants some of it. */
+static void claims_without_bytes_keep_nobody_out(void **state)
+{
+	struct service_fixture *service = *state;
+	enum {
+		N = 4
+	};
+	struct raw_client raws[N];
+	uint8_t header[FRAME_HEADER_BYTES + 1] = {0};
+
+	frame_put_header(header, LIMIT_FRAME_BYTES);
+	for (uint32_t i = 0; i < N; i++) {
+		raw_greet(service->daemon, &raws[i]);
+		raw_send(&raws[i], header, sizeof(header));
+	}
+	/* Small requests never wait for them, a large one not for long. */
+	put_records(service->conn, "notes", 5000, 10, 1);
+	put_records(service->conn, "notes", 0, 1000, 1);
+	expect_records(service->conn, "notes", 990, 10, 1);
+	assert_true(daemon_process_said(service->daemon, "did not come while others waited"));
+	for (uint32_t i = 0; i < N; i++)
+		raw_close(&raws[i]);
+	await_connections(service->conn, 1);
+	await_nothing_in_flight(service->conn);
+}
+
+static void a_half_closed_connection_is_closed(void **state)
+{
+	struct service_fixture *service = *state;
+	struct raw_client raw;
+
+	raw_greet(service->daemon, &raw);
+	raw_expect_alive(&raw);
+	assert_int_equal(shutdown(raw.fd, SHUT_WR), 0);
+	raw_expect_closed(&raw);
+	await_connections(service->conn, 1);
+	raw_close(&raw);
+}
+
+/* Those that leave before they are accepted, those that never say a word, those that say half of
+ * one. */
+static void a_flood_of_connects_leaves_nothing_behind(void **state)
+{
+	struct service_fixture *service = *state;
+	struct raw_client raw;
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		raw_connect(service->daemon, &raw);
+		if (i % 3 == 1)
+			raw_send(&raw, "\0\0", 2);
+		raw_close(&raw);
+		if (i % 100 == 0)
+			DONE(service->conn, kith_ping(service->conn));
+	}
+	await_connections(service->conn, 1);
+	await_nothing_in_flight(service->conn);
+}
+
 /* Many ----------------------------------------------------------------------------------------- */
 
 static void three_hundred_connections_are_all_served(void **state)
@@ -479,6 +569,10 @@ int main(void)
 	        ON_NOTES(a_client_that_reads_late_gets_everything),
 	        ON_NOTES(the_last_words_of_a_broken_stream_come_behind_its_answers),
 	        ON_NOTES(clients_may_leave_in_the_middle_of_everything),
+	        ON_NOTES(a_client_that_sends_byte_by_byte_holds_up_nobody),
+	        ON_NOTES(claims_without_bytes_keep_nobody_out),
+	        ON_NOTES(a_half_closed_connection_is_closed),
+	        ON_NOTES(a_flood_of_connects_leaves_nothing_behind),
 	        ON_NOTES(three_hundred_connections_are_all_served),
 	        ON_NOTES(one_connection_more_than_the_limit_is_refused),
 	        ON_NOTES(a_connection_that_no_descriptor_is_left_for_is_refused),

@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "protocol/limits.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/service_fixture.h"
 
@@ -120,6 +122,78 @@ static void a_socket_directory_that_is_open_to_others_is_refused(void **state)
 	service_start(service);
 }
 
+/* How many connections a process of that user can have at once. Only root can ask. */
+static int n_let_in(const struct daemon_process *daemon, uid_t uid)
+{
+	const struct kith_options options = {.socket_path = daemon->socket};
+	struct kith_conn *conn;
+	int status, n = 0;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		while (n < 255 && (n > 0 || setuid(uid) == 0) &&
+		       kith_connect(&options, &conn) == 0 && kith_ping(conn) == 0)
+			n++;
+		_exit(n);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat status;
+
+	assert_int_equal(lstat(path, &status), 0);
+	return status.st_mode & 07777;
+}
+
+static void guests_find_a_way_in_and_nobody_else(void **state)
+{
+	struct service_fixture *service = *state;
+	char dir[PATH_SIZE];
+
+	run_dir(service->daemon, dir);
+	assert_int_equal(mkdir(dir, 0777), 0);
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(daemon_process_option(service->daemon, "--allow-uids", "54321 54322"), 0);
+	expect_no_start(service->daemon, "must be a directory of this user with mode 0711");
+	assert_int_equal(chmod(dir, 0700), 0);
+	service_start(service);
+	assert_int_equal(mode_of(dir), 0711);
+	assert_int_equal(mode_of(service->daemon->socket), 0666);
+	assert_int_equal(mode_of(service->daemon->data_dir) & 077, 0);
+	assert_int_equal(mode_of(service->daemon->cache_dir) & 077, 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chmod(service->daemon->root, 0711), 0);
+		assert_int_equal(n_let_in(service->daemon, 54321), LIMIT_GUEST_CONNECTIONS);
+		await_said(service->daemon, "it has 128, which is the limit");
+		assert_int_equal(n_let_in(service->daemon, 54323), 0);
+		await_said(service->daemon, "refused a connection of uid 54323");
+	}
+	DONE(service->conn, kith_ping(service->conn));
+}
+
+/* Neither is followed, whoever put it there. */
+static void a_link_in_the_sockets_place_is_refused_and_left(void **state)
+{
+	struct service_fixture *service = *state;
+	char dir[PATH_SIZE], target[PATH_SIZE];
+
+	assert_int_equal(mkdir(run_dir(service->daemon, dir), 0700), 0);
+	snprintf(target, sizeof(target), "%s/target", service->daemon->root);
+	assert_int_equal(symlink(target, service->daemon->socket), 0);
+	expect_no_start(service->daemon, "cannot listen on");
+	assert_int_equal(access(target, F_OK), -1);
+	scratch_file_save(target, "precious", 8);
+	expect_no_start(service->daemon, "cannot listen on");
+	assert_int_equal(access(target, F_OK), 0);
+	assert_int_equal(unlink(service->daemon->socket), 0);
+	service_start(service);
+}
+
 static void a_socket_that_a_dead_daemon_left_is_replaced(void **state)
 {
 	struct service_fixture *service = *state;
@@ -210,7 +284,7 @@ static void a_catalog_of_a_newer_version_is_refused_and_left_as_it_is(void **sta
 	service_stop(service);
 	run_sql(catalog, "PRAGMA user_version = 99");
 	expect_no_start(service->daemon, "it was written by a newer Kith");
-	run_sql(catalog, "PRAGMA user_version = 1");
+	run_sql(catalog, "PRAGMA user_version = 2");
 	service_start(service);
 	expect_records(service->conn, "notes", 0, 10, 1);
 }
@@ -363,6 +437,8 @@ int main(void)
 	        RUNNING(a_socket_that_is_served_is_left_alone),
 	        RUNNING(a_directory_is_free_again_when_its_daemon_was_killed),
 	        STOPPED(a_socket_directory_that_is_open_to_others_is_refused),
+	        STOPPED(guests_find_a_way_in_and_nobody_else),
+	        STOPPED(a_link_in_the_sockets_place_is_refused_and_left),
 	        STOPPED(a_socket_that_a_dead_daemon_left_is_replaced),
 	        STOPPED(what_is_no_socket_is_not_removed),
 	        STOPPED(nothing_of_it_is_for_others),

@@ -12,8 +12,9 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scale.h"
 
-#define RECORDS 3000u
+#define RECORDS SCALED(3000u)
 #define CLUSTERS 30u
 #define QUERIES 200u
 #define BATCH 50u

@@ -244,6 +244,11 @@ static void bad_lines_are_named_with_file_line_key_and_limit(void **state)
 	         "kith.conf:2: collection.a.index_cache_mb: already given"},
 	        {"collection..index_cache_mb = 1\n",
 	         "kith.conf:1: collection..index_cache_mb: no such key"},
+	        {"allow_uids = 7 seven\n",
+	         "kith.conf:1: allow_uids: 'seven' is not a number from 0 to 4294967294"},
+	        {"allow_uids = 4294967295\n", "kith.conf:1: allow_uids: '4294967295' is not"},
+	        {"allow_uids = 99999999999999999999\n", "kith.conf:1: allow_uids: '9999999999"},
+	        {"allow_uids = 1,2\n", "kith.conf:1: allow_uids: '1,2' is not"},
 	        {"data_dir = here\n", "kith.conf:1: data_dir: 'here' is not an absolute path"},
 	        {"data_dir =\n", "kith.conf:1: data_dir: a path of 1 to 1023 bytes is wanted"},
 	        {"[kithd]\nwrite_threads = 2\n", "kith.conf:2: [kithd]: there are no sections"},
@@ -285,6 +290,51 @@ static void collections_have_shares_of_the_index_cache(void **state)
 	snprintf(line, sizeof(line), "collection.%s.index_cache_mb = 1\n", name);
 	write_conf(home, line);
 	assert_refused(home, NULL, "kith.conf:1: the collection's name is longer than 128 bytes");
+}
+
+static void guests_are_up_to_sixteen_numbers(void **state)
+{
+	struct home *home = *state;
+	struct config config;
+	char list[64] = "";
+
+	assert_int_equal(load(home, &config, NULL), 0);
+	assert_int_equal(config.allow_uids.n, 0);
+	write_conf(home, "allow_uids = 1001  0 4294967294\n");
+	assert_int_equal(load(home, &config, NULL), 0);
+	assert_int_equal(config.allow_uids.n, 3);
+	assert_int_equal(config.allow_uids.uids[0], 1001);
+	assert_int_equal(config.allow_uids.uids[2], 4294967294);
+	assert_int_equal(load(home, &config, ARGS("--allow-uids=")), 0);
+	assert_int_equal(config.allow_uids.n, 0);
+	for (int i = 0; i < CONFIG_UIDS_MAX; i++)
+		strcat(list, "7 ");
+	assert_int_equal(load(home, &config, ARGS("--allow-uids", list)), 0);
+	assert_int_equal(config.allow_uids.n, CONFIG_UIDS_MAX);
+	strcat(list, "7");
+	assert_refused(home, ARGS("--allow-uids", list), "--allow-uids: more than 16 users");
+}
+
+static void a_file_that_others_can_write_is_refused(void **state)
+{
+	static const mode_t open_modes[] = {0620, 0602, 0666}, closed_modes[] = {0600, 0644, 0444};
+	struct home *home = *state;
+	struct config config;
+	char path[512];
+
+	write_conf(home, "write_threads = 3\n");
+	snprintf(path, sizeof(path), "%s/kith/kith.conf", home->dir);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(chmod(path, open_modes[i]), 0);
+		assert_refused(home, NULL, "kith.conf can be written by others");
+		assert_int_equal(chmod(path, closed_modes[i]), 0);
+		assert_int_equal(load(home, &config, NULL), 0);
+	}
+	/* Only root can give a file away to try this. */
+	if (geteuid() == 0) {
+		assert_int_equal(chown(path, 12345, 0), 0);
+		assert_refused(home, NULL, "belongs to uid 12345, not to this user or root");
+	}
 }
 
 static void every_bad_line_is_named_in_one_go(void **state)
@@ -333,6 +383,7 @@ static void numbers_are_taken_at_their_limits_and_refused_beyond(void **state)
 	struct config config;
 
 #define LIMITS_path(name, min, max)
+#define LIMITS_uids(name, min, max)
 #define LIMITS_level(name, min, max)
 #define LIMITS_backend(name, min, max)
 #define LIMITS_number(name, min, max) {#name, offsetof(struct config, name), min, max},
@@ -485,6 +536,8 @@ int main(void)
 	        HOME_TEST(a_named_file_is_read_and_must_exist),
 	        HOME_TEST(bad_lines_are_named_with_file_line_key_and_limit),
 	        HOME_TEST(collections_have_shares_of_the_index_cache),
+	        HOME_TEST(guests_are_up_to_sixteen_numbers),
+	        HOME_TEST(a_file_that_others_can_write_is_refused),
 	        HOME_TEST(every_bad_line_is_named_in_one_go),
 	        HOME_TEST(a_line_over_the_parsers_limit_is_refused_not_split),
 	        HOME_TEST(a_file_of_zero_bytes_in_a_line_is_refused),

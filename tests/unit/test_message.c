@@ -749,6 +749,32 @@ static int decode_text(const char *bytes, size_t n, struct wire_request *request
 
 #define DECODE(literal) decode_text(literal, sizeof(literal) - 1, &request, &error)
 
+static void a_deadline_comes_back_as_it_was(void **state)
+{
+	const struct ping_params params = {0};
+	struct wire_request request;
+	struct wire_error error;
+
+	(void)state;
+	buf.n = 0;
+	assert_int_equal(
+	        message_encode_request_by(&buf, 7, WIRE_METHOD_ping, &params, LIMIT_DEADLINE_MS),
+	        0);
+	assert_int_equal(decode_text((const char *)buf.data + FRAME_HEADER_BYTES,
+	                             buf.n - FRAME_HEADER_BYTES, &request, &error),
+	                 0);
+	assert_int_equal(request.deadline_ms, LIMIT_DEADLINE_MS);
+	assert_int_equal(DECODE("\x94\x00\x01\xa4ping\x80"), 0);
+	assert_int_equal(request.deadline_ms, 0);
+	assert_int_equal(DECODE("\x95\x00\x01\xa4ping\x80\xc0"), 0);
+	assert_int_equal(request.deadline_ms, 0);
+	assert_int_equal(DECODE("\x95\x00\x01\xa4ping\x80\x80"), MESSAGE_REFUSED);
+	assert_int_equal(error.code, WIRE_ERROR_BAD_KIND);
+	assert_string_equal(error.field, "deadline_ms");
+	assert_int_equal(DECODE("\x95\x00\x01\xa4ping\x80\x00"), MESSAGE_REFUSED);
+	assert_int_equal(error.code, WIRE_ERROR_OVER_LIMIT);
+}
+
 static void what_is_no_envelope_breaks_the_stream(void **state)
 {
 	struct wire_request request;
@@ -763,7 +789,7 @@ static void what_is_no_envelope_breaks_the_stream(void **state)
 	assert_int_equal(DECODE("\x93\x00\x01"), MESSAGE_BROKEN);
 	assert_int_equal(error.code, WIRE_ERROR_BAD_FRAME);
 	assert_int_equal(DECODE("\x93\x00\x01\xa4ping\x80"), MESSAGE_BROKEN);
-	assert_int_equal(DECODE("\x95\x00\x01\xa4ping\x80\x80"), MESSAGE_BROKEN);
+	assert_int_equal(DECODE("\x96\x00\x01\xa4ping\x80\x01\x01"), MESSAGE_BROKEN);
 	assert_int_equal(DECODE("\x94\x01\x01\xc0\x80"), MESSAGE_BROKEN);
 	assert_int_equal(DECODE("\x93\x02\xa3job\x80"), MESSAGE_BROKEN);
 	assert_int_equal(DECODE("\x94\x00\xff\xa4ping\x80"), MESSAGE_BROKEN);
@@ -974,6 +1000,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(choices_are_of_their_list, begin, end),
 	        cmocka_unit_test_setup_teardown(ids_are_short_strings_or_unsigned, begin, end),
 	        cmocka_unit_test_setup_teardown(texts_are_strings_or_nil, begin, end),
+	        cmocka_unit_test_setup_teardown(a_deadline_comes_back_as_it_was, begin, end),
 	        cmocka_unit_test_setup_teardown(what_is_no_envelope_breaks_the_stream, begin, end),
 	        cmocka_unit_test_setup_teardown(what_has_an_id_is_refused_with_it, begin, end),
 	        cmocka_unit_test_setup_teardown(ids_come_in_every_width, begin, end),
