@@ -411,8 +411,8 @@ struct kith_limits_result {
 	uint64_t collections;
 	uint64_t indexes; /* of a collection */
 	uint64_t index_name_bytes;
-	uint64_t index_m;  /* links of a node of a graph */
-	uint64_t index_ef; /* candidates of a build or a search */
+	uint64_t index_m;    /* links of a node of a graph */
+	uint64_t index_ef;   /* candidates of a build or a search */
 	uint64_t path_bytes; /* the path of a directory */
 	uint64_t connections;
 	uint64_t session_requests;  /* unanswered, of a connection */
@@ -1055,6 +1055,20 @@ struct kith_verify_result {
 };
 KITH_PUBLIC int kith_verify(struct kith_conn *conn, const struct kith_verify_params *params,
                             struct kith_verify_result **ret);
+
+/* Makes a new collection of every record of a damaged one that can be read, whether that one can be
+ * opened or not. The damaged one is not changed. */
+struct kith_repair_params {
+	struct kith_str collection;
+	struct kith_str name; /* of the new one */
+};
+struct kith_repair_result {
+	uint64_t records; /* of the new one */
+	uint64_t partial; /* of these, without the text and metadata that they may have had */
+	uint64_t lost;    /* at least so many could not be read */
+};
+KITH_PUBLIC int kith_repair(struct kith_conn *conn, const struct kith_repair_params *params,
+                            struct kith_repair_result **ret);
 
 /* A file of the daemon. */
 struct kith_file {

@@ -76,6 +76,7 @@ CALL(checkpoint)
 CALL(backup)
 CALL(restore)
 CALL(verify)
+CALL(repair)
 
 PIPELINED(upsert)
 PIPELINED(update)

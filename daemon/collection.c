@@ -155,7 +155,7 @@ void collection_opened(struct collection *collection, const struct wire_error *e
 	while (error && (link = list_pop(&collection->waiting))) {
 		struct request *request = LIST_ELEMENT(link, struct request, wait_link);
 
-		if (request->unopened) {
+		if (request->unopened && !collection->daemon->stopping) {
 			request->unopened(request);
 			continue;
 		}

@@ -86,7 +86,7 @@ static void refuse(struct opening *opening, int r)
 	case -EBADMSG:
 		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
 		               "the database of '%s' is damaged (%s): 'kith verify' tells more; "
-		               "restore it from a backup",
+		               "restore a backup, or 'kith repair'",
 		               name, record_store_last_error());
 		break;
 	default:

@@ -134,8 +134,10 @@ static void rename_admitted(struct request *request)
 	collections_rename(request->daemon->collections, request);
 }
 
+/* Also one that cannot be opened can be renamed. */
 void handle_rename_collection(struct request *request)
 {
+	request->unopened = rename_admitted;
 	collection_enter(request, request_params(request, rename_collection)->collection,
 	                 rename_admitted);
 }

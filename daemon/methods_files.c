@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods about files: checkpoint, backup, restore, verify, disk_usage. */
+/* The methods about files: checkpoint, backup, restore, verify, repair, disk_usage. */
 
 #include "daemon/backup.h"
 #include "daemon/collection.h"
 #include "daemon/disk_usage.h"
 #include "daemon/dispatch.h"
+#include "daemon/repair.h"
 #include "daemon/verify.h"
 
 void handle_checkpoint(struct request *request)
@@ -29,6 +30,13 @@ void handle_verify(struct request *request)
 {
 	request->unopened = verify;
 	collection_enter(request, request_params(request, verify)->collection, verify);
+}
+
+/* One that cannot be opened is repaired all the more. */
+void handle_repair(struct request *request)
+{
+	request->unopened = repair;
+	collection_enter(request, request_params(request, repair)->collection, repair);
 }
 
 void handle_disk_usage(struct request *request)

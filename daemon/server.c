@@ -76,7 +76,7 @@ static int check_peer(const struct daemon *daemon, int fd, uid_t *ret_uid)
 static void accept_one(struct server *server, int fd)
 {
 	struct daemon *daemon = server->daemon;
-	uid_t uid;
+	uid_t uid = (uid_t)-1; /* nobody, for compilers that do not see that it is set */
 	int r;
 
 	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {

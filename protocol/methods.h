@@ -327,6 +327,7 @@
 	M(backup)              \
 	M(restore)             \
 	M(verify)              \
+	M(repair)              \
 	M(disk_usage)
 
 #define PARAMS_hello(F, X)                              \
@@ -594,6 +595,14 @@
 #define RESULT_verify(F, X)                   \
 	F(X, u64, records, REQUIRED, 0, 0, 0) \
 	F(X, findings, findings, REQUIRED, 0, 0, 0)
+
+#define PARAMS_repair(F, X)    \
+	COLLECTION_FIELD(F, X) \
+	F(X, name, name, REQUIRED, 1, LIMIT_NAME_BYTES, 0)
+#define RESULT_repair(F, X)                   \
+	F(X, u64, records, REQUIRED, 0, 0, 0) \
+	F(X, u64, partial, REQUIRED, 0, 0, 0) \
+	F(X, u64, lost, REQUIRED, 0, 0, 0)
 
 #define PARAMS_disk_usage(F, X)
 #define RESULT_disk_usage(F, X) F(X, files, files, REQUIRED, 0, 0, 0)

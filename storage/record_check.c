@@ -68,6 +68,20 @@ static int note_failure(struct checking *checking, int r)
 	return 0;
 }
 
+/* SQLite's answer is a line for each problem, some behind a title. */
+static void note_lines(struct checking *checking, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		char line[256];
+
+		snprintf(line, sizeof(line), "%.*s", n < 255 ? (int)n : 255, text);
+		if (n > 0 && strncmp(line, "***", 3) != 0 && strcmp(line, "ok") != 0)
+			note(checking, line);
+		text += n + (text[n] == '\n');
+	}
+}
+
 static int check_pages(struct checking *checking)
 {
 	sqlite3_stmt *stmt;
@@ -83,8 +97,7 @@ static int check_pages(struct checking *checking)
 			r = -ENOMEM;
 			break;
 		}
-		if (strcmp(text, "ok") != 0)
-			note(checking, text);
+		note_lines(checking, text);
 	}
 	sqlite3_finalize(stmt);
 	return r;

@@ -192,6 +192,7 @@ int cli_checkpoint(struct cli *cli);
 int cli_backup(struct cli *cli);
 int cli_restore(struct cli *cli);
 int cli_verify(struct cli *cli);
+int cli_repair(struct cli *cli);
 int cli_du(struct cli *cli);
 
 /* What commands share. ------------------------------------------------------------------------ */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/cli.h"
 
-/* backup, restore, verify, du, checkpoint. */
+/* backup, restore, verify, repair, du, checkpoint. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,56 @@ int cli_verify(struct cli *cli)
 		kith_free(list);
 	}
 	return status ? status : n_lost > 0 ? CLI_REFUSED : CLI_DONE;
+}
+
+static int rename_one(struct cli *cli, const char *from, const char *to)
+{
+	struct kith_rename_collection_params params = {.collection = kith_text(from),
+	                                               .name = kith_text(to)};
+	int r = kith_rename_collection(cli->conn, &params);
+
+	return r ? cli_failed(cli, r) : CLI_DONE;
+}
+
+static void print_repair(const struct cli *cli, const struct kith_repair_result *result,
+                         const char *aside)
+{
+	if (cli->json)
+		json_print_line(json_pack("{s:o, s:o, s:o, s:s}", "records",
+		                          json_from_u64(result->records), "partial",
+		                          json_from_u64(result->partial), "lost",
+		                          json_from_u64(result->lost), "aside", aside));
+	else
+		printf("%" PRIu64 " records saved, %" PRIu64
+		       " of them without text and metadata; %" PRIu64
+		       " lost. The damaged collection stays as '%s'.\n",
+		       result->records, result->partial, result->lost, aside);
+}
+
+/* Each step leaves both collections there, under one name or another. */
+int cli_repair(struct cli *cli)
+{
+	const char *name = cli->args.operands[0];
+	char saved[256], aside[256];
+	struct kith_repair_params params = {.collection = kith_text(name)};
+	struct kith_repair_result *result;
+	int status = cli_connect_patiently(cli);
+	int r;
+
+	if (status)
+		return status;
+	snprintf(saved, sizeof(saved), "%.200s.repaired", name);
+	snprintf(aside, sizeof(aside), "%.200s.damaged", name);
+	params.name = kith_text(saved);
+	r = kith_repair(cli->conn, &params, &result);
+	if (r)
+		return cli_failed(cli, r);
+	status = rename_one(cli, name, aside);
+	if (status == 0)
+		status = rename_one(cli, saved, name);
+	print_repair(cli, result, status ? name : aside);
+	kith_free(result);
+	return status;
 }
 
 static void print_files(const struct kith_files *files)

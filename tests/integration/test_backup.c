@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scratch_dir.h"
 
 #define NOTES "notes"
 #define MAIL "mail"
@@ -317,6 +318,86 @@ static void a_damaged_backup_is_not_taken_back(void **state)
 	expect_count(stage->conn, MAIL, N_MAIL);
 }
 
+static int try_repair(struct kith_conn *conn, const char *collection, const char *name,
+                      struct kith_repair_result *ret)
+{
+	struct kith_repair_params params = {.collection = kith_text(collection),
+	                                    .name = kith_text(name)};
+	struct kith_repair_result *result;
+	int r = kith_repair(conn, &params, &result);
+
+	if (r == 0) {
+		*ret = *result;
+		kith_free(result);
+	}
+	return r;
+}
+
+/* How many of the records [first, first + n) are there, each of which is whole. */
+static uint64_t count_whole(struct kith_conn *conn, const char *name, uint64_t first, uint32_t n,
+                            uint32_t version)
+{
+	uint64_t n_whole = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct kith_search_result *hits =
+		        search_near(conn, name, first + i, version, 1, true);
+
+		n_whole += holds_record(hits, first + i, version);
+		kith_free(hits);
+	}
+	return n_whole;
+}
+
+static void what_can_be_read_of_damaged_records_is_saved(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_repair_result sound, damaged;
+	char dir[DAEMON_PROCESS_PATH_SIZE], path[2 * PATH_SIZE];
+	unsigned char *before, *after;
+	size_t n_before, n_after;
+
+	put_records(stage->conn, NOTES, 100, 400, 1);
+	ensure(stage->conn, (struct ask){.collection = NOTES, .m = 8, .wait = true});
+	/* Of a sound one nothing is lost, and its index is declared again. */
+	DONE(stage->conn, try_repair(stage->conn, NOTES, "copy", &sound));
+	assert_int_equal(sound.records, N_NOTES + 390);
+	assert_int_equal(sound.partial + sound.lost, 0);
+	expect_records(stage->conn, "copy", 0, 10, 2);
+	expect_records(stage->conn, "copy", 100, 20, 1);
+	assert_true(find_index(stage->conn, "copy", NULL, &(struct index_view){0}));
+	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "name",
+	        try_repair(stage->conn, NOTES, MAIL, &sound));
+
+	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	snprintf(path, sizeof(path), "%s/records.db", dir);
+	/* The last pages are some of the vectors'. */
+	before = scratch_file_load(path, &n_before);
+	free(before);
+	spoil(path, (long)(n_before / 2 - n_before / 2 % 4096), 4096);
+	before = scratch_file_load(path, &n_before);
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	expect_finding(stage, NOTES, "records.db", false);
+	DONE(stage->conn, try_repair(stage->conn, NOTES, "saved", &damaged));
+	assert_true(damaged.partial + damaged.lost > 0);
+	assert_true(damaged.records > 200);
+	assert_int_equal(damaged.records + damaged.lost, N_NOTES + 390);
+	expect_count(stage->conn, "saved", damaged.records);
+	assert_int_equal(count_whole(stage->conn, "saved", 0, 10, 2) +
+	                         count_whole(stage->conn, "saved", 10, 40, 1) +
+	                         count_whole(stage->conn, "saved", 100, 400, 1),
+	                 damaged.records - damaged.partial);
+	expect_sound(stage, "saved", damaged.records);
+	after = scratch_file_load(path, &n_after);
+	assert_int_equal(n_after, n_before);
+	assert_memory_equal(after, before, n_before);
+	free(before);
+	free(after);
+}
+
 static void damaged_derived_files_are_named(void **state)
 {
 	struct stage *stage = *state;
@@ -361,6 +442,7 @@ int main(void)
 	        TEST(a_checkpoint_leaves_nothing_in_the_log),
 	        TEST(damaged_records_are_named_and_the_others_serve),
 	        TEST(a_damaged_backup_is_not_taken_back),
+	        TEST(what_can_be_read_of_damaged_records_is_saved),
 	        TEST(damaged_derived_files_are_named),
 	};
 
