@@ -46,7 +46,10 @@ struct insertion {
 
 static void *second_query(const struct insertion *insertion)
 {
-	return (uint8_t *)insertion->scratch->query + insertion->scratch->query_bytes;
+	uint8_t *query = insertion->scratch->query;
+
+	/* A space that needs no prepared queries has no room for them, and NULL takes no offset. */
+	return query ? query + insertion->scratch->query_bytes : NULL;
 }
 
 static void take_distances(const struct insertion *insertion, const void *query,
