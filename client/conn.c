@@ -15,7 +15,8 @@
 
 /* Errors. ------------------------------------------------------------------------------------- */
 
-static int fail(struct kith_conn *conn, int r, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static int fail(struct kith_conn *conn, int r,
+                                                      const char *format, va_list args)
 {
 	conn->error = (struct wire_error){.row = WIRE_ERROR_NO_ROW};
 	vsnprintf(conn->error.message, sizeof(conn->error.message), format, args);
