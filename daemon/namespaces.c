@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_BUCKETS 16u
-
 struct namespace_entry {
 	struct namespace_entry *next;
 	uint32_t ns;
@@ -25,9 +23,30 @@ static uint32_t hash(const char *name, size_t n)
 	return h;
 }
 
+struct namespace_entry *namespace_entry_new(const char *name, size_t n, uint32_t ns)
+{
+	struct namespace_entry *entry = malloc(sizeof(*entry) + n);
+
+	if (!entry)
+		return NULL;
+	entry->ns = ns;
+	entry->n = (uint32_t)n;
+	memcpy(entry->name, name, n);
+	return entry;
+}
+
+struct namespace_entry *namespace_entry_free(struct namespace_entry *entry)
+{
+	free(entry);
+	return NULL;
+}
+
 void namespaces_init(struct namespaces *namespaces)
 {
-	*namespaces = (struct namespaces){0};
+	*namespaces = (struct namespaces){
+	        .buckets = namespaces->first,
+	        .n_buckets = NAMESPACES_FIRST_BUCKETS,
+	};
 }
 
 void namespaces_release(struct namespaces *namespaces)
@@ -38,37 +57,46 @@ void namespaces_release(struct namespaces *namespaces)
 		while (entry) {
 			struct namespace_entry *next = entry->next;
 
-			free(entry);
+			namespace_entry_free(entry);
 			entry = next;
 		}
 	}
-	free(namespaces->buckets);
+	if (namespaces->buckets != namespaces->first)
+		free(namespaces->buckets);
 	namespaces_init(namespaces);
 }
 
-static int grow(struct namespaces *namespaces)
+static void chain(struct namespace_entry **buckets, uint32_t n_buckets,
+                  struct namespace_entry *entry)
 {
-	uint32_t n_buckets = namespaces->n_buckets ? namespaces->n_buckets * 2 : FIRST_BUCKETS;
+	uint32_t at = hash(entry->name, entry->n) & (n_buckets - 1);
+
+	entry->next = buckets[at];
+	buckets[at] = entry;
+}
+
+/* Without memory the chains get longer. */
+static void grow(struct namespaces *namespaces)
+{
+	uint32_t n_buckets = namespaces->n_buckets * 2;
 	struct namespace_entry **buckets = calloc(n_buckets, sizeof(struct namespace_entry *));
 
 	if (!buckets)
-		return -ENOMEM;
+		return;
 	for (uint32_t i = 0; i < namespaces->n_buckets; i++) {
 		struct namespace_entry *entry = namespaces->buckets[i];
 
 		while (entry) {
 			struct namespace_entry *next = entry->next;
-			uint32_t at = hash(entry->name, entry->n) & (n_buckets - 1);
 
-			entry->next = buckets[at];
-			buckets[at] = entry;
+			chain(buckets, n_buckets, entry);
 			entry = next;
 		}
 	}
-	free(namespaces->buckets);
+	if (namespaces->buckets != namespaces->first)
+		free(namespaces->buckets);
 	namespaces->buckets = buckets;
 	namespaces->n_buckets = n_buckets;
-	return 0;
 }
 
 bool namespaces_find(const struct namespaces *namespaces, const char *name, size_t n,
@@ -80,8 +108,6 @@ bool namespaces_find(const struct namespaces *namespaces, const char *name, size
 		*ret_ns = 0;
 		return true;
 	}
-	if (namespaces->n_buckets == 0)
-		return false;
 	entry = namespaces->buckets[hash(name, n) & (namespaces->n_buckets - 1)];
 	for (; entry; entry = entry->next) {
 		if (entry->n == n && memcmp(entry->name, name, n) == 0) {
@@ -92,24 +118,26 @@ bool namespaces_find(const struct namespaces *namespaces, const char *name, size
 	return false;
 }
 
+void namespaces_put(struct namespaces *namespaces, struct namespace_entry *entry)
+{
+	uint32_t ns;
+
+	if (namespaces_find(namespaces, entry->name, entry->n, &ns)) {
+		namespace_entry_free(entry);
+		return;
+	}
+	if (namespaces->n >= namespaces->n_buckets)
+		grow(namespaces);
+	chain(namespaces->buckets, namespaces->n_buckets, entry);
+	namespaces->n++;
+}
+
 int namespaces_add(struct namespaces *namespaces, const char *name, size_t n, uint32_t ns)
 {
-	struct namespace_entry *entry;
-	uint32_t at;
+	struct namespace_entry *entry = namespace_entry_new(name, n, ns);
 
-	if (namespaces_find(namespaces, name, n, &at))
-		return 0;
-	if (namespaces->n == namespaces->n_buckets && grow(namespaces) < 0)
-		return -ENOMEM;
-	entry = malloc(sizeof(*entry) + n);
 	if (!entry)
 		return -ENOMEM;
-	entry->ns = ns;
-	entry->n = (uint32_t)n;
-	memcpy(entry->name, name, n);
-	at = hash(name, n) & (namespaces->n_buckets - 1);
-	entry->next = namespaces->buckets[at];
-	namespaces->buckets[at] = entry;
-	namespaces->n++;
+	namespaces_put(namespaces, entry);
 	return 0;
 }

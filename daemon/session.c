@@ -219,6 +219,8 @@ static void session_take_frame(struct session *session, const uint8_t *payload, 
 	else
 		r = decode_inline(session, request, payload);
 	if (r < 0) {
+		/* What it would answer has no id before it is decoded. */
+		session_close(session);
 		request_refuse_errno(request, r, "reading the request");
 		request_finish(request);
 	}

@@ -56,10 +56,7 @@ struct group {
 	uint32_t n_members;
 	struct change *changes;
 	uint32_t n_changes, max_changes;
-	struct {
-		uint32_t ns;
-		struct wire_str name;
-	} * namespaces; /* new ones, of kept requests */
+	struct namespace_entry **namespaces; /* new ones, of kept requests; owned */
 	uint32_t n_namespaces;
 	uint64_t seq; /* of the last kept request; the published one when none changed anything */
 	struct record_epoch epoch; /* of that seq, when the writer has begun one */
@@ -211,11 +208,20 @@ static int apply_namespace(struct group *group, struct wire_str name, uint32_t *
 	r = record_writer_namespace(group->collection->writer, name.data, name.n, LIMIT_NAMESPACES,
 	                            ret_ns, &is_new);
 	if (r == 0 && is_new) {
-		group->namespaces[group->n_namespaces].ns = *ret_ns;
-		group->namespaces[group->n_namespaces].name = name;
-		group->n_namespaces++;
+		struct namespace_entry *entry = namespace_entry_new(name.data, name.n, *ret_ns);
+
+		if (!entry)
+			return -ENOMEM;
+		group->namespaces[group->n_namespaces++] = entry;
 	}
 	return r;
+}
+
+/* Those behind the first n go. */
+static void forget_namespaces(struct group *group, uint32_t n)
+{
+	while (group->n_namespaces > n)
+		namespace_entry_free(group->namespaces[--group->n_namespaces]);
 }
 
 /* Makes the batch's vectors such as the collection keeps, in the request's arena; an outcome of
@@ -296,7 +302,7 @@ static int apply_member(struct group *group, struct member *member)
 	member->kept = r == 0;
 	if (!member->kept) {
 		group->n_changes = changes_before;
-		group->n_namespaces = namespaces_before;
+		forget_namespaces(group, namespaces_before);
 	} else if (group->n_changes > changes_before) {
 		group->seq = member->seq;
 	} else {
@@ -468,12 +474,8 @@ static void publish(struct group *group)
 {
 	struct collection *collection = group->collection;
 
-	for (uint32_t i = 0; i < group->n_namespaces; i++) {
-		if (namespaces_add(&collection->namespaces, group->namespaces[i].name.data,
-		                   group->namespaces[i].name.n, group->namespaces[i].ns) < 0)
-			log_error("collection '%s': out of memory for a namespace's name",
-			          collection->entry.name);
-	}
+	while (group->n_namespaces > 0)
+		namespaces_put(&collection->namespaces, group->namespaces[--group->n_namespaces]);
 	indexes_note_new(collection, collection->table.n_rows - collection->n_rows);
 	for (uint32_t i = 0; i < group->n_changes; i++) {
 		if (retires(&group->changes[i]))
@@ -496,6 +498,7 @@ static void publish(struct group *group)
 static void group_free(struct group *group)
 {
 	wire_arena_release(&group->arena);
+	forget_namespaces(group, 0);
 	free(group->members);
 	free(group->changes);
 	free(group->namespaces);

@@ -10,9 +10,11 @@
  * where it begins.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -84,10 +86,73 @@ static void whichever_allocation_fails_the_daemon_lives_and_nothing_is_lost(void
 	daemon_thread_free(daemon);
 }
 
+static int put_in_namespace(struct kith_conn *conn, const char *name)
+{
+	const struct kith_id id = kith_id_text(name);
+	float vector[RECORD_DIM];
+	struct kith_upsert_params params = {
+	        .collection = kith_text("notes"),
+	        .namespace_ = kith_text(name),
+	        .ids = {&id, 1},
+	        .vectors = kith_vectors(record_vector(1, 1, vector), RECORD_DIM),
+	};
+
+	return kith_upsert(conn, &params, NULL);
+}
+
+static uint64_t count_in_namespace(struct kith_conn *conn, const char *name)
+{
+	struct kith_count_params params = {.collection = kith_text("notes"),
+	                                   .namespace_ = kith_text(name)};
+	struct kith_count_result *result;
+	uint64_t n;
+
+	DONE(conn, kith_count(conn, &params, &result));
+	n = result->count;
+	kith_free(result);
+	return n;
+}
+
+/* The name is known by the time that the write is acknowledged, or the write is refused. */
+static void what_was_written_to_a_new_namespace_is_found_in_it(void **state)
+{
+	struct daemon_thread *daemon = daemon_thread_new();
+	struct kith_conn *conn = connect_to(daemon);
+	uint64_t n_failed = 0;
+	bool has_failed = true;
+
+	(void)state;
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	for (uint64_t nth = 1; has_failed; nth++) {
+		char name[32];
+		int r;
+
+		/* The writer is open, each time. */
+		put_records(conn, "notes", 0, 1, (uint32_t)nth);
+		snprintf(name, sizeof(name), "of turn %llu", (unsigned long long)nth);
+		failing_alloc_arm(nth);
+		r = put_in_namespace(conn, name);
+		failing_alloc_disarm();
+		has_failed = failing_alloc_has_failed();
+		n_failed += has_failed;
+		assert_int_not_equal(r, -ETIMEDOUT);
+		if (r >= 0) {
+			assert_int_equal(count_in_namespace(conn, name), r == 0);
+			continue;
+		}
+		kith_close(conn);
+		conn = connect_to(daemon);
+	}
+	assert_true(n_failed > 0);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(whichever_allocation_fails_the_daemon_lives_and_nothing_is_lost),
+	        cmocka_unit_test(what_was_written_to_a_new_namespace_is_found_in_it),
 	};
 
 	failing_alloc_init();
