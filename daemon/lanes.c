@@ -10,8 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How much less the kernel gives a background worker than the loop (nice value). */
-#define BACKGROUND_NICE 10
 /* Kernels and SQLite need little stack; the default 8 MiB would only be address space. */
 #define WORKER_STACK_BYTES (1u << 20)
 #define NS_PER_MS UINT64_C(1000000)
@@ -83,8 +81,8 @@ static void lane_wait(struct lane_state *lane, struct lanes_rest *rest, uint32_t
 	while (list_empty(&lane->queue) && !lane->stopping) {
 		if (pause_ms > LANES_REST_MAX_MS) {
 			uv_cond_wait(&lane->ready, &lane->mutex);
-		} else if (uv_cond_timedwait(&lane->ready, &lane->mutex,
-		                             pause_ms * NS_PER_MS) == UV_ETIMEDOUT) {
+		} else if (uv_cond_timedwait(&lane->ready, &lane->mutex, pause_ms * NS_PER_MS) ==
+		           UV_ETIMEDOUT) {
 			uv_mutex_unlock(&lane->mutex);
 			rest->rest(rest, worker);
 			uv_mutex_lock(&lane->mutex);
@@ -129,7 +127,7 @@ static void worker_main(void *arg)
 	struct job *job;
 
 	if (worker->lane == LANE_BACKGROUND)
-		(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), BACKGROUND_NICE);
+		(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LANES_BACKGROUND_NICE);
 	while ((job = lane_next(worker))) {
 		if (!job_is_cancelled(job)) {
 			job->ran = true;

@@ -44,15 +44,18 @@ struct job {
 	atomic_bool cancelled;
 };
 
-/* Called on a worker that has had nothing to do for LANES_REST_MS, and again after pauses that double
- * up to LANES_REST_MAX_MS: it gives back what it keeps for its next job, and what others freed of
- * its memory meanwhile. */
+/* Called on a worker that has had nothing to do for LANES_REST_MS, and again after pauses that
+ * double up to LANES_REST_MAX_MS: it gives back what it keeps for its next job, and what others
+ * freed of its memory meanwhile. */
 struct lanes_rest {
 	void (*rest)(struct lanes_rest *rest, uint32_t worker); /* [worker] */
 };
 
 #define LANES_REST_MS 1000
 #define LANES_REST_MAX_MS 16000
+
+/* The nice value of a background worker, so that the kernel gives it less than the others. */
+#define LANES_BACKGROUND_NICE 10
 
 /* Told where jobs are, on their worker: "start" and "end" of each, and the phases that a job
  * names itself. The daemon traces with it; tests hold workers with it. */
@@ -65,7 +68,8 @@ struct lane_figures {
 	uint64_t n_done;
 };
 
-/* Starts the threads. n_threads: for each lane, at least 1. observer and rest may be NULL. [loop] */
+/* Starts the threads. n_threads: for each lane, at least 1. observer and rest may be NULL. [loop]
+ */
 int lanes_new(uv_loop_t *loop, const uint32_t n_threads[LANE_N], struct lanes_observer *observer,
               struct lanes_rest *rest, struct lanes **ret);
 /* Ends the threads after the jobs that run; every job must have been done before. closed() is

@@ -48,7 +48,7 @@ void long_job_step(struct long_job *job)
 
 bool long_job_is_unwanted(const struct long_job *job)
 {
-	return !job->request->session || job->request->daemon->stopping;
+	return !request_is_wanted(job->request) || job->request->daemon->stopping;
 }
 
 void long_job_cancel(struct daemon *daemon)

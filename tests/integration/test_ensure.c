@@ -240,8 +240,6 @@ static void a_build_over_codes_waits_until_damaged_vectors_are_restored(void **s
 	end(daemon, conn);
 }
 
-/* A graph over the vectors meets it itself, and fails. The index is declared by then: it stays so,
- * and is built in the end though nobody asks. */
 /* Records that come while their codes are made for it, it does not wait for. */
 static void a_steady_writer_does_not_keep_a_build_from_beginning(void **state)
 {
@@ -271,6 +269,8 @@ static void a_steady_writer_does_not_keep_a_build_from_beginning(void **state)
 	end(daemon, conn);
 }
 
+/* A graph over the vectors meets it itself, and fails. The index is declared by then: it stays so,
+ * and is built in the end though nobody asks. */
 static void a_build_over_damaged_vectors_fails_for_all_and_is_tried_again(void **state)
 {
 	static const struct ask over_vectors = {
@@ -621,6 +621,48 @@ static void one_replacement_waits_for_a_save(void **state)
 	end(daemon, conn);
 }
 
+/* Its last step is the truth's: when that fails the new graph goes, and all else is as it was. */
+static void a_replacement_that_fails_leaves_the_old_one_serving(void **state)
+{
+	const struct ask replace = {"notes", .m = 8, .wait = true, .replace = true};
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct daemon_thread *daemon = daemon_thread_new_with(store_twin_io(twin), NULL, 32);
+	struct kith_conn *conn = connect_to(daemon);
+	struct kith_search_result *found;
+	struct callers callers;
+	struct gate *gate;
+
+	(void)state;
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, RECORDS, 1);
+	ensure(conn, usual);
+	await_settled(conn, "notes", NULL);
+	gate = all_ask(daemon, &callers, replace, "declare");
+	store_twin_fail(twin, (struct store_twin_fault){.kind = STORE_TWIN_SYNC,
+	                                                .path_part = "records.db-wal",
+	                                                .nth = 1,
+	                                                .err = EIO});
+	gate_open(gate);
+	collect_same_refusal(&callers, KITH_ERROR_BUILD_FAILED);
+	assert_int_equal(store_twin_n_failed(twin), 1);
+	store_twin_heal(twin);
+	assert_int_equal(index_of(conn, "notes", NULL).at.state, KITH_INDEX_STATE_SERVING);
+	assert_int_equal(index_of(conn, "notes", NULL).at.m, 16);
+	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 1);
+	assert_non_null(strstr(index_of(conn, "notes", NULL).error, "build"));
+	found = search_near(conn, "notes", 7, 1, 10, false);
+	assert_int_equal(found->mode, KITH_MODE_HNSW);
+	assert_int_equal(found->generation, 1);
+	kith_free(found);
+	assert_int_equal(ensure(conn, usual).outcome, KITH_ENSURED_EXISTING);
+	assert_int_equal(ensure(conn, replace).generation, 2);
+	assert_string_equal(index_of(conn, "notes", NULL).error, "");
+	expect_records(conn, "notes", 0, RECORDS, 1);
+	callers_close(&callers);
+	end(daemon, conn);
+	store_twin_free(twin);
+}
+
 /* A declaration whose build did not come to its end is replaced in the truth, too. */
 static void a_replacement_of_what_was_never_built_outlives_a_restart(void **state)
 {
@@ -675,6 +717,7 @@ int main(void)
 	        cmocka_unit_test(
 	                searches_stay_with_the_old_generation_until_its_replacement_serves),
 	        cmocka_unit_test(one_replacement_waits_for_a_save),
+	        cmocka_unit_test(a_replacement_that_fails_leaves_the_old_one_serving),
 	        cmocka_unit_test(a_replacement_of_what_was_never_built_outlives_a_restart),
 	};
 

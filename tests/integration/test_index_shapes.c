@@ -165,6 +165,10 @@ static void an_empty_collection_has_an_index_that_fills(void **state)
 	put(conn, &shape, NULL, 0, 1, false);
 	found = search(conn, &shape, NULL, 1, 10, false);
 	assert_int_equal(found->ids.n, 1);
+	assert_int_equal(found->mode, KITH_MODE_EXACT);
+	assert_int_equal(found->comparisons, 0);
+	assert_int_equal(found->generation, 0);
+	assert_true(found->coverage == 1.0);
 	kith_free(found);
 	optimize(conn, "notes", NULL);
 	found = search(conn, &shape, NULL, 1, 10, false);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -18,6 +19,7 @@ struct stage {
 	struct job job;
 	sem_t rested[N_WORKERS];
 	uint32_t worker; /* that did the job */
+	int nice;        /* of that worker */
 	bool done;
 };
 
@@ -30,7 +32,10 @@ static void rest(struct lanes_rest *rest, uint32_t worker)
 
 static void work(struct job *job, uint32_t worker)
 {
-	((struct stage *)((char *)job - offsetof(struct stage, job)))->worker = worker;
+	struct stage *stage = (struct stage *)((char *)job - offsetof(struct stage, job));
+
+	stage->worker = worker;
+	stage->nice = getpriority(PRIO_PROCESS, 0); /* a thread's own, on Linux */
 }
 
 static void done(struct job *job)
@@ -64,10 +69,41 @@ static void a_worker_that_has_nothing_to_do_rests_and_works_again(void **state)
 		sem_destroy(&stage.rested[i]);
 }
 
+/* Runs the stage's job in the lane; returns the nice value it ran with. */
+static int nice_in(struct stage *stage, enum lane lane)
+{
+	stage->done = false;
+	lanes_submit(stage->lanes, lane, &stage->job);
+	while (!stage->done)
+		uv_run(&stage->loop, UV_RUN_ONCE);
+	return stage->nice;
+}
+
+static void background_workers_leave_the_others_the_processor(void **state)
+{
+	static const uint32_t n_threads[LANE_N] = {1, 1, 1};
+	struct stage stage = {.job = {.what = "work", .work = work, .done = done}};
+	int own;
+
+	(void)state;
+	/* Who starts the tests may have made them nicer already; only root can take that back. */
+	(void)setpriority(PRIO_PROCESS, 0, 0);
+	own = getpriority(PRIO_PROCESS, 0);
+	assert_int_equal(uv_loop_init(&stage.loop), 0);
+	assert_int_equal(lanes_new(&stage.loop, n_threads, NULL, NULL, &stage.lanes), 0);
+	assert_int_equal(nice_in(&stage, LANE_INTERACTIVE), own);
+	assert_int_equal(nice_in(&stage, LANE_WRITE), own);
+	assert_true(nice_in(&stage, LANE_BACKGROUND) >= LANES_BACKGROUND_NICE);
+	lanes_close(stage.lanes, NULL, NULL);
+	uv_run(&stage.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&stage.loop), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_worker_that_has_nothing_to_do_rests_and_works_again),
+	        cmocka_unit_test(background_workers_leave_the_others_the_processor),
 	};
 
 	return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
