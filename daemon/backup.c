@@ -465,7 +465,7 @@ static int expect_room(struct backup *backup)
 	return 0;
 }
 
-/* [worker] */
+/* A stop of the daemon cancels it; its client's going does not. [worker] */
 static int restore_files(void *ctx, struct collection *collection)
 {
 	struct backup *backup = ctx;
@@ -475,8 +475,8 @@ static int restore_files(void *ctx, struct collection *collection)
 
 	uuid_format(&item->entry.spec.uuid, uuid);
 	snprintf(path, sizeof(path), "%s/%s", backup->path, uuid);
-	r = record_copy(collection->daemon->io, path, collection->data_dir, &item->entry.spec, NULL,
-	                &item->copy);
+	r = record_copy(collection->daemon->io, path, collection->data_dir, &item->entry.spec,
+	                &backup->job.job.cancelled, &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
 

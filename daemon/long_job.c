@@ -53,7 +53,8 @@ bool long_job_is_unwanted(const struct long_job *job)
 
 void long_job_cancel(struct daemon *daemon)
 {
-	if (daemon->long_job && daemon->long_job->request->job)
+	/* Also between two steps, when what it waits for looks at the flag. */
+	if (daemon->long_job)
 		job_cancel(&daemon->long_job->job);
 }
 
