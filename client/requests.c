@@ -219,6 +219,15 @@ static int collect(struct kith_conn *conn, struct ticket *ticket, struct deadlin
 	return r < 0 ? r : finish(conn, method, &answer, ret);
 }
 
+/* Sends of what waits to be sent so much that another request may be added, and adds it. */
+static int request_in_turn(struct kith_conn *conn, enum wire_method_idx method, const void *params,
+                           struct deadline *deadline, struct ticket **ret)
+{
+	int r = conn_drain(conn, CONN_GATHER_BYTES, deadline);
+
+	return r ? r : request(conn, method, params, ret);
+}
+
 int conn_call(struct kith_conn *conn, enum wire_method_idx method, const void *params, void **ret)
 {
 	struct deadline deadline;
@@ -226,10 +235,7 @@ int conn_call(struct kith_conn *conn, enum wire_method_idx method, const void *p
 	int r;
 
 	deadline_init(&deadline, conn, KITH_USUAL);
-	r = conn_drain(conn, CONN_GATHER_BYTES, &deadline);
-	if (r)
-		return r;
-	r = request(conn, method, params, &ticket);
+	r = request_in_turn(conn, method, params, &deadline, &ticket);
 	if (r)
 		return r;
 	r = collect(conn, ticket, &deadline, ret);
@@ -246,10 +252,7 @@ int conn_submit(struct kith_conn *conn, enum wire_method_idx method, const void 
 	int r;
 
 	deadline_init(&deadline, conn, KITH_USUAL);
-	r = conn_drain(conn, CONN_GATHER_BYTES, &deadline);
-	if (r)
-		return r;
-	r = request(conn, method, params, &ticket);
+	r = request_in_turn(conn, method, params, &deadline, &ticket);
 	if (r)
 		return r;
 	*ret_ticket = ticket->id;

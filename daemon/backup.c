@@ -74,6 +74,25 @@ static int fail(struct backup *backup, enum wire_error_code code, const char *fi
 	return BACKUP_FAILED;
 }
 
+static int nothing(void *ctx, const char *name)
+{
+	(void)ctx;
+	(void)name;
+	return 1;
+}
+
+/* A file is not opened, not even to see that it is none: it may be one that we hold a lock on, and
+ * closing it would let go of that. [worker] */
+static int check_directory(struct store_io *io, const char *path)
+{
+	struct store_file *file;
+	int r = io->ops->list(io, path, nothing, NULL);
+
+	if (r >= 0)
+		r = store_open(io, path, STORE_READ, &file);
+	return r < 0 ? r : store_close(file);
+}
+
 /* None of the directories above it may be a symbolic link. [worker] */
 static int check_parents(struct backup *backup, struct store_io *io)
 {
@@ -81,13 +100,10 @@ static int check_parents(struct backup *backup, struct store_io *io)
 
 	for (const char *slash = strchr(backup->path + 1, '/'); slash;
 	     slash = strchr(slash + 1, '/')) {
-		struct store_file *file;
 		int r;
 
 		snprintf(prefix, sizeof(prefix), "%.*s", (int)(slash - backup->path), backup->path);
-		r = store_open(io, prefix, STORE_READ, &file);
-		if (r == 0)
-			r = store_close(file);
+		r = check_directory(io, prefix);
 		if (r == -ELOOP)
 			return fail(backup, WIRE_ERROR_BAD_VALUE, "directory", "directory",
 			            "a part of the path is a symbolic link");
@@ -96,13 +112,6 @@ static int check_parents(struct backup *backup, struct store_io *io)
 			            strerror(-r));
 	}
 	return 0;
-}
-
-static int nothing(void *ctx, const char *name)
-{
-	(void)ctx;
-	(void)name;
-	return 1;
 }
 
 /* Ending -------------------------------------------------------------------------------------- */
@@ -212,7 +221,7 @@ static int copy_item(struct backup *backup, struct backup_item *item, struct sto
 	snprintf(path, sizeof(path), "%s/%s", backup->tmp, uuid);
 	r = io->ops->make_dir(io, path);
 	if (r == 0)
-		r = record_copy(io, item->collection->data_dir, path, &item->entry.spec.uuid,
+		r = record_copy(io, item->collection->data_dir, path, &item->entry.spec,
 		                &backup->job.job.cancelled, &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
@@ -360,35 +369,49 @@ void backup(struct request *request)
 
 /* Taking back --------------------------------------------------------------------------------- */
 
+/* What create_collection would have refused: others rely on it. */
+static bool is_sane(const struct catalog_entry *entry)
+{
+	const struct record_spec *spec = &entry->spec;
+
+	return entry->name[0] && spec->dim >= 1 && spec->dim <= LIMIT_DIM &&
+	       spec->metric < WIRE_N_metric && spec->dtype < WIRE_N_dtype;
+}
+
 static int take_entry(void *ctx, const struct catalog_entry *entry)
 {
 	struct backup *backup = ctx;
 	const struct restore_params *params = request_params(backup->job.request, restore);
 
-	if (backup->n < LIMIT_COLLECTIONS && entry->state == CATALOG_LIVE &&
-	    is_wanted(params->collection, entry->name))
-		backup->items[backup->n++].entry = *entry;
+	if (backup->n == LIMIT_COLLECTIONS || entry->state != CATALOG_LIVE ||
+	    !is_wanted(params->collection, entry->name))
+		return 0;
+	if (!is_sane(entry))
+		return fail(backup, WIRE_ERROR_DAMAGED, "directory", "backup",
+		            "a collection's row in its catalog makes no sense");
+	backup->items[backup->n++].entry = *entry;
 	return 0;
+}
+
+static int is_catalog(void *ctx, const char *name)
+{
+	(void)ctx;
+	return strcmp(name, "catalog.db") == 0;
 }
 
 /* The catalog of the backup. One that is not there must not be made. [worker] */
 static int read_backup(struct backup *backup, struct store_io *io)
 {
-	char path[BACKUP_PATH_SIZE + 16];
 	struct catalog *catalog;
-	struct store_file *file;
 	int r = check_parents(backup, io);
 
 	if (r != 0)
 		return r;
-	snprintf(path, sizeof(path), "%s/catalog.db", backup->path);
-	r = store_open(io, backup->path, STORE_READ, &file);
+	r = check_directory(io, backup->path);
 	if (r == 0)
-		r = store_close(file);
+		r = io->ops->list(io, backup->path, is_catalog, NULL);
 	if (r == 0)
-		r = store_open(io, path, STORE_READ, &file);
-	if (r == 0)
-		r = store_close(file);
+		r = -ENOENT;
 	if (r < 0)
 		return fail(backup, WIRE_ERROR_BAD_VALUE, "directory", "backup",
 		            r == -ENOENT ? "there is none" : strerror(-r));
@@ -442,7 +465,7 @@ static int expect_room(struct backup *backup)
 	return 0;
 }
 
-/* [worker] */
+/* A stop of the daemon cancels it; its client's going does not. [worker] */
 static int restore_files(void *ctx, struct collection *collection)
 {
 	struct backup *backup = ctx;
@@ -452,8 +475,8 @@ static int restore_files(void *ctx, struct collection *collection)
 
 	uuid_format(&item->entry.spec.uuid, uuid);
 	snprintf(path, sizeof(path), "%s/%s", backup->path, uuid);
-	r = record_copy(collection->daemon->io, path, collection->data_dir, &item->entry.spec.uuid,
-	                NULL, &item->copy);
+	r = record_copy(collection->daemon->io, path, collection->data_dir, &item->entry.spec,
+	                &backup->job.job.cancelled, &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
 
@@ -465,9 +488,12 @@ static void restored(void *ctx, int result)
 
 	if (result != 0) {
 		backup->result = result == BACKUP_FAILED || result < 0 ? result : -EIO;
-		if (result == -EBUSY) {
+		if (result == -EBUSY || result == CATALOG_EXISTS) {
 			wire_error_set(&backup->error, WIRE_ERROR_COLLECTION_EXISTS, "collection",
-			               "'%s' was dropped and is still being removed: try again",
+			               result == -EBUSY
+			                       ? "'%s' was dropped and is still being removed: "
+			                         "try again"
+			                       : "another collection was named '%s' meanwhile",
 			               backup->items[backup->at].entry.name);
 			backup->result = BACKUP_FAILED;
 		}

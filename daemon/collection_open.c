@@ -492,8 +492,7 @@ void collection_open(struct collection *collection)
 	lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->job);
 }
 
-/* Closing: what nobody refers to any more -------------------------------------------------------
- */
+/* Closing: what nobody refers to any more ----------------------------------------------------- */
 
 /* At a clean stop, so that the next start has nothing to fold in. Nobody else uses them now. */
 static void save_indexes(struct collection *collection)

@@ -38,8 +38,9 @@ void collections_set_bulk(struct collections *collections, struct request *reque
 void collections_drop(struct collections *collections, struct request *request);
 /* Makes a collection of that entry, which keeps its uuid: fill(ctx, collection) makes the files in
  * its data directory, in the background lane [worker]; ended(ctx, result) tells on the loop when it
- * was committed: 0, what fill() returned, -EBUSY (what was dropped under that uuid is still being
- * removed) or -errno. Other changes of the catalog wait. -EEXIST, -ENOMEM: nothing was begun. */
+ * was committed: 0, what fill() returned, CATALOG_EXISTS (another was renamed to its name
+ * meanwhile), -EBUSY (what was dropped under that uuid is still being removed) or -errno. Other
+ * changes of the catalog wait. -EEXIST, -ENOMEM: nothing was begun. */
 int collections_restore(struct collections *collections, const struct catalog_entry *entry,
                         int (*fill)(void *ctx, struct collection *collection),
                         void (*ended)(void *ctx, int result), void *ctx);

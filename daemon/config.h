@@ -112,11 +112,12 @@ enum {
  * A file that others than its owner may write, or that belongs neither to this user nor to root, is
  * refused: it says who may come in. Defaults, then the file (--config FILE, else
  * $XDG_CONFIG_HOME/kith/kith.conf when it exists), then the options. Of an option given twice the
- * last counts; a key given twice in the file is an error. Paths that nobody gave: socket
- * endpoint_path(NULL) data_dir   the first of $STATE_DIRECTORY (the service manager's), else
- * $XDG_DATA_HOME/kith, else $HOME/.local/share/kith cache_dir  the first of $CACHE_DIRECTORY, else
- * $XDG_CACHE_HOME/kith, else $HOME/.cache/kith Relative paths in the environment count as not set.
- * config is untouched unless 0 is returned.
+ * last counts; a key given twice in the file is an error. Paths that nobody gave:
+ *   socket     endpoint_path(NULL)
+ *   data_dir   the first of $STATE_DIRECTORY (the service manager's), else $XDG_DATA_HOME/kith,
+ *              else $HOME/.local/share/kith
+ *   cache_dir  the first of $CACHE_DIRECTORY, else $XDG_CACHE_HOME/kith, else $HOME/.cache/kith
+ * Relative paths in the environment count as not set. config is untouched unless 0 is returned.
  */
 int config_load(struct config *config, int argc, char **argv);
 

@@ -48,12 +48,13 @@ void long_job_step(struct long_job *job)
 
 bool long_job_is_unwanted(const struct long_job *job)
 {
-	return !job->request->session || job->request->daemon->stopping;
+	return !request_is_wanted(job->request) || job->request->daemon->stopping;
 }
 
 void long_job_cancel(struct daemon *daemon)
 {
-	if (daemon->long_job && daemon->long_job->request->job)
+	/* Also between two steps, when what it waits for looks at the flag. */
+	if (daemon->long_job)
 		job_cancel(&daemon->long_job->job);
 }
 

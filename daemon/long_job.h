@@ -4,7 +4,8 @@
 /*
  * A request that reads or writes whole files: backup, restore, verify. It is worked on in steps,
  * each one job in the background lane, so that builds and loads have their turn in between, and
- * only one of them at once. When its client goes, or the daemon stops, it is cancelled. [loop]
+ * only one of them at once. When its client goes, its deadline passes,
+ * or the daemon stops, it is cancelled. [loop]
  */
 
 #include <stdbool.h>

@@ -34,9 +34,10 @@
 
 /* Where to listen. */
 struct pressure_source {
-	const char *watch; /* MEMORY_PRESSURE_WATCH; NULL: the control group's or the system's */
-	const char
-	        *write; /* MEMORY_PRESSURE_WRITE, in base64; NULL: nothing, or PRESSURE_TRIGGER */
+	/* MEMORY_PRESSURE_WATCH; NULL: the control group's or the system's. */
+	const char *watch;
+	/* MEMORY_PRESSURE_WRITE, in base64; NULL: nothing, or PRESSURE_TRIGGER. */
+	const char *write;
 };
 
 struct pressure {

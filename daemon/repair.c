@@ -28,6 +28,12 @@ static int salvage(void *ctx, struct collection *collection)
 	return r > 0 ? -EBADMSG : r;
 }
 
+static void refuse_name(struct request *request)
+{
+	request_refuse(request, WIRE_ERROR_COLLECTION_EXISTS, "name",
+	               "there is a collection of that name already");
+}
+
 static void repaired(void *ctx, int result)
 {
 	struct repairing *repairing = ctx;
@@ -42,6 +48,8 @@ static void repaired(void *ctx, int result)
 		request_result(request, &(struct repair_result){.records = found->n_records,
 		                                                .partial = found->n_partial,
 		                                                .lost = found->n_lost});
+	} else if (result == CATALOG_EXISTS) {
+		refuse_name(request);
 	} else {
 		request_refuse_errno(request, result < 0 ? result : -EIO, "repair");
 	}
@@ -88,8 +96,7 @@ void repair(struct request *request)
 		return;
 	free(repairing);
 	if (r == -EEXIST)
-		request_refuse(request, WIRE_ERROR_COLLECTION_EXISTS, "name",
-		               "there is a collection of that name already");
+		refuse_name(request);
 	else
 		request_refuse_errno(request, r, "repair");
 	request_finish(request);

@@ -135,11 +135,14 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* The socket ---------------------------------------------------------------------------------- */
 
+/* What guests need of the socket's directory: to walk through it. */
+#define GUESTS_WAY 0011u
+
 /* Makes sure that the socket's directory is ours and closed to others, but for the way through it
  * when there are guests. */
 static int prepare_dir(struct store_io *io, const char *socket_path, bool guests)
 {
-	mode_t way = guests ? 0011 : 0;
+	mode_t way = guests ? GUESTS_WAY : 0, others;
 	char dir[ENDPOINT_PATH_SIZE];
 	char *slash;
 	struct stat status;
@@ -159,16 +162,19 @@ static int prepare_dir(struct store_io *io, const char *socket_path, bool guests
 		log_error("cannot make the socket's directory %s: %s", dir, strerror(-r));
 		return r;
 	}
+	others = status.st_mode & 077;
 	if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-	    (status.st_mode & 077 & ~way)) {
+	    ((others & ~way) && others != GUESTS_WAY)) {
 		log_error("the socket's directory %s must be a directory of this user with mode "
 		          "%#o",
 		          dir, 0700u | (unsigned)way);
 		return -EPERM;
 	}
-	if (guests && chmod(dir, 0700 | way) < 0) {
-		log_error("cannot let guests through %s: %s", dir, strerror(errno));
-		return -errno;
+	/* Or closed again, when there are no guests any more. */
+	if (others != way && chmod(dir, 0700 | way) < 0) {
+		r = -errno;
+		log_error("cannot let guests through %s, or no more: %s", dir, strerror(-r));
+		return r;
 	}
 	return 0;
 }

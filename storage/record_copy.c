@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "storage/record_check.h"
 #include "storage/record_schema.h"
@@ -32,8 +33,15 @@ static int vacuum_into(sqlite3 *db, const char *path)
 	return r;
 }
 
+/* Who reads the copy has its sizes from elsewhere: from a catalog. */
+static bool is_same(const struct record_spec *a, const struct record_spec *b)
+{
+	return uuid_equal(&a->uuid, &b->uuid) && a->dim == b->dim && a->metric == b->metric &&
+	       a->dtype == b->dtype && strcmp(a->space, b->space) == 0;
+}
+
 static int write_copy(struct store_io *io, const char *from, const char *to,
-                      const struct uuid *uuid, const atomic_bool *cancelled)
+                      const struct record_spec *wanted, const atomic_bool *cancelled)
 {
 	struct record_spec spec;
 	sqlite3 *db;
@@ -48,7 +56,7 @@ static int write_copy(struct store_io *io, const char *from, const char *to,
 		r = sql_configure(db, COPY_CACHE_BYTES);
 	if (r == 0)
 		r = record_schema_read_spec(db, &spec);
-	if (r == 0 && !uuid_equal(&spec.uuid, uuid))
+	if (r == 0 && !is_same(&spec, wanted))
 		r = RECORD_STORE_FOREIGN;
 	if (r == 0)
 		r = vacuum_into(db, to);
@@ -100,8 +108,9 @@ static int expect_sound(struct store_io *io, const char *dir, const struct uuid 
 	return check.n_problems > 0 ? -EBADMSG : 0;
 }
 
-int record_copy(struct store_io *io, const char *dir, const char *to_dir, const struct uuid *uuid,
-                const atomic_bool *cancelled, struct record_copy *ret)
+int record_copy(struct store_io *io, const char *dir, const char *to_dir,
+                const struct record_spec *spec, const atomic_bool *cancelled,
+                struct record_copy *ret)
 {
 	char *from = NULL, *to = NULL;
 	int r = 0;
@@ -112,9 +121,9 @@ int record_copy(struct store_io *io, const char *dir, const char *to_dir, const 
 		free(from);
 		return -ENOMEM;
 	}
-	r = write_copy(io, from, to, uuid, cancelled);
+	r = write_copy(io, from, to, spec, cancelled);
 	if (r == 0)
-		r = expect_sound(io, to_dir, uuid, cancelled);
+		r = expect_sound(io, to_dir, &spec->uuid, cancelled);
 	if (r == 0)
 		r = settle(io, to, ret);
 	if (r == 0)

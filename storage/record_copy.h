@@ -23,9 +23,10 @@ struct record_copy {
 };
 
 /* Copies the store in dir to to_dir, which exists and is empty, and looks the copy through
- * (record_check.h). It is durable, but for the names of both in the directories above. uuid: whose
- * it must be. When cancelled becomes true: -ECANCELED, soon. Outcomes and errors as those of
- * record_store_open(); -EBADMSG too when the copy is not sound. What is left after a failure is the
- * caller's to remove. */
-int record_copy(struct store_io *io, const char *dir, const char *to_dir, const struct uuid *uuid,
-                const atomic_bool *cancelled, struct record_copy *ret);
+ * (record_check.h). It is durable, but for the names of both in the directories above. spec: what
+ * the store must be, else RECORD_STORE_FOREIGN. When cancelled becomes true: -ECANCELED, soon.
+ * Outcomes and errors as those of record_store_open(); -EBADMSG too when the copy is not sound.
+ * What is left after a failure is the caller's to remove. */
+int record_copy(struct store_io *io, const char *dir, const char *to_dir,
+                const struct record_spec *spec, const atomic_bool *cancelled,
+                struct record_copy *ret);

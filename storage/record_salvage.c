@@ -226,6 +226,9 @@ static int take_records(struct salvage *salvage, const atomic_bool *cancelled)
 	while (gap < SALVAGE_GAP_SLOTS) {
 		sql_bind_u64(stmt, 1, slot);
 		r = sql_step(stmt);
+		/* A page that stands in another's place may lead back to where we were. */
+		if (r == SQL_ROW && (int64_t)sql_column_u64(stmt, 0) <= (int64_t)slot)
+			r = -EBADMSG;
 		if (r == SQL_ROW) {
 			gap = 0;
 			slot = sql_column_u64(stmt, 0);

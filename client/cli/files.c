@@ -180,18 +180,18 @@ static int rename_one(struct cli *cli, const char *from, const char *to)
 }
 
 static void print_repair(const struct cli *cli, const struct kith_repair_result *result,
-                         const char *aside)
+                         const char *saved, const char *aside)
 {
 	if (cli->json)
-		json_print_line(json_pack("{s:o, s:o, s:o, s:s}", "records",
-		                          json_from_u64(result->records), "partial",
-		                          json_from_u64(result->partial), "lost",
-		                          json_from_u64(result->lost), "aside", aside));
+		json_print_line(json_pack(
+		        "{s:o, s:o, s:o, s:s, s:s}", "records", json_from_u64(result->records),
+		        "partial", json_from_u64(result->partial), "lost",
+		        json_from_u64(result->lost), "saved", saved, "aside", aside));
 	else
-		printf("%" PRIu64 " records saved, %" PRIu64
+		printf("%" PRIu64 " records saved as '%s', %" PRIu64
 		       " of them without text and metadata; %" PRIu64
 		       " lost. The damaged collection stays as '%s'.\n",
-		       result->records, result->partial, result->lost, aside);
+		       result->records, saved, result->partial, result->lost, aside);
 }
 
 /* Each step leaves both collections there, under one name or another. */
@@ -212,10 +212,14 @@ int cli_repair(struct cli *cli)
 	r = kith_repair(cli->conn, &params, &result);
 	if (r)
 		return cli_failed(cli, r);
+	/* Where each is, also when it could not be given its name. */
 	status = rename_one(cli, name, aside);
-	if (status == 0)
+	if (status == 0) {
 		status = rename_one(cli, saved, name);
-	print_repair(cli, result, status ? name : aside);
+		print_repair(cli, result, status ? saved : name, aside);
+	} else {
+		print_repair(cli, result, saved, name);
+	}
 	kith_free(result);
 	return status;
 }

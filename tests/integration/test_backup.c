@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scratch_dir.h"
@@ -138,6 +140,42 @@ static void a_backup_is_taken_back_where_nothing_is_overwritten(void **state)
 	expect_count(stage->conn, NOTES, N_NOTES - 5);
 	snprintf(below, sizeof(below), "%s.kith-tmp", stage->place);
 	assert_false(is_there(below));
+}
+
+/* Whether another process could lock the file: a lock ends when its holder closes any descriptor of
+ * the file. */
+static bool can_be_locked(const char *path)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		_exit(fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status) != 0;
+}
+
+static void looking_at_a_path_lets_go_of_no_lock(void **state)
+{
+	struct stage *stage = *state;
+	char lock[2 * PATH_SIZE], below[3 * PATH_SIZE];
+
+	snprintf(lock, sizeof(lock), "%s/.lock", daemon_thread_data_dir(stage->daemon));
+	snprintf(below, sizeof(below), "%s/backup", lock);
+	assert_false(can_be_locked(lock));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_backup(stage->conn, below, NULL));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_restore(stage->conn, below, NULL));
+	REFUSED(stage->conn, KITH_ERROR_BAD_VALUE, "directory",
+	        try_restore(stage->conn, lock, NULL));
+	assert_false(can_be_locked(lock));
 }
 
 static void a_backup_refuses_places_that_are_none(void **state)
@@ -318,6 +356,43 @@ static void a_damaged_backup_is_not_taken_back(void **state)
 	expect_count(stage->conn, MAIL, N_MAIL);
 }
 
+static void change_catalog(const char *dir, const char *change)
+{
+	char path[2 * PATH_SIZE];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/catalog.db", dir);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, change, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A backup is a directory that anybody may have made. */
+static void a_backup_whose_catalog_lies_is_not_taken_back(void **state)
+{
+	static const struct {
+		const char *change, *field;
+	} lies[] = {{"dim = 4294967295", "directory"}, {"dim = 0", "directory"},
+	            {"metric = 3", "directory"},       {"dtype = 2", "directory"},
+	            {"dim = 4096", "collection"},      {"dtype = 1", "collection"}};
+	struct stage *stage = *state;
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NOTES));
+	drop_and_await(stage, NOTES);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		char change[128];
+
+		snprintf(change, sizeof(change),
+		         "UPDATE collections SET dim = %u, metric = 0, dtype = 0;"
+		         "UPDATE collections SET %s",
+		         RECORD_DIM, lies[i].change);
+		change_catalog(stage->place, change);
+		REFUSED(stage->conn, KITH_ERROR_DAMAGED, lies[i].field,
+		        try_restore(stage->conn, stage->place, NULL));
+	}
+	expect_count(stage->conn, MAIL, N_MAIL);
+}
+
 static int try_repair(struct kith_conn *conn, const char *collection, const char *name,
                       struct kith_repair_result *ret)
 {
@@ -398,6 +473,56 @@ static void what_can_be_read_of_damaged_records_is_saved(void **state)
 	free(after);
 }
 
+/* Number i of the pages that a table's inner page leads to. */
+static long child_of(const unsigned char *head, uint32_t i)
+{
+	const unsigned char *cell = head + (head[12 + 2 * i] << 8 | head[13 + 2 * i]);
+
+	return cell[1] << 16 | cell[2] << 8 | cell[3];
+}
+
+/* As after writes that went to the wrong place: behind a table's first leaf comes the first leaf.
+ * Returns for how many tables. */
+static uint32_t misplace_leaves(const char *path)
+{
+	size_t n;
+	unsigned char *pages = scratch_file_load(path, &n);
+	FILE *file = fopen(path, "r+b");
+	uint32_t n_misplaced = 0;
+
+	assert_non_null(file);
+	for (const unsigned char *head = pages + 4096; head < pages + n; head += 4096) {
+		if (head[0] != 5 || (head[3] << 8 | head[4]) < 2) /* inner, of two cells or more */
+			continue;
+		assert_int_equal(fseek(file, (child_of(head, 1) - 1) * 4096, SEEK_SET), 0);
+		assert_int_equal(fwrite(pages + (child_of(head, 0) - 1) * 4096, 1, 4096, file),
+		                 4096);
+		n_misplaced++;
+	}
+	assert_int_equal(fclose(file), 0);
+	free(pages);
+	return n_misplaced;
+}
+
+static void records_that_lead_back_to_themselves_end_a_repair(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_repair_result saved;
+	char dir[DAEMON_PROCESS_PATH_SIZE], path[2 * PATH_SIZE];
+
+	put_records(stage->conn, NOTES, 100, 1500, 1);
+	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	snprintf(path, sizeof(path), "%s/records.db", dir);
+	assert_true(misplace_leaves(path) >= 3); /* records, vectors, contents */
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	DONE(stage->conn, try_repair(stage->conn, NOTES, "saved", &saved));
+	assert_true(saved.lost > 0);
+	expect_sound(stage, "saved", saved.records);
+}
+
 static void damaged_derived_files_are_named(void **state)
 {
 	struct stage *stage = *state;
@@ -438,11 +563,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(a_backup_is_taken_back_where_nothing_is_overwritten),
 	        TEST(a_backup_refuses_places_that_are_none),
+	        TEST(looking_at_a_path_lets_go_of_no_lock),
 	        TEST(a_client_that_goes_takes_its_backup_along),
 	        TEST(a_checkpoint_leaves_nothing_in_the_log),
 	        TEST(damaged_records_are_named_and_the_others_serve),
 	        TEST(a_damaged_backup_is_not_taken_back),
+	        TEST(a_backup_whose_catalog_lies_is_not_taken_back),
 	        TEST(what_can_be_read_of_damaged_records_is_saved),
+	        TEST(records_that_lead_back_to_themselves_end_a_repair),
 	        TEST(damaged_derived_files_are_named),
 	};
 

@@ -3,10 +3,12 @@
 /* A request whose deadline passes is answered then, its own work is dropped, and nobody else
  * notices. The workers are held at gates while the clock is turned. */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -21,6 +23,11 @@ struct stage {
 	struct fake_clock clock;
 	struct daemon_thread *daemon;
 	struct kith_conn *hurried, *patient;
+};
+
+struct place {
+	struct stage *stage;
+	char path[DAEMON_PROCESS_PATH_SIZE + 16];
 };
 
 static struct kith_conn *client_of(const struct daemon_thread *daemon)
@@ -179,6 +186,42 @@ static void a_build_goes_on_for_who_has_time(void **state)
 	kith_free(built);
 }
 
+static bool can_back_up(void *ctx)
+{
+	struct stage *stage = ((struct place *)ctx)->stage;
+	struct kith_backup_params params = {.directory = kith_text(((struct place *)ctx)->path)};
+
+	return kith_backup(stage->patient, &params, NULL) == 0;
+}
+
+/* Its steps are short, and look at no clock: the one under way ends, and no other follows. */
+static void a_backup_that_is_late_leaves_its_place_to_the_next(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *gate = daemon_thread_gate(stage->daemon, "backup", "start");
+	struct gate *behind = daemon_thread_gate(stage->daemon, "search", "start");
+	struct place place = {.stage = stage};
+	struct kith_backup_params params = {0};
+	uint64_t late;
+
+	snprintf(place.path, sizeof(place.path), "%s/backup", daemon_thread_root(stage->daemon));
+	params.directory = kith_text(place.path);
+	DONE(stage->hurried, kith_set_timeout(stage->hurried, 1));
+	assert_int_equal(kith_backup(stage->hurried, &params, NULL), -ETIMEDOUT);
+	gate_await(gate);
+	DONE(stage->hurried, kith_set_timeout(stage->hurried, 0));
+	submit_search(stage->hurried, &late);
+	gate_await(behind);
+	fake_clock_advance_ms(&stage->clock, DEADLINE_MS);
+	/* What came behind it is late, and so is the backup. */
+	REFUSED(stage->hurried, KITH_ERROR_TOO_LATE, NULL,
+	        kith_collect_search(stage->hurried, late, KITH_USUAL, NULL));
+	gate_open(behind);
+	gate_open(gate);
+	/* Were it carried out, the place would be taken. */
+	await(can_back_up, &place, "another makes a backup there");
+}
+
 static void many_late_requests_are_answered_once_each(void **state)
 {
 	struct stage *stage = *state;
@@ -210,6 +253,7 @@ int main(void)
 	        ON_STAGE(a_write_that_waits_past_its_deadline_is_not_carried_out),
 	        ON_STAGE(a_write_that_began_is_answered_once_and_kept_wholly),
 	        ON_STAGE(a_build_goes_on_for_who_has_time),
+	        ON_STAGE(a_backup_that_is_late_leaves_its_place_to_the_next),
 	        ON_STAGE(many_late_requests_are_answered_once_each),
 	};
 

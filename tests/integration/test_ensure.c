@@ -521,25 +521,26 @@ static void a_replacement_during_a_build_is_built_behind_it(void **state)
 	struct ask another = {"notes", .m = 12, .wait = true, .replace = true};
 	struct kith_ensure_index_result result;
 	uint64_t tickets[3];
-	struct gate *gate;
+	struct gate *builds, *collects;
 
 	(void)state;
-	gate = daemon_thread_gate(daemon, "build", "start");
+	builds = daemon_thread_gate(daemon, "build", "start");
 	tickets[0] = submit_ensure(first, usual);
-	gate_await(gate);
+	gate_await(builds);
+	collects = daemon_thread_gate(daemon, "collect", "start");
 	tickets[1] = submit_ensure(second, replace);
 	expect_ensure_waits(second, tickets[1]);
 	ensure_refused(conn, another, KITH_ERROR_BUILD_IN_FLIGHT);
 	tickets[2] = submit_ensure(third, replace);
-	gate_pass(gate);
+	gate_open(builds);
 	result = collect_ensure(first, tickets[0]);
 	assert_int_equal(result.outcome, KITH_ENSURED_BUILT);
 	assert_int_equal(result.generation, 1);
-	gate_await(gate);
+	gate_await(collects);
 	/* The successor is at work, the first serves. */
 	another.replace = false;
 	ensure_refused(conn, another, KITH_ERROR_BUILD_IN_FLIGHT);
-	gate_open(gate);
+	gate_open(collects);
 	result = collect_ensure(second, tickets[1]);
 	assert_int_equal(result.outcome, KITH_ENSURED_BUILT);
 	assert_int_equal(result.generation, 2);

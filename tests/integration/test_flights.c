@@ -237,12 +237,17 @@ static void jobs_tell_the_phase_and_who_waits(void **state)
 	assert_int_equal(job.waiting, 1);
 	submit_ensure(third, usual);
 	gate_open(collects);
-	gate_await(builds);
-	assert_true(find_job(conn, "notes", NULL, &job, phase));
-	assert_string_equal(phase, "graph");
-	assert_int_equal(job.waiting, 2);
-	assert_int_equal(job.done, RECORDS);
-	assert_int_equal(job.total, RECORDS);
+	/* The end of a turn may be one in favour of another job. */
+	for (;;) {
+		gate_await(builds);
+		assert_true(find_job(conn, "notes", NULL, &job, phase));
+		assert_string_equal(phase, "graph");
+		assert_int_equal(job.waiting, 2);
+		assert_int_equal(job.total, RECORDS);
+		if (job.done == RECORDS)
+			break;
+		gate_pass(builds);
+	}
 	gate_open(builds);
 	collect_ensure(other, ticket);
 	gate_await(saves);

@@ -14,10 +14,11 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scale.h"
 #include "tests/lib/writers.h"
 
 #define N_WRITERS 8u
-#define N_ROUNDS 7u
+#define N_ROUNDS SCALED(7u)
 /* The kill comes after so many acknowledged batches, and up to so much later. */
 #define MIN_BATCHES 10u
 #define MAX_BATCHES 80u

@@ -174,6 +174,12 @@ static void guests_find_a_way_in_and_nobody_else(void **state)
 		await_said(service->daemon, "refused a connection of uid 54323");
 	}
 	DONE(service->conn, kith_ping(service->conn));
+	/* When they are guests no more, the way is closed. */
+	service_stop(service);
+	assert_int_equal(daemon_process_option(service->daemon, "--allow-uids", ""), 0);
+	service_start(service);
+	assert_int_equal(mode_of(dir), 0700);
+	assert_int_equal(mode_of(service->daemon->socket), 0600);
 }
 
 /* Neither is followed, whoever put it there. */

@@ -14,8 +14,9 @@
  */
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scale.h"
 
-#define SAVED_INDEX_RECORDS 400u
+#define SAVED_INDEX_RECORDS SCALED(400u)
 /* After what is written behind the snapshot. */
 #define SAVED_INDEX_LEFT (SAVED_INDEX_RECORDS + 30 - 20 - 5 + 5)
 
