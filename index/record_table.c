@@ -305,6 +305,12 @@ static uint64_t visible_bits(const struct record_table *table, const struct reco
 	return bits;
 }
 
+bool record_view_is_plain(const struct record_table *table, const struct record_view *view)
+{
+	return view->ns == RECORD_TABLE_ANY_NS &&
+	       !atomic_load_explicit(&table->expires, memory_order_relaxed);
+}
+
 uint32_t record_table_visible(const struct record_table *table, const struct record_view *view,
                               uint64_t first, uint32_t n, uint64_t *mask)
 {

@@ -91,6 +91,8 @@ struct record_view {
 	int64_t now_s; /* what expired by then is not seen */
 };
 
+/* Whether the view leaves rows out for nothing but being retired. [any] */
+bool record_view_is_plain(const struct record_table *table, const struct record_view *view);
 /* Sets bit i of mask when row first + i is visible, for i < n; clears the rest of the last word.
  * n is at most RECORD_TABLE_CHUNK_ROWS. Returns how many are visible. [any] */
 uint32_t record_table_visible(const struct record_table *table, const struct record_view *view,

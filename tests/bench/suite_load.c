@@ -34,7 +34,7 @@
 #define TURN_US 300e3
 #define THREADS 2
 #define CLIENTS 8
-#define BATCH_CLIENTS 4 /* two in each worker's hands while two read their answers */
+#define BATCH_CLIENTS CLIENTS
 #define BATCH 16
 #define WORKERS_MAX 64
 #define BAR_THREADS 1.8
