@@ -267,12 +267,23 @@ static void close_snapshot(struct flight *flight)
 	flight->snapshot = NULL;
 }
 
+static void log_opened(const struct index *index, const struct generation *generation)
+{
+	uint64_t n_live = index->collection->n_live, n_pending = index_n_pending(index);
+	char title[256];
+
+	log_info("index '%s' (hnsw, M=%u): opened%s, %llu of %llu slots, %llu pending",
+	         index_title(index, title), generation->params.m,
+	         generation_is_mapped(generation) ? ", mapped" : "",
+	         (unsigned long long)(n_live - n_pending), (unsigned long long)n_live,
+	         (unsigned long long)n_pending);
+}
+
 static void loaded(struct flight *flight)
 {
 	struct index *index = flight->index;
 	struct generation *generation = flight->generation;
 	uint64_t now_ns = clock_monotonic_ns(flight->collection->daemon->clock);
-	char title[256];
 	int r;
 
 	generation->saved_rows = flight->covered_rows;
@@ -294,12 +305,7 @@ static void loaded(struct flight *flight)
 	index->wants_build = false;
 	r = index_serve(index, generation, flight->covered_rows);
 	if (r == 0)
-		log_info("index '%s' (hnsw, M=%u): opened%s, %u of %llu slots, %llu pending",
-		         index_title(index, title), flight->params.m,
-		         generation_is_mapped(generation) ? ", mapped" : "",
-		         hnsw_covered(generation->hnsw),
-		         (unsigned long long)flight->collection->n_live,
-		         (unsigned long long)index_n_pending(index));
+		log_opened(index, generation);
 	flight_end(flight, r, "the cache has no place for it");
 }
 
@@ -350,8 +356,8 @@ static void load_ended(struct flight *flight)
 	index_unserve(index);
 	index->wants_build = true;
 	if (result == LOAD_MISSING)
-		log_info("index '%s' (hnsw, M=%u): no snapshot; it is built",
-		         index_title(index, title), flight->params.m);
+		log_warning("index '%s' (hnsw, M=%u): no snapshot; it is built",
+		            index_title(index, title), flight->params.m);
 	else if (result == LOAD_USELESS)
 		log_error("index '%s': the snapshot is not used: %s; it is built again",
 		          index_title(index, title), flight->why);

@@ -86,6 +86,7 @@ static void expect_rebuilt(struct damaged *damaged, const void *bytes, size_t si
 	await_settled(service->conn, "notes", NULL);
 	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
 	assert_int_equal(n_said(service->daemon, "the snapshot is not used: "), n_said_before + 1);
+	expect_journaled(service->conn, "the snapshot is not used: ");
 	found = search_near(service->conn, "notes", 8, 1, 5, false);
 	assert_int_equal(found->mode, KITH_MODE_HNSW);
 	assert_true(holds_record(found, 8, 1));

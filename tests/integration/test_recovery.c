@@ -55,6 +55,7 @@ static void after_kill_9_all_is_there_and_nothing_is_built(void **state)
 static void a_clean_stop_leaves_nothing_to_fold_in(void **state)
 {
 	struct service_fixture *service = *state;
+	char opened[128];
 
 	make_saved_index(service->conn, "notes");
 	put_records(service->conn, "notes", RECORDS, 5, 1);
@@ -63,7 +64,10 @@ static void a_clean_stop_leaves_nothing_to_fold_in(void **state)
 	service_stop_and_start(service);
 	expect_count(service->conn, "notes", RECORDS);
 	await_settled(service->conn, "notes", NULL);
-	assert_true(daemon_process_said(service->daemon, "opened, 405 of 400 slots, 0 pending"));
+	snprintf(opened, sizeof(opened),
+	         "index 'notes/vector' (hnsw, M=16): opened, %u of %u slots, 0 pending", RECORDS,
+	         RECORDS);
+	assert_true(daemon_process_said(service->daemon, opened));
 	assert_int_equal(index_of(service->conn, "notes", NULL).at.dead, 5);
 	expect_no_records(service->conn, "notes", 0, 5, 1);
 	assert_int_equal(n_said(service->daemon, SAID_BUILT), 1);
@@ -298,7 +302,7 @@ static void without_a_cache_directory_the_index_is_built_again(void **state)
 	expect_all_of_it(service->conn);
 	await_settled(service->conn, "notes", NULL);
 	assert_int_equal(index_of(service->conn, "notes", NULL).at.builds, 1);
-	assert_true(daemon_process_said(service->daemon, "no snapshot; it is built"));
+	expect_journaled(service->conn, "no snapshot; it is built");
 	expect_all_of_it(service->conn);
 }
 

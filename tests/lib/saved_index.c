@@ -115,3 +115,19 @@ char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_SIZE])
 	assert_int_equal(n, 1);
 	return path;
 }
+
+void expect_journaled(struct kith_conn *conn, const char *what)
+{
+	struct kith_errors_result *result;
+	bool is_there = false;
+
+	DONE(conn, kith_errors(conn, &result));
+	for (uint32_t i = 0; i < result->failures.n; i++) {
+		struct kith_str text = result->failures.v[i].what;
+
+		is_there |= memmem(text.data, text.n, what, strlen(what)) != NULL;
+	}
+	if (!is_there)
+		fail_msg("the journal does not say '%s'", what);
+	kith_free(result);
+}

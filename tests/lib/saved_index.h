@@ -31,5 +31,7 @@ void expect_opened_not_built(struct kith_conn *conn, uint64_t nodes_saved, uint6
 
 /* The one snapshot in the directory. */
 char *snapshot_in(const char *dir, char path[static DAEMON_PROCESS_PATH_SIZE]);
+/* The journal has a failure that says so. */
+void expect_journaled(struct kith_conn *conn, const char *what);
 /* How often the daemon has said text, over all its lives. */
 uint32_t n_said(const struct daemon_process *daemon, const char *text);
