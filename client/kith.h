@@ -322,6 +322,7 @@ enum kith_error {
 	KITH_ERROR_OUT_OF_MEMORY, /* the daemon could not get the memory that it needs */
 	KITH_ERROR_CANCELLED,     /* the request was cancelled */
 	KITH_ERROR_TOO_LATE,      /* its deadline passed before it was done */
+	KITH_ERROR_OWNER_ONLY,    /* only the user that kithd runs as may ask for that */
 	KITH_ERROR_STOPPING       /* the daemon is stopping */
 };
 

@@ -2,11 +2,14 @@
 
 /* The methods about files: checkpoint, backup, restore, verify, repair, disk_usage. */
 
+#include <unistd.h>
+
 #include "daemon/backup.h"
 #include "daemon/collection.h"
 #include "daemon/disk_usage.h"
 #include "daemon/dispatch.h"
 #include "daemon/repair.h"
+#include "daemon/session.h"
 #include "daemon/verify.h"
 
 void handle_checkpoint(struct request *request)
@@ -15,14 +18,28 @@ void handle_checkpoint(struct request *request)
 	                 upkeep_checkpoint);
 }
 
+/* What reads and writes where the client says does so with the daemon's rights, which guests may not
+ * have. */
+static bool is_owner(struct request *request)
+{
+	if (request->session && request->session->uid == geteuid())
+		return true;
+	request_finish_refusal(request, WIRE_ERROR_OWNER_ONLY, "directory",
+	                       "only uid %u, that kithd runs as, may name directories to it",
+	                       (unsigned)geteuid());
+	return false;
+}
+
 void handle_backup(struct request *request)
 {
-	backup(request);
+	if (is_owner(request))
+		backup(request);
 }
 
 void handle_restore(struct request *request)
 {
-	restore(request);
+	if (is_owner(request))
+		restore(request);
 }
 
 /* One that cannot be opened is verified all the more. */

@@ -35,6 +35,7 @@
 	E(OUT_OF_MEMORY, "out_of_memory", "the daemon could not get the memory that it needs")   \
 	E(CANCELLED, "cancelled", "the request was cancelled")                                   \
 	E(TOO_LATE, "too_late", "the request's deadline passed before it was done")              \
+	E(OWNER_ONLY, "owner_only", "only the user that kithd runs as may ask for that")         \
 	E(STOPPING, "stopping", "the daemon is stopping")
 
 #define WIRE_ERROR_CONSTANT(NAME, text, meaning) WIRE_ERROR_##NAME,

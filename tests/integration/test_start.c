@@ -142,6 +142,26 @@ static int n_let_in(const struct daemon_process *daemon, uid_t uid)
 	return WEXITSTATUS(status);
 }
 
+/* What a process of that user gets when it asks for a backup. */
+static int backup_by(const struct daemon_process *daemon, uid_t uid)
+{
+	const struct kith_options options = {.socket_path = daemon->socket};
+	const struct kith_backup_params params = {.directory = kith_text("/tmp/not-for-guests")};
+	struct kith_conn *conn;
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setuid(uid) || kith_connect(&options, &conn))
+			_exit(0);
+		_exit(kith_backup(conn, &params, NULL));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 static mode_t mode_of(const char *path)
 {
 	struct stat status;
@@ -170,6 +190,7 @@ static void guests_find_a_way_in_and_nobody_else(void **state)
 		assert_int_equal(chmod(service->daemon->root, 0711), 0);
 		assert_int_equal(n_let_in(service->daemon, 54321), LIMIT_GUEST_CONNECTIONS);
 		await_said(service->daemon, "it has 128, which is the limit");
+		assert_int_equal(backup_by(service->daemon, 54321), KITH_ERROR_OWNER_ONLY);
 		assert_int_equal(n_let_in(service->daemon, 54323), 0);
 		await_said(service->daemon, "refused a connection of uid 54323");
 	}
