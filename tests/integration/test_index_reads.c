@@ -179,13 +179,12 @@ static void a_search_finds_every_acknowledged_write_in_each_state(void **state)
 	}
 }
 
-/* Found by the state that a search was planned in, whatever comes between it and its work. */
-static void a_held_search_answers_for_its_own_time(void **state)
+/* Found by the state that a search was planned in, whatever comes between it and that phase. */
+static void hold_searches(const char *phase)
 {
 	static const enum stage stages[] = {STAGE_NONE, STAGE_SERVING, STAGE_INSERTING,
 	                                    STAGE_REPLACING};
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++) {
 		struct kith_search_result *found;
 		struct index_stage stage;
@@ -196,7 +195,7 @@ static void a_held_search_answers_for_its_own_time(void **state)
 		print_message("%s\n", index_stage_name(stages[i]));
 		index_stage_enter(&stage, stages[i]);
 		other = connect_to(stage.daemon);
-		gate = daemon_thread_gate_one(stage.daemon, "search", "start");
+		gate = daemon_thread_gate_one(stage.daemon, "search", phase);
 		ticket = submit_search(other, 6, 1);
 		DONE(other, kith_flush(other));
 		gate_await(gate);
@@ -216,11 +215,24 @@ static void a_held_search_answers_for_its_own_time(void **state)
 	}
 }
 
+static void a_search_held_before_its_work_answers_for_its_own_time(void **state)
+{
+	(void)state;
+	hold_searches("start");
+}
+
+static void a_search_held_before_its_fetch_answers_for_its_own_time(void **state)
+{
+	(void)state;
+	hold_searches("fetch");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_search_finds_every_acknowledged_write_in_each_state),
-	        cmocka_unit_test(a_held_search_answers_for_its_own_time),
+	        cmocka_unit_test(a_search_held_before_its_work_answers_for_its_own_time),
+	        cmocka_unit_test(a_search_held_before_its_fetch_answers_for_its_own_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
