@@ -48,7 +48,7 @@ struct change {
 	void (*ended)(void *ctx, int result);
 	void *ctx;
 	enum lane lane;
-	bool bulk;                                /* to set */
+	bool bulk; /* to set */
 	int result;
 };
 

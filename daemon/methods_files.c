@@ -18,8 +18,8 @@ void handle_checkpoint(struct request *request)
 	                 upkeep_checkpoint);
 }
 
-/* What reads and writes where the client says does so with the daemon's rights, which guests may not
- * have. */
+/* What reads and writes where the client says does so with the daemon's rights, which guests may
+ * not have. */
 static bool is_owner(struct request *request)
 {
 	if (request->session && request->session->uid == geteuid())

@@ -15,7 +15,8 @@
  *               begins anew
  *   rest        nobody came for a while: what the database keeps in memory is given back
  *
- * reopen, restore, sync, reap, restart and rest take turns with the groups of writes (write_queue.h).
+ * reopen, restore, sync, reap, restart and rest take turns with the groups of writes
+ * (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
  *

@@ -35,7 +35,7 @@
 	L(F, X, INDEX_NAME_BYTES, index_name_bytes, 64, "an index's name")                      \
 	L(F, X, INDEX_M, index_m, 64, "links of a node of a graph")                             \
 	L(F, X, INDEX_EF, index_ef, 4096, "candidates of a build or a search")                  \
-	L(F, X, PATH_BYTES, path_bytes, 900, "the path of a directory")                        \
+	L(F, X, PATH_BYTES, path_bytes, 900, "the path of a directory")                         \
 	L(F, X, CONNECTIONS, connections, 1024, "connections of a daemon")                      \
 	L(F, X, SESSION_REQUESTS, session_requests, 256, "unanswered requests of a connection") \
 	L(F, X, SESSION_BYTES, session_bytes, 32u << 20,                                        \

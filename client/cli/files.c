@@ -70,6 +70,14 @@ static void print_copies(const struct cli *cli, const struct kith_copies *copies
 		table_print(table);
 }
 
+/* The directory that is named, and a connection whose answers may take long. */
+static int begin(struct cli *cli, char path[static PATH_MAX])
+{
+	int status = take_directory(cli, path);
+
+	return status ? status : cli_connect_patiently(cli);
+}
+
 int cli_backup(struct cli *cli)
 {
 	struct kith_backup_params params = {.collection = cli_index_operand(cli)};
@@ -77,9 +85,7 @@ int cli_backup(struct cli *cli)
 	char path[PATH_MAX];
 	int status, r;
 
-	status = take_directory(cli, path);
-	if (status == 0)
-		status = cli_connect_patiently(cli);
+	status = begin(cli, path);
 	if (status)
 		return status;
 	params.directory = kith_text(path);
@@ -98,9 +104,7 @@ int cli_restore(struct cli *cli)
 	char path[PATH_MAX];
 	int status, r;
 
-	status = take_directory(cli, path);
-	if (status == 0)
-		status = cli_connect_patiently(cli);
+	status = begin(cli, path);
 	if (status)
 		return status;
 	params.directory = kith_text(path);

@@ -20,6 +20,7 @@
 #include "daemon/pressure.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scratch_dir.h"
 
 #define RECORDS 300u
 /* Longer than what counts as used lately. */
@@ -27,7 +28,8 @@
 
 struct stage {
 	struct fake_clock clock;
-	char path[64];
+	struct scratch_dir dir;
+	char path[SCRATCH_PATH_SIZE];
 	struct pressure_source source;
 	struct daemon_thread *daemon;
 	struct kith_conn *conn;
@@ -42,9 +44,8 @@ static void stage_start(struct stage *stage)
 
 static void stage_init(struct stage *stage)
 {
-	strcpy(stage->path, "/tmp/kith-pressure-XXXXXX");
-	assert_non_null(mkdtemp(stage->path));
-	strcat(stage->path, "/fifo");
+	scratch_dir_init(&stage->dir);
+	scratch_dir_path(&stage->dir, "fifo", stage->path);
 	assert_int_equal(mkfifo(stage->path, 0600), 0);
 	stage->fifo = open(stage->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	assert_true(stage->fifo >= 0);
@@ -60,9 +61,7 @@ static void stage_release(struct stage *stage)
 	kith_close(stage->conn);
 	daemon_thread_free(stage->daemon);
 	close(stage->fifo);
-	unlink(stage->path);
-	*strrchr(stage->path, '/') = '\0';
-	rmdir(stage->path);
+	scratch_dir_release(&stage->dir);
 }
 
 static struct kith_pressure pressure_of(struct stage *stage, char watched[static 16])
@@ -278,6 +277,7 @@ static void a_socket_is_written_to_and_listened_to(void **state)
 	kith_close(stage.conn);
 	daemon_thread_stop(stage.daemon);
 	unlink(stage.path);
+	assert_true(strlen(stage.path) < sizeof(address.sun_path));
 	strcpy(address.sun_path, stage.path);
 	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listener, 1), 0);
