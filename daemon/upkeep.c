@@ -279,6 +279,8 @@ static void sync_ended(struct collection *collection, struct care_state *care)
 {
 	if (care->result < 0)
 		upkeep_lost_vectors(collection, vector_file_synced_rows(collection->vectors));
+	else /* the next group may append before anybody looks */
+		collection->upkeep.synced_ns = clock_monotonic_ns(collection->daemon->clock);
 }
 
 /* reap ---------------------------------------------------------------------------------------- */
@@ -628,7 +630,10 @@ static void care_cancelled(struct write_task *task)
 
 void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 {
-	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
+	*upkeep = (struct upkeep){
+	        .lost_row = UINT64_MAX,
+	        .synced_ns = clock_monotonic_ns(collection->daemon->clock),
+	};
 	list_init(&upkeep->checkpoints);
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];
