@@ -471,8 +471,12 @@ static bool rest_wanted(struct collection *collection, bool paused)
 	uint64_t used_ns =
 	        upkeep->read_ns > upkeep->written_ns ? upkeep->read_ns : upkeep->written_ns;
 
-	return paused && used_ns > upkeep->rested_ns &&
-	       now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS && list_empty(&collection->pins);
+	if (used_ns <= upkeep->rested_ns || !list_empty(&collection->pins))
+		return false;
+	/* Memory is short: a rest between two requests will do, but not between any two. */
+	if (collection->daemon->pressure.on)
+		return now_ns - upkeep->rested_ns >= UPKEEP_REST_MS * NS_PER_MS;
+	return paused && now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS;
 }
 
 /* Any reading may come to need its worker's connection, so none is under way. */
