@@ -10,6 +10,9 @@
  *                       │  └── cannot open ───┘ └──── OPEN ─────────────┘
  *                       └── (the error is answered; the next use tries again)
  *
+ * An open one goes back to OPENING while it gets rid of its dead rows (renewal.h); that always ends
+ * in OPEN.
+ *
  * Requests that come while it is created, opened or dropped wait in `waiting` and are admitted
  * again when that has ended. A drop marks it (`dropped`), takes it out of the registry and lets
  * what runs end; late completions find their own collection through their reference, never a

@@ -33,10 +33,6 @@
 #define LOAD_USELESS 1
 #define LOAD_MISSING 2
 
-/* A node whose vector is gone (its record was replaced or deleted, and the vector file begun anew
- * since) cannot be led through. More than one in so many, and the graph finds less. */
-#define LOST_SHARE 5
-
 struct chunk_source {
 	struct hnsw_source source;
 	struct snapshot *snapshot;
@@ -145,39 +141,6 @@ static void open_work(struct job *job, uint32_t worker)
 
 /* read ----------------------------------------------------------------------------------------- */
 
-/* Gives each node its row, and counts the live ones, and those whose vector is gone. */
-static uint64_t map_rows(struct flight *flight, uint32_t *ret_n_lost)
-{
-	const struct record_table *table = &flight->collection->table;
-	struct hnsw *hnsw = flight->generation->hnsw;
-	uint32_t n_nodes = hnsw_n_nodes(hnsw);
-	uint64_t n_live = 0, at = 0;
-
-	*ret_n_lost = 0;
-	for (uint32_t node = 0; node < n_nodes; node++) {
-		uint64_t slot = hnsw_slot(hnsw, node);
-		struct record_table_row row = {.slot = 0};
-
-		/* Both ascend: one walk over the table finds all. */
-		for (; at < flight->pin.n_rows; at++) {
-			record_table_get(table, at, &row);
-			if (row.slot >= slot)
-				break;
-		}
-		if (at < flight->pin.n_rows && row.slot == slot)
-			hnsw_set_row(hnsw, node, (uint32_t)at);
-		else
-			++*ret_n_lost;
-		/* A write that is not published yet may have retired it: plans still see it. */
-		if (at < flight->pin.n_rows && row.slot == slot &&
-		    row.retired_seq > flight->pin.seq)
-			n_live++;
-		else
-			hnsw_retire(hnsw, node);
-	}
-	return n_live;
-}
-
 /* Rows at or below the last node's slot, and how many of them are live. */
 static uint64_t count_covered(struct flight *flight)
 {
@@ -231,9 +194,11 @@ static void read_work(struct job *job, uint32_t worker)
 		useless(flight, "a chunk is damaged");
 	else if (r)
 		flight->result = r;
-	else if (map_rows(flight, &n_lost) != count_covered(flight))
+	else if (generation_map_rows(flight->generation, &flight->collection->table,
+	                             flight->pin.n_rows, flight->pin.seq,
+	                             &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
-	else if (n_lost > flight->head.n_nodes / LOST_SHARE)
+	else if (n_lost > flight->head.n_nodes / GENERATION_LOST_SHARE)
 		useless(flight, "too many of its nodes lead nowhere any more");
 }
 

@@ -88,6 +88,37 @@ int generation_new(const struct collection *collection, const struct index_param
 	return 0;
 }
 
+uint64_t generation_map_rows(struct generation *generation, const struct record_table *table,
+                             uint64_t n_rows, uint64_t seq, uint32_t *ret_n_lost)
+{
+	struct hnsw *hnsw = generation->hnsw;
+	uint32_t n_nodes = hnsw_n_nodes(hnsw);
+	uint64_t n_live = 0, at = 0;
+
+	*ret_n_lost = 0;
+	for (uint32_t node = 0; node < n_nodes; node++) {
+		uint64_t slot = hnsw_slot(hnsw, node);
+		struct record_table_row row = {.slot = 0};
+		bool has_row;
+
+		/* Both ascend: one walk over the table finds all. */
+		for (; at < n_rows; at++) {
+			record_table_get(table, at, &row);
+			if (row.slot >= slot)
+				break;
+		}
+		has_row = at < n_rows && row.slot == slot;
+		hnsw_set_row(hnsw, node, has_row ? (uint32_t)at : HNSW_NO_ROW);
+		*ret_n_lost += !has_row;
+		/* A write that is not published yet may have retired it: plans still see it. */
+		if (has_row && row.retired_seq > seq)
+			n_live++;
+		else
+			hnsw_retire(hnsw, node);
+	}
+	return n_live;
+}
+
 struct generation *generation_ref(struct generation *generation)
 {
 	cache_entry_ref(&generation->entry);

@@ -56,6 +56,10 @@ struct generation {
 
 extern const struct cache_type generation_type;
 
+/* A node whose vector is gone (its record was replaced or deleted, and the vector file begun anew
+ * since) cannot be led through. More than one in so many, and the graph finds less. */
+#define GENERATION_LOST_SHARE 5
+
 /* The key of the generation that serves an index of these parameters. */
 struct cache_key generation_key(const struct collection *collection,
                                 const struct index_params *params);
@@ -70,6 +74,11 @@ static inline bool generation_is_mapped(const struct generation *generation)
 }
 /* It was, and the snapshot can no longer be read: what was found with it is of no use. [any] */
 bool generation_is_lost(const struct generation *generation);
+/* Gives each node the row of its slot among the first n_rows of the table, and counts those that
+ * are live after seq; nodes whose row is retired or gone (*ret_n_lost) are dead from now on. Nobody
+ * else may use the generation. [any] */
+uint64_t generation_map_rows(struct generation *generation, const struct record_table *table,
+                             uint64_t n_rows, uint64_t seq, uint32_t *ret_n_lost);
 struct generation *generation_ref(struct generation *generation);
 /* NULL is fine; returns NULL. */
 struct generation *generation_unref(struct generation *generation);

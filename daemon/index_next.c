@@ -199,6 +199,14 @@ static bool is_held(const struct index *index)
 	       list_empty(&index->optimizing);
 }
 
+/* The collection waits until no flight is under way, and nobody waits for the index. */
+static bool is_put_off(const struct index *index)
+{
+	return index->collection->upkeep.wants_renewal && !index->has_successor &&
+	       list_empty(&index->waiting) && list_empty(&index->optimizing) &&
+	       list_empty(&index->evicting);
+}
+
 void index_look(struct index *index)
 {
 	struct collection *collection = index->collection;
@@ -211,6 +219,8 @@ void index_look(struct index *index)
 		return;
 	}
 	index_look_evicting(index);
+	if (is_put_off(index))
+		return;
 	if (index->state == WIRE_index_state_evicted) {
 		index_look_evicted(index);
 	} else if (index->has_successor) {

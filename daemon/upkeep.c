@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/index.h"
 #include "daemon/log.h"
+#include "daemon/renewal.h"
 #include "daemon/vectors_cache.h"
 #include "index/vector.h"
 
@@ -173,6 +174,63 @@ static void restore_ended(struct collection *collection, struct care_state *care
 	}
 }
 
+/* renew --------------------------------------------------------------------------------------- */
+
+static void let_reads_go(struct collection *collection);
+
+static bool renew_wanted(struct collection *collection, bool paused)
+{
+	collection->upkeep.wants_renewal =
+	        collection->n_copies == 0 && renewal_is_due(collection, paused);
+	return collection->upkeep.wants_renewal && renewal_is_possible(collection);
+}
+
+/* It has the turn: who comes now waits as for an opening, and who reads already is waited for. */
+static void renew_hold(struct collection *collection)
+{
+	if (!renewal_is_possible(collection))
+		return;
+	collection->state = COLLECTION_OPENING;
+	collection->upkeep.rests = true;
+	collection->upkeep.renew_ns = clock_monotonic_ns(collection->daemon->clock);
+}
+
+/* Without one there is nothing to do: readings were under way for too long, or there is no memory,
+ * or a flight began before its turn came. */
+static void renew_prepare(struct collection *collection, struct care_state *care)
+{
+	if (collection->state == COLLECTION_OPENING && list_empty(&collection->pins))
+		care->renewal = renewal_new(collection);
+}
+
+static int renew_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	(void)collection;
+	(void)worker;
+	return care->renewal ? renewal_work(care->renewal) : 0;
+}
+
+static void renew_release(struct collection *collection)
+{
+	collection->state = COLLECTION_OPEN;
+	let_reads_go(collection);
+}
+
+static void renew_ended(struct collection *collection, struct care_state *care)
+{
+	bool was_held = collection->state == COLLECTION_OPENING;
+
+	if (was_held && !care->renewal)
+		care->retry_ns =
+		        clock_monotonic_ns(collection->daemon->clock) + UPKEEP_RETRY_MS * NS_PER_MS;
+	collection->upkeep.wants_renewal = false;
+	care->renewal = renewal_end(care->renewal, care->result == 0);
+	if (!was_held)
+		return;
+	renew_release(collection);
+	collection_opened(collection, NULL);
+}
+
 /* load ---------------------------------------------------------------------------------------- */
 
 /* Codes with a mean of few rows make way, when nobody reads them. */
@@ -189,7 +247,8 @@ static bool load_wanted(struct collection *collection, bool paused)
 	(void)paused;
 	if (!collection->vectors ||
 	    (collection->upkeep.searched == 0 && !collection->upkeep.wants_codes) ||
-	    (collection->entry.bulk && !collection->upkeep.wants_codes) ||
+	    ((collection->entry.bulk || collection->upkeep.wants_renewal) &&
+	     !collection->upkeep.wants_codes) ||
 	    collection->upkeep.care[CARE_RESTORE].active)
 		return false;
 	if (is_outgrown(collection))
@@ -517,6 +576,7 @@ static const struct care_kind kinds[CARE_N] = {
         [CARE_REOPEN] = {"reopen", true, true, reopen_wanted, NULL, reopen_work, reopen_ended},
         [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
                           restore_ended},
+        [CARE_RENEW] = {"renew", true, true, renew_wanted, renew_prepare, renew_work, renew_ended},
         [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
         [CARE_SYNC] = {"sync", true, true, sync_wanted, NULL, sync_work, sync_ended},
         [CARE_REAP] = {"reap", true, true, reap_wanted, reap_prepare, reap_work, reap_ended},
@@ -612,6 +672,18 @@ static void restart_try(struct collection *collection)
 		care_submit(care);
 }
 
+/* The renewal holds everything; it needs that nobody reads any more. */
+static void renew_try(struct collection *collection)
+{
+	struct care_state *care = &collection->upkeep.care[CARE_RENEW];
+	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
+
+	if (care->active && !care->started && list_empty(&care->task.link) &&
+	    (list_empty(&collection->pins) ||
+	     now_ns - collection->upkeep.renew_ns >= UPKEEP_RENEW_MS * NS_PER_MS))
+		care_submit(care);
+}
+
 static void care_turn(struct write_task *task)
 {
 	struct care_state *care = LIST_ELEMENT(task, struct care_state, task);
@@ -619,6 +691,12 @@ static void care_turn(struct write_task *task)
 	if (care == &care->collection->upkeep.care[CARE_RESTART]) {
 		care->collection->upkeep.holds_reads = true;
 		restart_try(care->collection);
+	} else if (care == &care->collection->upkeep.care[CARE_RENEW]) {
+		renew_hold(care->collection);
+		if (care->collection->state == COLLECTION_OPENING)
+			renew_try(care->collection);
+		else
+			care_submit(care);
 	} else {
 		care_submit(care);
 	}
@@ -683,6 +761,7 @@ void upkeep_look(struct collection *collection)
 	bool paused = now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
 	bool queued = false;
 
+	renew_try(collection);
 	if (collection->state != COLLECTION_OPEN || upkeep->stopped || collection->dropped)
 		return;
 	for (int i = 0; i < CARE_N; i++) {
@@ -760,12 +839,17 @@ void upkeep_read_ended(struct collection *collection)
 void upkeep_stop(struct collection *collection)
 {
 	struct care_state *restart = &collection->upkeep.care[CARE_RESTART];
+	struct care_state *renew = &collection->upkeep.care[CARE_RENEW];
 
 	collection->upkeep.stopped = true;
 	write_queue_stop(&collection->writes);
 	/* It has its turn, but waits for reads that will be refused. */
 	if (restart->active && !restart->started)
 		care_cancelled(&restart->task);
+	if (renew->active && !renew->started) {
+		renew_release(collection);
+		care_cancelled(&renew->task);
+	}
 	if (!restart->active)
 		answer_checkpoints(collection, -ECANCELED);
 	if (collection->upkeep.holds_reads)

@@ -7,6 +7,8 @@
  *
  *   reopen      a vector file that could not be opened, or made, is tried again
  *   restore     rows that the vector file lacks are written again from the truth
+ *   renew       dead rows leave the vector file and the record table (renewal.h), while all who
+ *               come wait as for an opening
  *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
@@ -17,8 +19,8 @@
  *   rest        nobody came for a while, or memory is short: what the database keeps in memory is
  *               given back
  *
- * reopen, restore, sync, reap, compact, restart and rest take turns with the groups of writes
- * (write_queue.h).
+ * reopen, restore, renew, sync, reap, compact, restart and rest take turns with the groups of
+ * writes (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
  *
@@ -37,6 +39,7 @@ struct collection;
 enum care {
 	CARE_REOPEN,
 	CARE_RESTORE,
+	CARE_RENEW,
 	CARE_LOAD,
 	CARE_SYNC,
 	CARE_REAP,
@@ -64,6 +67,7 @@ enum care {
 #define UPKEEP_SYNC_BYTES (64u << 20)     /* unsynced vectors that do not wait for a pause */
 #define UPKEEP_SYNC_MS 5000               /* nor do any that are older than this */
 #define UPKEEP_RESTORE_BYTES (8u << 20)   /* rows that one job restores */
+#define UPKEEP_RENEW_MS 1000              /* a renewal waits so long for readings */
 #define UPKEEP_LOAD_BYTES (256u << 10)    /* less is not worth a job, unless it is all */
 #define UPKEEP_REST_MS 2000               /* nobody came for so long: a rest */
 #define UPKEEP_RETRY_MS 500               /* first pause after a failure; doubles up to */
@@ -82,6 +86,7 @@ struct care_state {
 	uint64_t seq;                /* reap: up to which */
 	uint64_t bad_extent;         /* load: the one that is damaged */
 	struct vector_file *vectors; /* reopen: the new file */
+	struct renewal *renewal;     /* renew: NULL when it gave up */
 	uint64_t retry_ns;           /* not before */
 	uint64_t retry_pause_ms;     /* the last pause after a failure, 0 after success */
 };
@@ -101,6 +106,8 @@ struct upkeep {
 	struct list checkpoints;  /* struct request.wait_link: they wait for a restart */
 	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
 	bool rests;               /* all reads wait */
+	bool wants_renewal;       /* nothing begins that nobody asked for, and that it waits for */
+	uint64_t renew_ns;        /* since when a renewal waits for readings */
 	bool stopped;
 };
 

@@ -180,6 +180,8 @@ int record_table_append(struct record_table *table, const struct record_table_ro
 	atomic_init(&chunk->retired_seq[i], row->retired_seq);
 	atomic_init(&chunk->ns[i], row->ns | (text ? NS_TEXT_ID : 0));
 	set_expiry(table, chunk, i, row->expires_at);
+	if (text && row->retired_seq == RECORD_TABLE_LIVE)
+		table->live_id_bytes += text->n;
 	table->n_rows++;
 	return 0;
 }
@@ -188,7 +190,11 @@ void record_table_retire(struct record_table *table, uint64_t row_idx, uint64_t 
 {
 	struct chunk *chunk = chunk_of(table, row_idx);
 	size_t i = row_in_chunk(row_idx);
+	struct record_table_row row;
 
+	record_table_get(table, row_idx, &row);
+	if (row.id.text && row.retired_seq == RECORD_TABLE_LIVE)
+		table->live_id_bytes -= row.id.n;
 	atomic_store_explicit(&chunk->retired_seq[i], seq, memory_order_relaxed);
 }
 

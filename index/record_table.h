@@ -40,10 +40,11 @@ enum {
 struct record_table {
 	struct grant grant;
 	struct chunk_dir chunks;
-	uint8_t *ids_at;      /* where the next string id goes */
-	size_t ids_left;      /* bytes behind it, in the same run */
-	uint64_t n_rows;      /* the appender's count; readers use the published one */
-	_Atomic bool expires; /* some row has, or had, an expiry */
+	uint8_t *ids_at;        /* where the next string id goes */
+	size_t ids_left;        /* bytes behind it, in the same run */
+	uint64_t n_rows;        /* the appender's count; readers use the published one */
+	uint64_t live_id_bytes; /* of the string ids of live rows; the appender's too */
+	_Atomic bool expires;   /* some row has, or had, an expiry */
 };
 
 struct record_table_id {

@@ -612,6 +612,10 @@ int vector_file_reset(struct vector_file *file, uint64_t first)
 		                      memory_order_relaxed);
 	file->n_rows = first;
 	file->last_slot = last_slot;
+	/* Without rows it need not keep their space; what cannot be cut now is at the next opening.
+	 */
+	if (first == 0)
+		(void)resize(file, VECTOR_EXTENTS_AT);
 	return 0;
 }
 

@@ -108,6 +108,31 @@ static void rows_are_read_as_they_were_appended(void **state)
 	close_table(&fixture);
 }
 
+static void ids_of_live_rows_are_counted(void **state)
+{
+	struct fixture fixture;
+	struct record_table_row row = numbered_row(1);
+
+	(void)state;
+	open_table(&fixture, SLAB_BYTES, NULL);
+	assert_int_equal(record_table_reserve(&fixture.table, 3, 20), 0);
+	assert_int_equal(record_table_append(&fixture.table, &row), 0);
+	assert_int_equal(fixture.table.live_id_bytes, 0);
+	row.slot = 2;
+	row.id = (struct record_table_id){.text = "seven", .n = 5};
+	assert_int_equal(record_table_append(&fixture.table, &row), 0);
+	assert_int_equal(fixture.table.live_id_bytes, 5);
+	row.slot = 3;
+	row.retired_seq = 8;
+	assert_int_equal(record_table_append(&fixture.table, &row), 0);
+	assert_int_equal(fixture.table.live_id_bytes, 5);
+	record_table_retire(&fixture.table, 0, 9);
+	assert_int_equal(fixture.table.live_id_bytes, 5);
+	record_table_retire(&fixture.table, 1, 9);
+	assert_int_equal(fixture.table.live_id_bytes, 0);
+	close_table(&fixture);
+}
+
 static void a_slot_is_found_among_the_published_rows_only(void **state)
 {
 	const uint64_t n = 2 * CHUNK + 3;
@@ -422,6 +447,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(rows_are_read_as_they_were_appended),
+	        cmocka_unit_test(ids_of_live_rows_are_counted),
 	        cmocka_unit_test(a_slot_is_found_among_the_published_rows_only),
 	        cmocka_unit_test(growing_moves_no_row),
 	        cmocka_unit_test(what_was_reserved_can_be_appended),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -357,6 +358,31 @@ a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again(void
 	vector_file_free(file);
 }
 
+static uint64_t file_size(void)
+{
+	struct stat about;
+
+	assert_int_equal(stat(path, &about), 0);
+	return (uint64_t)about.st_size;
+}
+
+static void reset_to_the_beginning_gives_the_space_back(void **state)
+{
+	struct vector_file_spec spec = vector_fixture_spec(16384);
+	struct vector_file *file = open_empty(&spec);
+	uint64_t size;
+
+	(void)state;
+	assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
+	assert_int_equal(vector_file_sync(file, &vector_fixture_epoch), 0);
+	assert_true(file_size() > FIXTURE_EXTENTS_AT);
+	assert_int_equal(vector_file_reset(file, 0), 0);
+	assert_int_equal(file_size(), FIXTURE_EXTENTS_AT);
+	assert_int_equal(vector_fixture_append(file, &spec, 200, 64, 1), 0);
+	vector_fixture_check(file, &spec, 1, 1, UINT64_MAX);
+	vector_file_free(file);
+}
+
 static void reset_to_the_end_does_nothing(void **state)
 {
 	struct vector_file_spec spec = vector_fixture_spec(64);
@@ -647,6 +673,7 @@ int main(void)
 	        TEST(slots_must_ascend),
 	        TEST(reset_goes_back_to_any_row),
 	        TEST(a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again),
+	        TEST(reset_to_the_beginning_gives_the_space_back),
 	        TEST(reset_to_the_end_does_nothing),
 	        TEST(a_sync_without_new_rows_does_no_io),
 	        TEST(data_are_synced_before_the_header_that_counts_them),
