@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/half.h"
+
 /* Names, headers and the id of a row, roughly. */
 #define ROW_OVERHEAD_BYTES 16u
 
-bool batch_init(struct batch *batch, uint32_t dim, uint64_t max_rows, uint64_t max_values,
-                bool has_lines)
+bool batch_init(struct batch *batch, uint32_t dim, enum kith_dtype dtype, uint64_t max_rows,
+                uint64_t max_values, bool has_lines)
 {
 	uint64_t row_bytes = (uint64_t)dim * sizeof(float) + ROW_OVERHEAD_BYTES;
 	uint64_t fitting = BATCH_BYTES / row_bytes + 1;
@@ -16,13 +18,15 @@ bool batch_init(struct batch *batch, uint32_t dim, uint64_t max_rows, uint64_t m
 	*batch = (struct batch){.dim = dim, .max_values = max_values / 2, .has_lines = has_lines};
 	batch->max_rows = (uint32_t)(fitting < max_rows ? fitting : max_rows);
 	batch->vectors = malloc(batch->max_rows * (size_t)dim * sizeof(float));
+	if (dtype == KITH_DTYPE_F16)
+		batch->halves = malloc(batch->max_rows * (size_t)dim * sizeof(*batch->halves));
 	batch->ids = calloc(batch->max_rows, sizeof(*batch->ids));
 	batch->texts = calloc(batch->max_rows, sizeof(*batch->texts));
 	batch->metas = calloc(batch->max_rows, sizeof(*batch->metas));
 	batch->owners = calloc(batch->max_rows, sizeof(*batch->owners));
 	batch->builder = kith_meta_new();
-	return batch->vectors && batch->ids && batch->texts && batch->metas && batch->owners &&
-	       batch->builder;
+	return batch->vectors && (batch->halves || dtype != KITH_DTYPE_F16) && batch->ids &&
+	       batch->texts && batch->metas && batch->owners && batch->builder;
 }
 
 void batch_reset(struct batch *batch, uint64_t first_row)
@@ -45,6 +49,7 @@ void batch_release(struct batch *batch)
 	free(batch->metas);
 	free(batch->texts);
 	free(batch->ids);
+	free(batch->halves);
 	free(batch->vectors);
 	*batch = (struct batch){0};
 }
@@ -130,7 +135,12 @@ int batch_fill(struct batch *batch, struct fvecs *fvecs, struct jsonl *jsonl, ui
 void batch_params(const struct batch *batch, struct kith_upsert_params *params)
 {
 	params->ids = (struct kith_ids){batch->ids, batch->n};
-	params->vectors = kith_vectors(batch->vectors, (size_t)batch->n * batch->dim);
+	if (batch->halves && half_from_rows(batch->vectors, batch->n, batch->dim, batch->halves)) {
+		params->vectors = kith_vectors_f16(batch->halves, (size_t)batch->n * batch->dim);
+		params->dtype = KITH_DTYPE_F16;
+	} else {
+		params->vectors = kith_vectors(batch->vectors, (size_t)batch->n * batch->dim);
+	}
 	if (!batch->has_lines)
 		return;
 	params->texts = (struct kith_texts){batch->texts, batch->n};

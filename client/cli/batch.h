@@ -23,6 +23,7 @@ struct batch {
 	uint32_t n;
 	uint64_t size_bytes, n_values;
 	float *vectors;
+	uint16_t *halves; /* NULL: vectors go as they are */
 	struct kith_id *ids;
 	struct kith_str *texts;
 	struct kith_meta *metas;
@@ -30,9 +31,10 @@ struct batch {
 	struct kith_meta_builder *builder;
 };
 
-/* For at most max_rows rows a request and max_values values a frame. False: no memory. */
-bool batch_init(struct batch *batch, uint32_t dim, uint64_t max_rows, uint64_t max_values,
-                bool has_lines);
+/* For at most max_rows rows a request and max_values values a frame, into a collection of that
+ * dtype. False: no memory. */
+bool batch_init(struct batch *batch, uint32_t dim, enum kith_dtype dtype, uint64_t max_rows,
+                uint64_t max_values, bool has_lines);
 void batch_release(struct batch *batch);
 /* Empty again; the next row is that of the file. */
 void batch_reset(struct batch *batch, uint64_t first_row);

@@ -65,8 +65,6 @@ static void fail_upsert(struct import *import, int r, uint64_t first_row)
 		        first_row + (uint64_t)row, kith_error_message(conn));
 	else if (import->status == 0)
 		cli_failed(import->cli, r);
-	if (import->status == 0 && r == KITH_ERROR_NO_COLLECTION)
-		cli_say(import->cli, 0, "give --metric to make the collection");
 	import->status = import->status ? import->status : cli_status(r);
 }
 
@@ -158,6 +156,25 @@ static int create(struct import *import)
 	return r ? cli_failed(import->cli, r) : 0;
 }
 
+/* What the collection keeps is what is sent. */
+static int find_dtype(struct import *import, enum kith_dtype *ret)
+{
+	struct kith_describe_collection_params params = {.collection = cli_operand(import->cli, 0)};
+	struct kith_describe_collection_result *result;
+	int r = kith_describe_collection(import->cli->conn, &params, &result);
+
+	if (r) {
+		int status = cli_failed(import->cli, r);
+
+		if (r == KITH_ERROR_NO_COLLECTION)
+			cli_say(import->cli, 0, "give --metric to make the collection");
+		return status;
+	}
+	*ret = (enum kith_dtype)result->collection.dtype;
+	kith_free(result);
+	return 0;
+}
+
 static int set_bulk(struct import *import, bool bulk)
 {
 	struct kith_set_bulk_params params = {.collection = cli_operand(import->cli, 0),
@@ -177,6 +194,7 @@ static int prepare(struct import *import)
 	const struct cli_args *args = &import->cli->args;
 	struct kith_create_collection_params form;
 	struct kith_limits_result *limits;
+	enum kith_dtype dtype = KITH_DTYPE_F32;
 	uint64_t max_rows;
 	bool enough;
 	int r;
@@ -191,6 +209,8 @@ static int prepare(struct import *import)
 	if (import->fvecs.dim == 0)
 		return cli_say(import->cli, CLI_BAD_INPUT, "%s is empty", import->fvecs.path);
 	r = cli_connect(import->cli);
+	r = r ? r : create(import);
+	r = r ? r : find_dtype(import, &dtype);
 	if (r)
 		return r;
 	r = kith_limits(import->cli->conn, &limits);
@@ -198,15 +218,12 @@ static int prepare(struct import *import)
 		return cli_failed(import->cli, r);
 	max_rows =
 	        args->batch && args->batch < limits->batch_rows ? args->batch : limits->batch_rows;
-	enough = batch_init(&import->batch, import->fvecs.dim, max_rows, limits->frame_values,
-	                    import->has_lines);
+	enough = batch_init(&import->batch, import->fvecs.dim, dtype, max_rows,
+	                    limits->frame_values, import->has_lines);
 	kith_free(limits);
 	if (!enough)
 		return cli_say(import->cli, CLI_BAD_INPUT, "no memory for a batch");
-	r = create(import);
-	if (r == 0 && args->bulk)
-		r = set_bulk(import, true);
-	return r;
+	return args->bulk ? set_bulk(import, true) : 0;
 }
 
 static void report(const struct import *import)

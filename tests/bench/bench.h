@@ -19,6 +19,8 @@
 struct bench {
 	const char *data_dir;
 	bool with_peers;
+	const char *peer; /* only those whose names begin so; NULL: all */
+	const char *set;  /* of `vector`, only this one; NULL: all */
 	bool with_socket; /* false: only what needs no daemon */
 	size_t n_rows;    /* of `memory` in all; 0: as many as the bars are about */
 	struct report *report;

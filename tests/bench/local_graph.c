@@ -4,12 +4,19 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "index/codes.h"
 #include "index/hnsw_space_rows.h"
 #include "index/hnsw_space_sq8.h"
+#include "tests/bench/sample.h"
 
 #define LEVEL_SEED 1
+
+#define CUTS 10
+#define CUT_ROWS 1000 /* more are inserted before each cut */
+#define WATCH_US 100
+#define STUCK_MS 10e3 /* as long as nobody waits who is told of progress */
 
 struct local_graph {
 	const struct row_set *rows;
@@ -103,8 +110,9 @@ static int make_space(struct local_graph *graph, enum local_graph_over over)
 	return 0;
 }
 
-int local_graph_build(const struct row_set *rows, enum local_graph_over over,
-                      const struct graph_spec *spec, struct local_graph **ret)
+/* Empty, with all rows appended. */
+static int prepare(const struct row_set *rows, enum local_graph_over over,
+                   const struct graph_spec *spec, struct local_graph **ret)
 {
 	struct hnsw_params params = {
 	        .M = spec->M,
@@ -116,11 +124,20 @@ int local_graph_build(const struct row_set *rows, enum local_graph_over over,
 
 	if (!graph)
 		return -ENOMEM;
+	*ret = graph;
 	graph->rows = rows;
 	codes_init(&graph->codes, rows->metric, rows->dataset->dim, rows->dtype, rows->budget);
 	r = hnsw_new(&params, rows->budget, &graph->hnsw);
 	r = r ? r : make_space(graph, over);
-	r = r ? r : append_rows(graph);
+	return r ? r : append_rows(graph);
+}
+
+int local_graph_build(const struct row_set *rows, enum local_graph_over over,
+                      const struct graph_spec *spec, struct local_graph **ret)
+{
+	struct local_graph *graph = NULL;
+	int r = prepare(rows, over, spec, &graph);
+
 	r = r ? r : insert_rows(graph, spec->n_threads);
 	r = r ? r : prepare_queries(graph);
 	if (r) {
@@ -129,6 +146,67 @@ int local_graph_build(const struct row_set *rows, enum local_graph_over over,
 	}
 	*ret = graph;
 	return 0;
+}
+
+/* Returns when n nodes are inserted, or all, or nothing happens any more. */
+static void watch(const struct hnsw_build *build, uint32_t n, struct local_graph_cuts *cuts)
+{
+	uint64_t since = clock_ns();
+	uint32_t before = 0, done, total;
+	double still_ms;
+
+	do {
+		usleep(WATCH_US);
+		hnsw_build_progress(build, &done, &total);
+		still_ms = elapsed_us(since) * 1e-3;
+		if (still_ms > cuts->progress_ms)
+			cuts->progress_ms = still_ms;
+		if (done != before)
+			since = clock_ns();
+		before = done;
+	} while (done < n && done < total && still_ms < STUCK_MS);
+}
+
+/* One build, cancelled when n nodes are inserted. */
+static int cut_at(struct local_graph *graph, uint32_t n_threads, uint32_t n,
+                  struct local_graph_cuts *cuts)
+{
+	struct hnsw_build build;
+	pthread_t threads[GRAPH_SPEC_MAX_THREADS];
+	uint32_t n_started = 0;
+	uint64_t start;
+	double ms;
+
+	hnsw_build_init(&build, graph->hnsw, graph->space);
+	while (n_started < n_threads &&
+	       pthread_create(&threads[n_started], NULL, run_build, &build) == 0)
+		n_started++;
+	watch(&build, n, cuts);
+	start = clock_ns();
+	hnsw_build_cancel(&build);
+	for (uint32_t i = 0; i < n_started; i++)
+		pthread_join(threads[i], NULL);
+	ms = elapsed_us(start) * 1e-3;
+	cuts->cancel_ms = ms > cuts->cancel_ms ? ms : cuts->cancel_ms;
+	return hnsw_build_end(&build) >= n ? 0 : -ENOMEM;
+}
+
+int local_graph_cut(const struct row_set *rows, const struct graph_spec *spec,
+                    struct local_graph_cuts *ret)
+{
+	uint32_t n_rows = (uint32_t)rows->dataset->n_base;
+	int r = 0;
+
+	*ret = (struct local_graph_cuts){0};
+	for (uint32_t i = 1; i <= CUTS && !r; i++) {
+		uint32_t n = i * CUT_ROWS < n_rows / 2 ? i * CUT_ROWS : n_rows / 2;
+		struct local_graph *graph = NULL;
+
+		r = prepare(rows, LOCAL_GRAPH_OVER_CODES, spec, &graph);
+		r = r ? r : cut_at(graph, spec->n_threads, n, ret);
+		local_graph_free(graph);
+	}
+	return r > 0 ? -ENOMEM : r;
 }
 
 struct local_graph *local_graph_free(struct local_graph *graph)

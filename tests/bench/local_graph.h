@@ -27,6 +27,16 @@ enum local_graph_over {
 /* Inserts all rows. Borrows the rows. */
 int local_graph_build(const struct row_set *rows, enum local_graph_over over,
                       const struct graph_spec *spec, struct local_graph **ret);
+/* How soon a build that was cancelled has ended, and for how long its progress stood still at most
+ * until then, over some builds over codes that are cancelled with the more rows inserted the later
+ * they come. */
+struct local_graph_cuts {
+	double cancel_ms;
+	double progress_ms;
+};
+int local_graph_cut(const struct row_set *rows, const struct graph_spec *spec,
+                    struct local_graph_cuts *ret);
+
 /* NULL is fine; returns NULL. */
 struct local_graph *local_graph_free(struct local_graph *graph);
 

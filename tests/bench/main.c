@@ -24,7 +24,8 @@ static const struct {
 
 static void print_usage(FILE *to)
 {
-	fputs("usage: kith-bench SUITE... [--data DIR] [--peers] [--socket none] [--rows N]\n\n"
+	fputs("usage: kith-bench SUITE... [--data DIR] [--set NAME] [--peers | --peer NAME]\n"
+	      "                           [--socket none] [--rows N]\n\n"
 	      "Prints one JSON object a line on stdout and a table on stderr at the end.\n"
 	      "The exit status is 0 when all was measured, whether or not the bars held.\n\n",
 	      to);
@@ -34,7 +35,9 @@ static void print_usage(FILE *to)
 	      "  --data DIR     holds " BENCH_SET
 	      "/{base,query,gt_dist}.fvecs and more such sets;\n"
 	      "                 else $KITH_DATA\n"
+	      "  --set NAME     of the suite `vector`, only this set\n"
 	      "  --peers        measure other engines too, those that are built in\n"
+	      "  --peer NAME    only those whose names begin so: hnswlib, faiss, 'faiss sq8'\n"
 	      "  --socket none  leave out what needs a daemon\n"
 	      "  --rows N       of the suite `memory`, fewer than its 100000 for a quick look\n",
 	      to);
@@ -51,6 +54,15 @@ static bool parse(int argc, char **argv, struct bench *bench, bool named[static 
 
 		if (has_value && strcmp(argv[i], "--data") == 0) {
 			bench->data_dir = argv[++i];
+			continue;
+		}
+		if (has_value && strcmp(argv[i], "--set") == 0) {
+			bench->set = argv[++i];
+			continue;
+		}
+		if (has_value && strcmp(argv[i], "--peer") == 0) {
+			bench->with_peers = true;
+			bench->peer = argv[++i];
 			continue;
 		}
 		if (has_value && strcmp(argv[i], "--rows") == 0) {

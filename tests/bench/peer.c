@@ -2,6 +2,7 @@
 #include "tests/bench/peer.h"
 
 #include <stddef.h>
+#include <string.h>
 
 const struct peer *const peers[] = {
 #ifdef BENCH_WITH_HNSWLIB
@@ -20,3 +21,8 @@ const struct graph_peer *const graph_peers[] = {
 #endif
         NULL,
 };
+
+bool peer_is_wanted(const char *name, const char *wanted)
+{
+	return !wanted || strncmp(name, wanted, strlen(wanted)) == 0;
+}

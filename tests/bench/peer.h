@@ -6,6 +6,7 @@
  * only where its library was found. Threads: one owner; building lends threads of its own.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tests/bench/dataset.h"
@@ -52,3 +53,5 @@ extern const struct graph_peer graph_peer_faiss_sq8;
 /* Those that are built in; NULL-terminated. The bars are about the first graph, hnswlib's. */
 extern const struct peer *const peers[];
 extern const struct graph_peer *const graph_peers[];
+/* Whether a run that may name one wants this peer: its name begins so, or wanted is NULL. */
+bool peer_is_wanted(const char *name, const char *wanted);

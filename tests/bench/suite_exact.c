@@ -211,7 +211,8 @@ static int run_peers(struct bench *bench, const struct dataset *dataset)
 	if (r)
 		return bench_fail("cannot lay out the rows", r);
 	for (const struct peer *const *peer = peers; *peer && !r; peer++)
-		r = run_peer(bench, set, *peer);
+		if (peer_is_wanted((*peer)->name, bench->peer))
+			r = run_peer(bench, set, *peer);
 	if (!peers[0])
 		fputs("kith-bench: no peer is built in (libhnswlib-dev)\n", stderr);
 	row_set_free(set);

@@ -26,6 +26,7 @@
 #define BAR_TARGET 0.99 /* of the first bar; the recall that a socket has to reach */
 #define BAR_TARGET_HIGH 0.999
 #define BAR_BUILD_RATIO 2.5
+#define BAR_CUT_MS 100.0
 
 /* The sets, and how they should do beside hnswlib; 0: no bar. */
 static const struct set_bars {
@@ -96,8 +97,11 @@ static void add_entrants(struct vector_run *run)
 	run->entrants[1] = (struct entrant){.engine = "kith none", .over = LOCAL_GRAPH_OVER_ROWS};
 	run->n_entrants = ENTRANTS_OWN;
 	for (size_t i = 0; run->bench->with_peers && graph_peers[i]; i++) {
-		struct entrant *entrant = &run->entrants[run->n_entrants++];
+		struct entrant *entrant = &run->entrants[run->n_entrants];
 
+		if (!peer_is_wanted(graph_peers[i]->name, run->bench->peer))
+			continue;
+		run->n_entrants++;
 		*entrant = (struct entrant){.engine = graph_peers[i]->name, .peer = graph_peers[i]};
 		if (strcmp(entrant->engine, "hnswlib") == 0)
 			run->hnswlib = entrant;
@@ -132,14 +136,22 @@ static int build(struct entrant *entrant)
 	return r == 0 && entrant->peer && !entrant->of_peer ? -ENOMEM : r;
 }
 
-/* In turns. A build of a minute is not made thrice. */
+/* How often an entrant is built: a build of a minute, or one that no bar is about, not thrice. */
+static uint32_t builds_of(const struct entrant *entrant)
+{
+	if (entrant->peer)
+		return entrant->peer->builds;
+	return entrant->over == LOCAL_GRAPH_OVER_CODES ? BUILDS : 1;
+}
+
+/* In turns. */
 static int build_all(struct vector_run *run)
 {
 	int r = 0;
 
 	for (size_t round = 0; round < BUILDS; round++)
 		for (size_t i = 0; i < run->n_entrants && !r; i++)
-			if (!run->entrants[i].peer || round < run->entrants[i].peer->builds)
+			if (round < builds_of(&run->entrants[i]))
 				r = build(&run->entrants[i]);
 	return r ? bench_fail("cannot build a graph", r) : 0;
 }
@@ -250,7 +262,8 @@ static int sweep_in_place(struct vector_run *run)
 	if (run->side && !r)
 		r = cpu_keep_process(run->side->daemon->pid, 0);
 	r = r ? bench_fail("cannot keep to a CPU", r)
-	      : sweep_run(run->dataset, run->searchers, run->n_searchers);
+	      : sweep_run(run->bench->report, "vector", run->dataset, run->searchers,
+	                  run->n_searchers);
 	if (run->side && !r)
 		r = aim_all(run);
 	cpu_keep_anywhere(0);
@@ -315,17 +328,12 @@ static void tell_build_bars(struct vector_run *run)
 	struct report *report = run->bench->report;
 	struct entrant *own = &run->entrants[0];
 	struct entrant peer = *run->hnswlib;
-	const struct searcher *ours = searcher_of(run, own);
-	const struct searcher *theirs = searcher_of(run, run->hnswlib);
 	double bytes_ratio = bytes_per_vector(own) / bytes_per_vector(&peer);
 
 	report_at_least(report, "build_ratio",
 	                sample_p50(&peer.build_s) / sample_p50(&own->build_s), BAR_BUILD_RATIO);
 	report_number(report, "build_cpu_ratio",
 	              sample_p50(&peer.build_cpu_s) / sample_p50(&own->build_cpu_s));
-	report_at_least(report, "recall_at_equal_ef", recall_at_usual_ef(ours),
-	                recall_at_usual_ef(theirs));
-	report_number(report, "recall_lead_at_least", least_lead(ours, theirs));
 	if (run->bars->bytes_ratio > 0.0)
 		report_at_most(report, "bytes_ratio", bytes_ratio, run->bars->bytes_ratio);
 	else
@@ -350,6 +358,37 @@ static void tell_build(struct vector_run *run, struct entrant *entrant)
 	if (entrant == run->entrants && run->hnswlib)
 		tell_build_bars(run);
 	report_end(report);
+}
+
+/* Whether a graph that was built faster is as good. */
+static void tell_equal_ef(struct vector_run *run)
+{
+	struct report *report = run->bench->report;
+	const struct searcher *ours = searcher_of(run, run->entrants);
+	const struct searcher *theirs = searcher_of(run, run->hnswlib);
+
+	report_begin(report, "vector", run->entrants[0].engine, run->dataset->name);
+	report_text(report, "what", "equal ef");
+	report_at_least(report, "recall_at_equal_ef", recall_at_usual_ef(ours),
+	                recall_at_usual_ef(theirs));
+	report_number(report, "recall_lead_at_least", least_lead(ours, theirs));
+	report_end(report);
+}
+
+static int tell_cuts(struct vector_run *run)
+{
+	struct report *report = run->bench->report;
+	struct local_graph_cuts cuts;
+	int r = local_graph_cut(run->rows, &spec, &cuts);
+
+	if (r)
+		return bench_fail("cannot cancel a build", r);
+	report_begin(report, "vector", run->entrants[0].engine, run->dataset->name);
+	report_text(report, "what", "cancel");
+	report_at_most(report, "cancel_ms", cuts.cancel_ms, BAR_CUT_MS);
+	report_at_most(report, "progress_ms", cuts.progress_ms, BAR_CUT_MS);
+	report_end(report);
+	return 0;
 }
 
 static double best_recall(const struct searcher *searcher)
@@ -436,12 +475,16 @@ static void tell_aim(struct vector_run *run, const struct aim *aim)
 	report_end(report);
 }
 
-static void tell_all(struct vector_run *run)
+static void tell_builds(struct vector_run *run)
 {
 	for (size_t i = 0; i < run->n_entrants; i++)
 		tell_build(run, &run->entrants[i]);
-	for (size_t i = 0; i < run->n_searchers; i++)
-		sweep_tell(run->bench->report, "vector", run->dataset, &run->searchers[i]);
+}
+
+static void tell_searches(struct vector_run *run)
+{
+	if (run->hnswlib)
+		tell_equal_ef(run);
 	for (size_t i = 0; i < N_TARGETS; i++)
 		for (size_t j = 0; j < run->n_searchers; j++)
 			tell_summary(run, &run->searchers[j], targets[i]);
@@ -471,10 +514,14 @@ static int run_set(struct bench *bench, struct kith_side *side, const struct dat
 	if (r)
 		return bench_fail("cannot lay out the rows", r);
 	add_entrants(&run);
-	r = build_all(&run);
+	/* What was measured is told at once: who cuts the run short keeps it. */
+	r = tell_cuts(&run);
+	r = r ? r : build_all(&run);
+	if (!r)
+		tell_builds(&run);
 	r = r ? r : sweep_all(&run);
 	if (!r)
-		tell_all(&run);
+		tell_searches(&run);
 	if (side && !r)
 		r = kith_side_drop(side, COLLECTION);
 	for (size_t i = 0; i < run.n_entrants; i++)
@@ -509,6 +556,8 @@ int suite_vector(struct bench *bench)
 	if (bench->with_peers && !graph_peers[0])
 		fputs("kith-bench: no peer is built in (libhnswlib-dev, libfaiss-dev)\n", stderr);
 	for (size_t i = 0; i < N_SETS && r >= 0; i++) {
+		if (bench->set && strcmp(bench->set, sets[i].name) != 0)
+			continue;
 		r = run_if_there(bench, bench->with_socket ? &side : NULL, &sets[i]);
 		n_found += r == 0;
 	}

@@ -5,7 +5,7 @@
 
 /* Timed queries of each searcher at each ef, in passes over all of them, and how many it has before
  * the next one's turn: a moment, so that what else the machine does falls on all of them alike. */
-#define TIMED_QUERIES 3000
+#define TIMED_QUERIES 2000
 #define TURN_QUERIES 100
 /* A recall that nobody asks for more than: a searcher that has it, from the usual ef on, is done.
  */
@@ -132,12 +132,34 @@ static int run_point(const struct dataset *dataset, struct searcher *searchers, 
 	return r;
 }
 
-int sweep_run(const struct dataset *dataset, struct searcher *searchers, size_t n)
+static void tell(struct report *report, const char *suite, const struct dataset *dataset,
+                 const struct searcher *searcher, const struct sweep_point *point)
+{
+	report_begin(report, suite, searcher->engine, dataset->name);
+	report_text(report, "what", "sweep");
+	report_text(report, "through", searcher->through);
+	report_count(report, "ef", (uint64_t)point->ef);
+	report_number(report, "recall", point->recall);
+	report_number(report, "qps", point->qps);
+	report_number(report, "p50_us", point->p50_us);
+	report_number(report, "p99_us", point->p99_us);
+	report_number(report, "comparisons", point->comparisons);
+	report_number(report, "refined", point->refined);
+	report_end(report);
+}
+
+int sweep_run(struct report *report, const char *suite, const struct dataset *dataset,
+              struct searcher *searchers, size_t n)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < SWEEP_POINTS && !r; i++)
+	for (size_t i = 0; i < SWEEP_POINTS && !r; i++) {
 		r = run_point(dataset, searchers, n, i);
+		for (size_t j = 0; j < n && !r; j++)
+			if (searchers[j].n_points > i)
+				tell(report, suite, dataset, &searchers[j],
+				     &searchers[j].points[i]);
+	}
 	return r ? bench_fail("cannot search", r) : 0;
 }
 
@@ -188,24 +210,4 @@ bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point
 	        .refined = between(a->refined, b->refined, share),
 	};
 	return true;
-}
-
-void sweep_tell(struct report *report, const char *suite, const struct dataset *dataset,
-                const struct searcher *searcher)
-{
-	for (size_t i = 0; i < searcher->n_points; i++) {
-		const struct sweep_point *point = &searcher->points[i];
-
-		report_begin(report, suite, searcher->engine, dataset->name);
-		report_text(report, "what", "sweep");
-		report_text(report, "through", searcher->through);
-		report_count(report, "ef", (uint64_t)point->ef);
-		report_number(report, "recall", point->recall);
-		report_number(report, "qps", point->qps);
-		report_number(report, "p50_us", point->p50_us);
-		report_number(report, "p99_us", point->p99_us);
-		report_number(report, "comparisons", point->comparisons);
-		report_number(report, "refined", point->refined);
-		report_end(report);
-	}
 }

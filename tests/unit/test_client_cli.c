@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "index/dtype.h"
 #include "tests/lib/cli_fixture.h"
 
 #define MAX_ROWS 64u
@@ -20,6 +23,9 @@ struct store {
 	uint32_t n_upserts, n_rows;
 	atomic_uint refuse_upsert; /* the n-th, at its row 1 */
 	bool bulk;
+	uint32_t dtype;      /* of the collection */
+	uint32_t sent_dtype; /* of the last upsert's vectors */
+	void *sent;
 };
 
 /* The daemon's side. -------------------------------------------------------------------------- */
@@ -32,10 +38,11 @@ static struct store *store_of(struct fake_daemon *daemon)
 static void log_row(struct fake_daemon *daemon, const struct upsert_params *params, uint32_t i)
 {
 	const struct wire_id *id = &params->ids.v[i];
-	size_t dim = params->vectors.n / sizeof(float) / params->ids.n;
+	size_t row_bytes = params->vectors.n / params->ids.n;
 	float first;
 
-	memcpy(&first, (const char *)params->vectors.data + i * dim * sizeof(float), sizeof(first));
+	dtype_convert((const char *)params->vectors.data + i * row_bytes, (enum dtype)params->dtype,
+	              1, DTYPE_F32, &first);
 	if (id->text)
 		cli_log(daemon, "'%.*s'", (int)id->n, id->text);
 	else
@@ -59,6 +66,11 @@ static void serve_upsert(struct fake_daemon *daemon, const struct wire_request *
 		fake_refuse(daemon, request->id, &error);
 		return;
 	}
+	free(store->sent);
+	store->sent = malloc(params->vectors.n);
+	FAKE_MUST(store->sent != NULL);
+	memcpy(store->sent, params->vectors.data, params->vectors.n);
+	store->sent_dtype = params->dtype;
 	for (uint32_t i = 0; i < params->ids.n; i++)
 		log_row(daemon, params, i);
 	store->n_rows += params->ids.n;
@@ -112,11 +124,32 @@ static void serve_get(struct fake_daemon *daemon, const struct wire_request *req
 	fake_answer(daemon, request, &result);
 }
 
+static void refuse_gone(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	struct wire_error error;
+
+	wire_error_set(&error, WIRE_ERROR_NO_COLLECTION, "collection",
+	               "there is no collection 'gone'");
+	fake_refuse(daemon, request->id, &error);
+}
+
+static void serve_describe(struct fake_daemon *daemon, const struct wire_request *request)
+{
+	const struct describe_collection_params *params = request->params;
+	const struct describe_collection_result result = {
+	        .collection = {.dtype = store_of(daemon)->dtype}};
+
+	if (params->collection.n == strlen("gone") &&
+	    memcmp(params->collection.data, "gone", params->collection.n) == 0)
+		refuse_gone(daemon, request);
+	else
+		fake_answer(daemon, request, &result);
+}
+
 static void serve(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	const struct create_collection_params *create = request->params;
 	const struct set_bulk_params *bulk = request->params;
-	struct wire_error error;
 
 	switch (request->method) {
 	case WIRE_METHOD_ping:
@@ -125,7 +158,11 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 	case WIRE_METHOD_limits:
 		fake_answer(daemon, request, &limits);
 		break;
+	case WIRE_METHOD_describe_collection:
+		serve_describe(daemon, request);
+		break;
 	case WIRE_METHOD_create_collection:
+		store_of(daemon)->dtype = create->dtype;
 		cli_log(daemon, "create %u %u %u %d\n", create->dim, create->metric, create->dtype,
 		        create->exist_ok);
 		fake_answer(
@@ -151,9 +188,7 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 	case WIRE_METHOD_count:
 		break; /* never answered */
 	default:
-		wire_error_set(&error, WIRE_ERROR_NO_COLLECTION, "collection",
-		               "there is no collection 'gone'");
-		fake_refuse(daemon, request->id, &error);
+		refuse_gone(daemon, request);
 		break;
 	}
 }
@@ -175,6 +210,7 @@ static int teardown(void **state)
 	struct store *store = fixture->ctx;
 
 	cli_fixture_free(fixture);
+	free(store->sent);
 	free(store);
 	return 0;
 }
@@ -232,6 +268,78 @@ static void import_sends_every_row_once_in_batches(void **state)
 	assert_int_equal(store_of(&fixture->daemon)->n_upserts, 3);
 	assert_string_equal(fixture->err, "");
 	assert_non_null(strstr(fixture->out, "{\"rows\":5,\"inserted\":5,\"replaced\":0,"));
+}
+
+/* Values that round in every way: what an f16 can be, the middle between two, and just beside. */
+#define N_HALVES 0x7c00u
+#define NEAR_HALVES (N_HALVES * 4u)
+#define HALVES_DIM 512u
+#define HALVES_ROWS (NEAR_HALVES / HALVES_DIM)
+
+static void near_halves(float *ret)
+{
+	for (uint32_t i = 0; i < N_HALVES; i++) {
+		uint16_t around[] = {(uint16_t)i, (uint16_t)(i + 1)};
+		float at[2], *to = ret + 4 * (size_t)i;
+
+		dtype_convert(around, DTYPE_F16, 2, DTYPE_F32, at);
+		if (i + 1 == N_HALVES)
+			at[1] = 65519.0f; /* the last that is not rounded to infinity */
+		to[0] = at[0];
+		to[1] = at[0] + (at[1] - at[0]) / 2;
+		to[2] = nextafterf(to[1], 0.0f);
+		to[3] = -nextafterf(to[1], at[1]);
+	}
+}
+
+static void import_into_f16_sends_f16(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	static float values[NEAR_HALVES];
+	static uint16_t expected[NEAR_HALVES];
+	static struct {
+		uint32_t dim;
+		float v[HALVES_DIM];
+	} rows[HALVES_ROWS];
+
+	static_assert(NEAR_HALVES % HALVES_DIM == 0, "whole rows");
+	near_halves(values);
+	dtype_convert(values, DTYPE_F32, NEAR_HALVES, DTYPE_F16, expected);
+	for (uint32_t i = 0; i < HALVES_ROWS; i++) {
+		rows[i].dim = HALVES_DIM;
+		memcpy(rows[i].v, values + (size_t)i * HALVES_DIM, sizeof(rows[i].v));
+	}
+	scratch_file_save(cli_path(fixture, "v.fvecs"), rows, sizeof(rows));
+	store_of(&fixture->daemon)->dtype = WIRE_dtype_f16;
+	assert_int_equal(cli_run(fixture, "import notes %s", cli_path(fixture, "v.fvecs")), 0);
+	fake_daemon_stop(&fixture->daemon);
+	assert_int_equal(store_of(&fixture->daemon)->n_upserts, 1);
+	assert_int_equal(store_of(&fixture->daemon)->sent_dtype, WIRE_dtype_f16);
+	assert_memory_equal(store_of(&fixture->daemon)->sent, expected, sizeof(expected));
+}
+
+/* What has no f16 is sent as it is, so that the daemon says what is wrong with it. */
+static void import_sends_what_no_f16_can_hold_as_it_is(void **state)
+{
+	static const float odd[][DIM] = {
+	        {1, 65520, 0, 0}, {1, -65520, 0, 0}, {1e-8f, 0, 0, 0}, {NAN, 1, 0, 0}};
+	struct cli_fixture *fixture = *state;
+	struct store *store = store_of(&fixture->daemon);
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		struct {
+			uint32_t dim;
+			float v[DIM];
+		} row = {.dim = DIM};
+
+		memcpy(row.v, odd[i], sizeof(row.v));
+		scratch_file_save(cli_path(fixture, "v.fvecs"), &row, sizeof(row));
+		store->dtype = WIRE_dtype_f16;
+		assert_int_equal(cli_run(fixture, "import notes %s", cli_path(fixture, "v.fvecs")),
+		                 0);
+		assert_int_equal(store->sent_dtype, WIRE_dtype_f32);
+		assert_memory_equal(store->sent, odd[i], sizeof(odd[i]));
+	}
 }
 
 static void import_takes_vectors_alone(void **state)
@@ -429,6 +537,10 @@ static void statuses_tell_failures_apart(void **state)
 	assert_non_null(strstr(fixture->out, "{\"version\":\"1.2.3\",\"pid\":4711,\"pings\":1,"));
 	assert_int_equal(cli_run(fixture, "describe gone"), 4);
 	assert_string_equal(fixture->err, "kith describe: there is no collection 'gone'\n");
+	save_fvecs(fixture, "v.fvecs", 1);
+	assert_int_equal(cli_run(fixture, "import gone %s", cli_path(fixture, "v.fvecs")), 4);
+	assert_string_equal(fixture->err, "kith import: there is no collection 'gone'\n"
+	                                  "kith import: give --metric to make the collection\n");
 	assert_int_equal(cli_run(fixture, "count notes --timeout 0.01"), 6);
 	assert_string_equal(fixture->err, "kith count: the daemon did not answer in time\n");
 	assert_int_equal(cli_run(fixture, "ping --socket /nonexistent/kith.sock"), 3);
@@ -484,6 +596,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        TEST(import_sends_every_row_once_in_batches),
+	        TEST(import_into_f16_sends_f16),
+	        TEST(import_sends_what_no_f16_can_hold_as_it_is),
 	        TEST(import_takes_vectors_alone),
 	        TEST(bulk_is_on_for_the_import_and_off_however_it_ends),
 	        TEST(a_refused_row_is_named_as_that_of_the_file),
