@@ -292,6 +292,13 @@ static bool reap_wanted(struct collection *collection, bool paused)
 
 static void reap_prepare(struct collection *collection, struct care_state *care)
 {
+	uint64_t n_rows = collection->upkeep.n_retired / 2;
+
+	if (n_rows < UPKEEP_REAP_ROWS)
+		n_rows = UPKEEP_REAP_ROWS;
+	if (n_rows > UPKEEP_REAP_ROWS_MAX)
+		n_rows = UPKEEP_REAP_ROWS_MAX;
+	care->to = n_rows;
 	care->seq = collection_reap_seq(collection);
 	care->n = 0;
 }
@@ -302,7 +309,7 @@ static int reap_work(struct collection *collection, struct care_state *care, uin
 
 	(void)worker;
 	if (r == 0)
-		r = record_writer_reap(collection->writer, care->seq, UPKEEP_REAP_ROWS,
+		r = record_writer_reap(collection->writer, care->seq, (uint32_t)care->to,
 		                       UPKEEP_LOG_ROWS, &care->n);
 	if (r)
 		collection->writer = record_writer_free(collection->writer);
@@ -320,7 +327,44 @@ static void reap_ended(struct collection *collection, struct care_state *care)
 		        clock_monotonic_ns(collection->daemon->clock) + UPKEEP_RETRY_MS * NS_PER_MS;
 }
 
+/* compact ------------------------------------------------------------------------------------- */
+
+/* While the database is written free pages are soon used again; in a pause they would stay. */
+static bool compact_wanted(struct collection *collection, bool paused)
+{
+	struct record_space space = record_store_space(collection->store);
+	uint64_t bound = paused ? space.used_bytes / 4 + UPKEEP_IDLE_FREE_BYTES
+	                        : space.used_bytes + UPKEEP_FREE_BYTES;
+
+	return space.is_compactable && space.free_bytes > bound;
+}
+
+static int compact_work(struct collection *collection, struct care_state *care, uint32_t worker)
+{
+	int r = collection_writer(collection);
+
+	(void)care;
+	(void)worker;
+	if (r == 0)
+		r = record_writer_compact(collection->writer, UPKEEP_COMPACT_PAGES);
+	if (r)
+		collection->writer = record_writer_free(collection->writer);
+	return r;
+}
+
+static void compact_ended(struct collection *collection, struct care_state *care)
+{
+	if (care->result == 0)
+		collection->upkeep.shrinks = true;
+}
+
 /* checkpoint, restart ------------------------------------------------------------------------- */
+
+/* What a pause is not to begin with. */
+static bool leaves_too_much(const struct collection *collection, uint64_t wal)
+{
+	return wal >= UPKEEP_WAL_IDLE_BYTES || (collection->upkeep.shrinks && wal > 0);
+}
 
 static bool checkpoint_wanted(struct collection *collection, bool paused)
 {
@@ -329,7 +373,7 @@ static bool checkpoint_wanted(struct collection *collection, bool paused)
 
 	if (collection->upkeep.holds_reads)
 		return false;
-	if (paused && wal >= UPKEEP_WAL_IDLE_BYTES && wal != last)
+	if (paused && wal != last && leaves_too_much(collection, wal))
 		return true;
 	return wal >= UPKEEP_WAL_PASSIVE_BYTES &&
 	       (wal < last || wal - last >= UPKEEP_WAL_PASSIVE_BYTES);
@@ -362,8 +406,9 @@ static bool restart_wanted(struct collection *collection, bool paused)
 	if (!list_empty(&collection->upkeep.checkpoints))
 		return true;
 	/* In a pause the checkpoint beside the writes goes first, and leaves little to wait for. */
-	return wal >= UPKEEP_WAL_RESTART_BYTES || (paused && wal >= UPKEEP_WAL_IDLE_BYTES &&
-	                                           wal == collection->upkeep.checkpointed_at);
+	return wal >= UPKEEP_WAL_RESTART_BYTES ||
+	       (paused && wal == collection->upkeep.checkpointed_at &&
+	        leaves_too_much(collection, wal));
 }
 
 static int restart_work(struct collection *collection, struct care_state *care, uint32_t worker)
@@ -407,8 +452,10 @@ static void answer_checkpoints(struct collection *collection, int result)
 
 static void restart_ended(struct collection *collection, struct care_state *care)
 {
-	if (care->result == 0)
+	if (care->result == 0) {
 		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
+		collection->upkeep.shrinks = false;
+	}
 	answer_checkpoints(collection, care->result);
 	let_reads_go(collection);
 }
@@ -467,6 +514,7 @@ static const struct care_kind kinds[CARE_N] = {
         [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
         [CARE_SYNC] = {"sync", true, true, sync_wanted, NULL, sync_work, sync_ended},
         [CARE_REAP] = {"reap", true, true, reap_wanted, reap_prepare, reap_work, reap_ended},
+        [CARE_COMPACT] = {"compact", true, true, compact_wanted, NULL, compact_work, compact_ended},
         [CARE_CHECKPOINT] = {"checkpoint", false, true, checkpoint_wanted, NULL, checkpoint_work,
                              checkpoint_ended},
         [CARE_RESTART] = {"restart", true, true, restart_wanted, NULL, restart_work, restart_ended},

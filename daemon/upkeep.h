@@ -10,12 +10,13 @@
  *   load        rows of the vector file get their resident codes
  *   sync        the vector file becomes durable in a pause, or when much is not
  *   reap        rows that nobody can see any more leave the truth
+ *   compact     free pages leave the database, when they are many
  *   checkpoint  the WAL moves into the database, beside the writes
  *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
  *               begins anew
  *   rest        nobody came for a while: what the database keeps in memory is given back
  *
- * reopen, restore, sync, reap, restart and rest take turns with the groups of writes
+ * reopen, restore, sync, reap, compact, restart and rest take turns with the groups of writes
  * (write_queue.h).
  *
  * Failures are logged once and tried again later, with growing pauses.
@@ -38,6 +39,7 @@ enum care {
 	CARE_LOAD,
 	CARE_SYNC,
 	CARE_REAP,
+	CARE_COMPACT,
 	CARE_CHECKPOINT,
 	CARE_RESTART,
 	CARE_REST,
@@ -47,19 +49,23 @@ enum care {
 /* Bounds. */
 #define UPKEEP_WAL_PASSIVE_BYTES (16u << 20) /* checkpoint beside the writes from here on */
 #define UPKEEP_WAL_RESTART_BYTES (64u << 20) /* stop writes and new reads, begin the WAL anew */
-#define UPKEEP_WAL_IDLE_BYTES                                                                   \
-	(1u << 20)                      /* more is not left behind in a pause: a start reads it \
-	                                 */
-#define UPKEEP_REAP_ROWS 512            /* a transaction of the reaper */
-#define UPKEEP_REAP_BACKLOG 4096        /* retired rows that do not wait for a pause */
-#define UPKEEP_LOG_ROWS 65536           /* retirements that the log keeps */
-#define UPKEEP_PAUSE_MS 500             /* nothing was written for so long: a pause */
-#define UPKEEP_SYNC_BYTES (64u << 20)   /* unsynced vectors that do not wait for a pause */
-#define UPKEEP_SYNC_MS 5000             /* nor do any that are older than this */
-#define UPKEEP_RESTORE_BYTES (8u << 20) /* rows that one job restores */
-#define UPKEEP_LOAD_BYTES (256u << 10)  /* less is not worth a job, unless it is all */
-#define UPKEEP_REST_MS 2000             /* nobody came for so long: a rest */
-#define UPKEEP_RETRY_MS 500             /* first pause after a failure; doubles up to */
+#define UPKEEP_WAL_IDLE_BYTES                                                                \
+	(1u << 20)                   /* more is not left behind in a pause: a start reads it \
+	                              */
+#define UPKEEP_REAP_ROWS 512         /* a transaction of the reaper, at least: half of what is */
+#define UPKEEP_REAP_ROWS_MAX 16384   /* there is taken, so that it keeps up with the groups */
+#define UPKEEP_REAP_BACKLOG 4096     /* retired rows that do not wait for a pause */
+#define UPKEEP_FREE_BYTES (8u << 20) /* free pages beside as many in use that are left alone */
+#define UPKEEP_IDLE_FREE_BYTES (1u << 20) /* the same in a pause, beside a quarter */
+#define UPKEEP_COMPACT_PAGES 512          /* a transaction of the compaction */
+#define UPKEEP_LOG_ROWS 65536             /* retirements that the log keeps */
+#define UPKEEP_PAUSE_MS 500               /* nothing was written for so long: a pause */
+#define UPKEEP_SYNC_BYTES (64u << 20)     /* unsynced vectors that do not wait for a pause */
+#define UPKEEP_SYNC_MS 5000               /* nor do any that are older than this */
+#define UPKEEP_RESTORE_BYTES (8u << 20)   /* rows that one job restores */
+#define UPKEEP_LOAD_BYTES (256u << 10)    /* less is not worth a job, unless it is all */
+#define UPKEEP_REST_MS 2000               /* nobody came for so long: a rest */
+#define UPKEEP_RETRY_MS 500               /* first pause after a failure; doubles up to */
 #define UPKEEP_RETRY_MAX_MS 60000
 
 struct care_state {
@@ -90,6 +96,7 @@ struct upkeep {
 	uint64_t n_retired;       /* rows for the reaper */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
 	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
+	bool shrinks;             /* pages left the database: a restart cuts its file */
 	struct list checkpoints;  /* struct request.wait_link: they wait for a restart */
 	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
 	bool rests;               /* all reads wait */

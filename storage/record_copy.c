@@ -33,6 +33,16 @@ static int vacuum_into(sqlite3 *db, const char *path)
 	return r;
 }
 
+/* The copy of a database that was made before free pages could leave it is better than that. */
+static int make_compactable(sqlite3 *db)
+{
+	int64_t mode;
+	int r = sql_query_int(db, "PRAGMA auto_vacuum", &mode);
+
+	/* Writes to the database, but for one without: there it is what VACUUM is to make. */
+	return r == 0 && mode == 0 ? sql_exec(db, "PRAGMA auto_vacuum = INCREMENTAL") : r;
+}
+
 /* Who reads the copy has its sizes from elsewhere: from a catalog. */
 static bool is_same(const struct record_spec *a, const struct record_spec *b)
 {
@@ -58,6 +68,8 @@ static int write_copy(struct store_io *io, const char *from, const char *to,
 		r = record_schema_read_spec(db, &spec);
 	if (r == 0 && !is_same(&spec, wanted))
 		r = RECORD_STORE_FOREIGN;
+	if (r == 0)
+		r = make_compactable(db);
 	if (r == 0)
 		r = vacuum_into(db, to);
 	sql_close(db);

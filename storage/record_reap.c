@@ -3,9 +3,10 @@
  * Removing what nobody can see any more: rows that were retired at or before a seq, oldest first,
  * and the oldest end of the log of retirements. Both in steps of max_rows, so that writers never
  * wait for a long transaction. The log is cut between seqs: floor_seq promises that all
- * retirements above it are there.
+ * retirements above it are there. Then giving the pages that they leave back to the file system.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "storage/record_writer_private.h"
@@ -142,5 +143,22 @@ int record_writer_reap(struct record_writer *writer, uint64_t seq, uint32_t max_
 		return r;
 	}
 	*ret_n = n;
-	return 0;
+	return record_store_count_pages(writer->store, writer->db);
+}
+
+/* The pages that removed rows leave are free, and where they are in the file is chance. SQLite
+ * moves the last pages of the file into them (auto_vacuum = INCREMENTAL keeps the map that this
+ * takes). Rejected: VACUUM, which writes the whole database anew while nobody writes. */
+int record_writer_compact(struct record_writer *writer, uint32_t max_pages)
+{
+	char text[64];
+	int r;
+
+	if (writer->error < 0)
+		return writer->error;
+	snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", max_pages);
+	r = sql_exec(writer->db, text);
+	if (r < 0)
+		writer->error = r;
+	return r < 0 ? r : record_store_count_pages(writer->store, writer->db);
 }

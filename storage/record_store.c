@@ -22,6 +22,8 @@
 /* Measured with 784 dimensions: a single upsert writes 25 KB of WAL (98 KB with pages of 16384);
  * larger pages make bulk inserts up to a third faster, but these are fast enough. */
 #define PAGE_BYTES 4096
+/* What the pragma calls it. */
+#define AUTO_VACUUM_INCREMENTAL 2
 /* A checkpoint copies from file to file and needs no page cache worth the name. */
 #define MAINTENANCE_CACHE_BYTES (64 << 10)
 
@@ -47,11 +49,12 @@ static int path_in(const char *dir, char **ret)
 
 static int fill(sqlite3 *db, const struct record_spec *spec)
 {
-	char pragmas[96];
+	char pragmas[128];
 	int r;
 
 	snprintf(pragmas, sizeof(pragmas),
-	         "PRAGMA page_size = %d; PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL;",
+	         "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;"
+	         "PRAGMA journal_mode = WAL;",
 	         PAGE_BYTES);
 	r = sql_exec(db, pragmas);
 	if (r == 0)
@@ -120,6 +123,34 @@ static int measure_wal(struct record_store *store)
 	return 0;
 }
 
+int record_store_count_pages(struct record_store *store, sqlite3 *db)
+{
+	int64_t n_pages, n_free;
+	int r = sql_query_int(db, "PRAGMA page_count", &n_pages);
+
+	if (r == 0)
+		r = sql_query_int(db, "PRAGMA freelist_count", &n_free);
+	if (r < 0)
+		return r;
+	atomic_store_explicit(&store->used_bytes, (uint64_t)(n_pages - n_free) * store->page_bytes,
+	                      memory_order_relaxed);
+	atomic_store_explicit(&store->free_bytes, (uint64_t)n_free * store->page_bytes,
+	                      memory_order_relaxed);
+	return 0;
+}
+
+static int measure(struct record_store *store)
+{
+	int64_t mode;
+	int r = sql_query_int(store->maintenance, "PRAGMA auto_vacuum", &mode);
+
+	if (r < 0)
+		return r;
+	store->is_compactable = mode == AUTO_VACUUM_INCREMENTAL;
+	r = record_store_count_pages(store, store->maintenance);
+	return r == 0 ? measure_wal(store) : r;
+}
+
 static int read_layout(struct record_store *store, const struct uuid *uuid)
 {
 	int64_t page_bytes;
@@ -137,7 +168,7 @@ static int read_layout(struct record_store *store, const struct uuid *uuid)
 		return r;
 	store->page_bytes = (uint32_t)page_bytes;
 	store->vector_bytes = store->spec.dim * element_bytes(store->spec.dtype);
-	return measure_wal(store);
+	return measure(store);
 }
 
 static int open_checked(struct record_store *store, const struct uuid *uuid)
@@ -208,6 +239,15 @@ const char *record_store_last_error(void)
 uint64_t record_store_wal_bytes(struct record_store *store)
 {
 	return atomic_load_explicit(&store->wal_bytes, memory_order_relaxed);
+}
+
+struct record_space record_store_space(struct record_store *store)
+{
+	return (struct record_space){
+	        .used_bytes = atomic_load_explicit(&store->used_bytes, memory_order_relaxed),
+	        .free_bytes = atomic_load_explicit(&store->free_bytes, memory_order_relaxed),
+	        .is_compactable = store->is_compactable,
+	};
 }
 
 static int checkpoint(struct record_store *store, int mode)

@@ -129,6 +129,11 @@ int record_writer_delete(struct record_writer *writer, const struct record_id *i
 int record_writer_reap(struct record_writer *writer, uint64_t seq, uint32_t max_rows,
                        uint32_t max_log, uint32_t *ret_n);
 
+/* Moves up to max_pages of the database's last pages into free ones, in a transaction of its own:
+ * the next checkpoint that moves the whole WAL cuts the file by as many. No group may be open.
+ * After an error the writer is spent, and to be freed. */
+int record_writer_compact(struct record_writer *writer, uint32_t max_pages);
+
 /* Reading ------------------------------------------------------------------------------------- */
 
 /* What a reader is to fetch beside slot and id. */
@@ -216,6 +221,13 @@ int record_reader_indexes(struct record_reader *reader,
  * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
  * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
+/* The pages of the database file, in use and free, as of the writer's last reap or compact. Free
+ * ones are used again before it grows. */
+struct record_space {
+	uint64_t used_bytes, free_bytes;
+	bool is_compactable; /* false: compact() does nothing. Made so before it could be. */
+};
+struct record_space record_store_space(struct record_store *store); /* [any] */
 /* Of the database in dir, what the live records take: its pages in use, by the share of rows that
  * are live. Outcomes and errors as those of open(). */
 int record_store_live_bytes(struct store_io *io, const char *dir, uint64_t *ret_bytes);

@@ -24,10 +24,16 @@ struct record_store {
 	/* Written by the writer's commits and by restart checkpoints, read by anyone. A lone number
 	 * that guards nothing, so relaxed order is enough. */
 	_Atomic uint64_t wal_bytes;
+	/* Written by who has the turn to write, read by anyone: the same. */
+	_Atomic uint64_t used_bytes, free_bytes;
+	bool is_compactable; /* it was made so that free pages can leave it */
 };
 
 /* A connection of its own for a reader or the writer. */
 int record_store_connect(struct record_store *store, int flags, sqlite3 **ret);
+
+/* Counts the database's pages anew, as the connection sees them. */
+int record_store_count_pages(struct record_store *store, sqlite3 *db);
 
 /* A reader's connection, for the files that hold more of its queries. */
 sqlite3 *record_reader_db(struct record_reader *reader);

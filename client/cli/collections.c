@@ -70,8 +70,8 @@ static json_t *json_from_collection(const struct kith_collection *collection)
 
 int cli_list(struct cli *cli)
 {
-	static const char *const titles[] = {"COLLECTION", ">DIM",  "DTYPE", "METRIC",
-	                                     "CREATED",    "SPACE", "UUID"};
+	static const char *const titles[] = {"=COLLECTION", ">DIM",  "DTYPE", "METRIC",
+	                                     "CREATED",     "SPACE", "UUID"};
 	struct kith_list_collections_result *result;
 	struct table *table = NULL;
 	char cell[OUTPUT_CELL_SIZE];

@@ -17,7 +17,7 @@ static json_t *json_from_failure(const struct kith_failure *failure)
 
 static void print_failures(const struct kith_failures *failures)
 {
-	static const char *const titles[] = {"LAST", ">TIMES", "WHERE", "WHAT"};
+	static const char *const titles[] = {"LAST", ">TIMES", "=WHERE", "=WHAT"};
 	struct table *table = table_new(sizeof(titles) / sizeof(titles[0]), titles);
 	char cell[OUTPUT_CELL_SIZE];
 

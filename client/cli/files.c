@@ -230,7 +230,7 @@ int cli_repair(struct cli *cli)
 
 static void print_files(const struct kith_files *files)
 {
-	static const char *const titles[] = {"COLLECTION", ">SIZE", ">LIVE", "FILE"};
+	static const char *const titles[] = {"=COLLECTION", ">SIZE", ">LIVE", "=FILE"};
 	struct table *table = table_new(4, titles);
 	char cell[OUTPUT_CELL_SIZE];
 	uint64_t size_bytes = 0, live_bytes = 0;

@@ -106,7 +106,8 @@ struct table {
 	uint32_t n_columns;
 	bool whole; /* nothing is cut */
 	uint32_t *widths;
-	bool *right;
+	bool *right; /* the column is of numbers */
+	bool *kept;  /* the column is not cut */
 };
 
 /* Controls, and what turns the direction of writing around. */
@@ -176,15 +177,18 @@ struct table *table_new(uint32_t n_columns, const char *const titles[])
 	table->whole = !titles;
 	table->widths = calloc(n_columns, sizeof(*table->widths));
 	table->right = calloc(n_columns, sizeof(*table->right));
-	if (!table->widths || !table->right) {
+	table->kept = calloc(n_columns, sizeof(*table->kept));
+	if (!table->widths || !table->right || !table->kept) {
 		free(table->widths);
 		free(table->right);
+		free(table->kept);
 		free(table);
 		return NULL;
 	}
 	for (uint32_t i = 0; titles && i < n_columns; i++) {
 		table->right[i] = titles[i][0] == '>';
-		table_text(table, titles[i] + table->right[i]);
+		table->kept[i] = table->right[i] || titles[i][0] == '=';
+		table_text(table, titles[i] + table->kept[i]);
 	}
 	return table;
 }
@@ -227,7 +231,7 @@ static void add_cell(struct table *table, const char *data, size_t n)
 	}
 	cell = &table->cells[table->n++];
 	cell->text = make_visible(data, n, UINT32_MAX / 2, &cell->width);
-	if (cell->width > MIDDLE_WIDTH && !table->whole && !table->right[column] &&
+	if (cell->width > MIDDLE_WIDTH && !table->whole && !table->kept[column] &&
 	    column + 1 < table->n_columns)
 		cut(cell, MIDDLE_WIDTH);
 	if (cell->width > table->widths[column])
@@ -286,7 +290,7 @@ void table_print(struct table *table)
 		int pad = (int)(table->widths[column] - cell->width);
 		const char *text;
 
-		if (column == last && cell->width > room && !table->whole && !table->right[column])
+		if (column == last && cell->width > room && !table->whole && !table->kept[column])
 			cut(cell, room);
 		text = cell->text ? cell->text : "";
 		if (table->right[column])
@@ -303,5 +307,6 @@ void table_print(struct table *table)
 	free(table->cells);
 	free(table->widths);
 	free(table->right);
+	free(table->kept);
 	free(table);
 }

@@ -27,10 +27,10 @@ char *output_time(uint64_t ms, char cell[static OUTPUT_CELL_SIZE]);
 
 struct table;
 
-/* Titles: one for each column; '>' as the first character: numbers, right-aligned and never cut. A
- * text in the last column is cut to the terminal's width, in another one to what leaves room for
- * the others. NULL instead of titles: none, all columns are text and wholly shown. NULL: no
- * memory. */
+/* Titles: one for each column; '>' as the first character: numbers, right-aligned and never cut;
+ * '=': a text that is never cut, since it is to be copied or read whole. Other text in the last
+ * column is cut to the terminal's width, in another one to what leaves room for the others. NULL
+ * instead of titles: none, all columns are text and wholly shown. NULL: no memory. */
 struct table *table_new(uint32_t n_columns, const char *const titles[]);
 /* The next cell, row by row; copied. */
 void table_text(struct table *table, const char *text);

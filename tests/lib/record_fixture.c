@@ -5,13 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <sqlite3.h>
 
 #include "storage/sqlite_vfs.h"
 #include "tests/lib/record_fixture.h"
 
-static void open_all(struct record_fixture *fixture)
+void record_fixture_open(struct record_fixture *fixture)
 {
 	assert_int_equal(record_store_open(fixture->io, fixture->scratch.path, &fixture->spec.uuid,
 	                                   1 << 20, &fixture->store),
@@ -20,7 +21,7 @@ static void open_all(struct record_fixture *fixture)
 	assert_int_equal(record_reader_new(fixture->store, &fixture->reader), 0);
 }
 
-static void close_all(struct record_fixture *fixture)
+void record_fixture_close(struct record_fixture *fixture)
 {
 	fixture->reader = record_reader_free(fixture->reader);
 	fixture->writer = record_writer_free(fixture->writer);
@@ -36,12 +37,12 @@ void record_fixture_init(struct record_fixture *fixture)
 	assert_int_equal(uuid_new(&fixture->spec.uuid), 0);
 	assert_int_equal(record_store_create(fixture->io, fixture->scratch.path, &fixture->spec),
 	                 0);
-	open_all(fixture);
+	record_fixture_open(fixture);
 }
 
 void record_fixture_release(struct record_fixture *fixture)
 {
-	close_all(fixture);
+	record_fixture_close(fixture);
 	sqlite_vfs_drop(fixture->io);
 	fixture->twin = store_twin_free(fixture->twin);
 	scratch_dir_release(&fixture->scratch);
@@ -49,8 +50,8 @@ void record_fixture_release(struct record_fixture *fixture)
 
 void record_fixture_reopen(struct record_fixture *fixture)
 {
-	close_all(fixture);
-	open_all(fixture);
+	record_fixture_close(fixture);
+	record_fixture_open(fixture);
 }
 
 /* Values -------------------------------------------------------------------------------------- */
@@ -237,4 +238,15 @@ void fixture_exec(struct record_fixture *fixture, const char *sql)
 
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
+}
+
+uint64_t fixture_file_bytes(struct record_fixture *fixture)
+{
+	char path[SCRATCH_PATH_SIZE];
+	struct stat about;
+
+	/* Not opened beside SQLite: closing it would drop SQLite's locks. */
+	scratch_dir_path(&fixture->scratch, "records.db", path);
+	assert_int_equal(stat(path, &about), 0);
+	return (uint64_t)about.st_size;
 }

@@ -25,7 +25,9 @@ struct record_fixture {
 
 void record_fixture_init(struct record_fixture *fixture);
 void record_fixture_release(struct record_fixture *fixture);
-/* Closes and opens again what init() opened. */
+/* Closes what init() opened, opens it, or both. */
+void record_fixture_close(struct record_fixture *fixture);
+void record_fixture_open(struct record_fixture *fixture);
 void record_fixture_reopen(struct record_fixture *fixture);
 
 /* A record with a text id and the vector {v, v, v, v}; valid as long as its arguments are. */
@@ -54,5 +56,7 @@ void fixture_assert_live(struct record_fixture *fixture, const char *id, uint64_
                          const char *text);
 /* The number that an SQL query over the store's file gives. */
 int64_t fixture_query(struct record_fixture *fixture, const char *sql);
+/* How long the database's file is. */
+uint64_t fixture_file_bytes(struct record_fixture *fixture);
 /* Runs SQL on it, for damage. */
 void fixture_exec(struct record_fixture *fixture, const char *sql);

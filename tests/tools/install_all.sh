@@ -56,14 +56,16 @@ finds() {
 	says '"text":"third"' search notes --fvecs "$tree/v.fvecs" --row 2 -k 1 --include texts
 }
 
-# Three rows of two floats: (1, 0), (0, 1), (1, 1).
+# Five rows of two floats: (1, 0), (0, 1), (1, 1), (-1, 0), (0, -1). A kill may come before their
+# vectors are synced, and a saved graph is of use while those of no more than a fifth are gone.
 printf '\2\0\0\0\0\0\200\077\0\0\0\0\2\0\0\0\0\0\0\0\0\0\200\077\2\0\0\0\0\0\200\077\0\0\200\077' \
 	>"$tree/v.fvecs"
-printf '{"id":%s,"text":"%s"}\n' 7 first 8 second 9 third >"$tree/v.jsonl"
+printf '\2\0\0\0\0\0\200\277\0\0\0\0\2\0\0\0\0\0\0\0\0\0\200\277' >>"$tree/v.fvecs"
+printf '{"id":%s,"text":"%s"}\n' 7 first 8 second 9 third 10 fourth 11 fifth >"$tree/v.jsonl"
 
 start_daemon
 says '"created":true' create notes --dim 2 --metric cosine
-says '"inserted":3' import notes "$tree/v.fvecs" --jsonl "$tree/v.jsonl"
+says '"inserted":5' import notes "$tree/v.fvecs" --jsonl "$tree/v.jsonl"
 finds exact
 says built ensure notes
 finds hnsw
@@ -73,7 +75,7 @@ says '"deleted":1' delete notes 8
 kill -9 "$pid"
 wait "$pid" || :
 start_daemon
-says '"count":2' count notes
+says '"count":4' count notes
 says existing ensure notes
 finds hnsw
 says notes describe notes

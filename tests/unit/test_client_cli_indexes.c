@@ -292,7 +292,8 @@ static void errors_are_shown_with_where_and_how_often(void **state)
 	char *argv[] = {"kith", "errors", NULL};
 	struct cli_fixture *fixture = *state;
 
-	cli_run_on_terminal(fixture, 80, argv);
+	/* Whole, also where the terminal is narrower than that. */
+	cli_run_on_terminal(fixture, 40, argv);
 	assert_non_null(strstr(fixture->out, "  TIMES  WHERE                 WHAT"));
 	assert_non_null(strstr(fixture->out, "  1,234  index 'notes/vector'  the disk is full"));
 	assert_int_equal(cli_run(fixture, "errors"), 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One scenario, made of everything that writes: create, groups of upserts, updates and deletes,
- * reaps, checkpoints, close. It is run with each of its I/O operations failing in turn, and its
- * record is cut at each operation as a power cut would. After either, the store must hold just
- * the groups that were acknowledged, or one more: that which was being committed.
+ * reaps, a compaction, checkpoints, close. It is run with each of its I/O operations failing in
+ * turn, and its record is cut at each operation as a power cut would. After either, the store must
+ * hold just the groups that were acknowledged, or one more: that which was being committed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,10 +43,14 @@ struct run {
 	size_t acknowledged_at_op[N_GROUPS + 1];
 };
 
+/* Of pages of its own, which a reap leaves free for the compaction. */
+#define TEXT_BYTES 9000
+
 static int change_id(struct record_writer *writer, const char *id, float before, float after)
 {
+	static char text[TEXT_BYTES + 1];
 	struct record_field field = fixture_field("file", id);
-	struct record record = fixture_record(id, after, "a text that is the same in all");
+	struct record record = fixture_record(id, after, memset(text, 'x', TEXT_BYTES));
 	struct record_change change;
 
 	if (before == after)
@@ -114,6 +118,12 @@ static int run_steps(struct run *run)
 		r = run_group(run, 2);
 	if (r == 0)
 		r = record_writer_reap(run->writer, UINT64_MAX, 10, 1, &n);
+	if (r == 0)
+		assert_true(record_store_space(run->store).free_bytes > TEXT_BYTES);
+	if (r == 0)
+		r = record_writer_compact(run->writer, 8);
+	if (r == 0)
+		assert_true(record_store_space(run->store).free_bytes == 0);
 	if (r == 0)
 		r = record_store_checkpoint(run->store, true);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/lib/record_fixture.h"
 
@@ -150,6 +151,99 @@ static void packed_fields_that_make_no_sense_are_told(void **state)
 	assert_int_equal(fixture_state(&fixture).n_retired, 1);
 }
 
+/* Of a text each, so that its pages count. */
+#define LONG_TEXT_BYTES 3000
+#define MANY 400
+#define STEP_PAGES 64
+
+static void put_and_remove_many(void)
+{
+	static char text[LONG_TEXT_BYTES + 1];
+	char id[16];
+
+	memset(text, 'x', LONG_TEXT_BYTES);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		fixture_put(&fixture, id, (float)i, text);
+	}
+	/* The last ones stay: their pages are at the end of the file. */
+	for (int i = 0; i < MANY - 10; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		fixture_delete(&fixture, id);
+	}
+	assert_int_equal(reap(UINT64_MAX, MANY, 0), MANY - 10);
+}
+
+static void free_pages_leave_the_database_in_steps(void **state)
+{
+	(void)state;
+	struct record_space before, after;
+	uint64_t size_before;
+
+	put_and_remove_many();
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+	size_before = fixture_file_bytes(&fixture);
+	before = record_store_space(fixture.store);
+	assert_true(before.is_compactable);
+	assert_true(before.free_bytes > MANY / 2 * (uint64_t)LONG_TEXT_BYTES);
+
+	assert_int_equal(record_writer_compact(fixture.writer, STEP_PAGES), 0);
+	after = record_store_space(fixture.store);
+	assert_true(after.free_bytes < before.free_bytes);
+	assert_true(before.free_bytes - after.free_bytes <= (STEP_PAGES + 1) * UINT64_C(4096));
+	assert_int_equal(record_writer_compact(fixture.writer, MANY * 2), 0);
+	assert_int_equal(record_store_space(fixture.store).free_bytes, 0);
+
+	/* The file follows when the WAL has moved into it, and nothing is lost. */
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+	assert_true(fixture_file_bytes(&fixture) + before.free_bytes <= size_before);
+	record_fixture_reopen(&fixture);
+	assert_int_equal(record_store_space(fixture.store).free_bytes, 0);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM contents"), 10);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM pragma_integrity_check"
+	                                         " WHERE integrity_check = 'ok'"),
+	                 1);
+	fixture_put(&fixture, "a", 1, "text");
+	fixture_assert_live(&fixture, "a", FIXTURE_EVERY, 1, "text");
+}
+
+static void a_step_that_fails_changes_nothing(void **state)
+{
+	(void)state;
+	uint64_t free_bytes;
+
+	put_and_remove_many();
+	free_bytes = record_store_space(fixture.store).free_bytes;
+	store_twin_fail(fixture.twin, (struct store_twin_fault){.kind = STORE_TWIN_SYNC,
+	                                                        .path_part = "records.db-wal",
+	                                                        .nth = 1,
+	                                                        .err = EIO});
+	assert_int_equal(record_writer_compact(fixture.writer, STEP_PAGES), -EIO);
+	assert_int_equal(record_writer_compact(fixture.writer, STEP_PAGES), -EIO);
+	store_twin_heal(fixture.twin);
+	record_fixture_reopen(&fixture);
+	assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM contents"), 10);
+	assert_true(record_store_space(fixture.store).free_bytes <= free_bytes);
+	assert_int_equal(record_writer_compact(fixture.writer, STEP_PAGES), 0);
+}
+
+/* Its pages are used again, but stay. */
+static void a_database_of_before_is_left_as_it_is(void **state)
+{
+	(void)state;
+	struct record_space space;
+
+	record_fixture_close(&fixture);
+	fixture_exec(&fixture, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;"
+	                       " PRAGMA journal_mode = WAL");
+	record_fixture_open(&fixture);
+	put_and_remove_many();
+	space = record_store_space(fixture.store);
+	assert_false(space.is_compactable);
+	assert_int_equal(record_writer_compact(fixture.writer, STEP_PAGES), 0);
+	assert_int_equal(record_store_space(fixture.store).free_bytes, space.free_bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +254,9 @@ int main(void)
 	        TEST(slots_are_not_used_again_after_delete_reap_and_reopen),
 	        TEST(the_log_is_cut_between_seqs),
 	        TEST(packed_fields_that_make_no_sense_are_told),
+	        TEST(free_pages_leave_the_database_in_steps),
+	        TEST(a_step_that_fails_changes_nothing),
+	        TEST(a_database_of_before_is_left_as_it_is),
 #undef TEST
 	};
 

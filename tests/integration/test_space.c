@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What is of no use any more leaves the disk, while the daemon runs: free pages of the database in
+ * a pause, retired rows as fast as they come.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "daemon/upkeep.h"
+#include "tests/lib/fake_clock.h"
+#include "tests/lib/kith_calls.h"
+
+#define NOTES "notes"
+#define MANY 13000u
+#define REPLACED 6000u
+#define ROUNDS 8u
+#define FEW 200u
+#define PAGE_BYTES 4096u
+
+struct stage {
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	char path[DAEMON_PROCESS_PATH_SIZE + 16]; /* of the database */
+	uint64_t bound;                           /* of its file, in bytes */
+};
+
+static int setup(void **state)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	fake_clock_init(&stage->clock, 0);
+	stage->daemon = daemon_thread_new_with(store_io_posix(), &stage->clock.clock, 32);
+	stage->conn = connect_to(stage->daemon);
+	make_collection(stage->conn, NOTES, KITH_METRIC_L2);
+	strcat(collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon),
+	                       stage->path),
+	       "/records.db");
+	*state = stage;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct stage *stage = *state;
+
+	kith_close(stage->conn);
+	daemon_thread_free(stage->daemon);
+	free(stage);
+	return 0;
+}
+
+/* Of the file of that name, as kith du tells. */
+static struct kith_file file_of(struct stage *stage, const char *name)
+{
+	struct kith_disk_usage_result *usage;
+	struct kith_file found = {0};
+
+	DONE(stage->conn, kith_disk_usage(stage->conn, &usage));
+	for (uint32_t i = 0; i < usage->files.n; i++) {
+		const struct kith_file *file = &usage->files.v[i];
+		const char *end = file->path.data + file->path.n;
+
+		if (file->path.n > strlen(name) &&
+		    memcmp(end - strlen(name), name, strlen(name)) == 0)
+			found = *file;
+	}
+	kith_free(usage);
+	found.path = found.collection = (struct kith_str){0};
+	return found;
+}
+
+/* Looked at from outside: kith du reads the database, and the WAL cannot begin anew meanwhile. */
+static uint64_t size_of(const struct stage *stage)
+{
+	struct stat about;
+
+	assert_int_equal(stat(stage->path, &about), 0);
+	return (uint64_t)about.st_size;
+}
+
+static bool is_small(void *ctx)
+{
+	struct stage *stage = ctx;
+
+	fake_clock_advance_ms(&stage->clock, UPKEEP_PAUSE_MS);
+	return size_of(stage) <= stage->bound;
+}
+
+static void what_was_deleted_leaves_the_disk_in_a_pause(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+	struct kith_file before;
+
+	put_records(stage->conn, NOTES, 0, MANY, 1);
+	put_records(stage->conn, NOTES, MANY, FEW, 1);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
+	before = file_of(stage, "/records.db");
+	assert_true(before.size_bytes > 2 * UPKEEP_IDLE_FREE_BYTES);
+
+	delete_records(stage->conn, NOTES, 0, MANY);
+	/* The log of what was deleted stays, for what is derived: a share of what there was. */
+	stage->bound = before.size_bytes / 4 + UPKEEP_IDLE_FREE_BYTES + PAGE_BYTES;
+	await(is_small, stage, "the database's file follows what was deleted");
+	assert_true(file_of(stage, "/records.db").live_bytes <= stage->bound);
+	expect_records(stage->conn, NOTES, MANY, FEW, 1);
+
+	daemon_thread_restart(stage->daemon);
+	kith_close(stage->conn);
+	stage->conn = connect_to(stage->daemon);
+	expect_records(stage->conn, NOTES, MANY, FEW, 1);
+	expect_no_records(stage->conn, NOTES, 0, 10, 1);
+	assert_true(file_of(stage, "/records.db").size_bytes <= stage->bound);
+}
+
+/* The clock stands: there is no pause. What the reaper leaves is what one request or two replaced,
+ * and the pages of what went are used for what comes. */
+static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+	uint64_t once;
+
+	put_records(stage->conn, NOTES, 0, REPLACED, 1);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
+	once = size_of(stage);
+	for (uint32_t round = 2; round < 2 + ROUNDS; round++)
+		put_records(stage->conn, NOTES, 0, REPLACED, round);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
+	/* Live once, retired twice, and the log of all that was replaced. */
+	assert_true(size_of(stage) <= 4 * once);
+	expect_records(stage->conn, NOTES, 0, FEW, 1 + ROUNDS);
+	expect_count(stage->conn, NOTES, REPLACED);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(what_was_deleted_leaves_the_disk_in_a_pause),
+	        TEST(records_that_are_replaced_without_a_pause_do_not_pile_up),
+	};
+
+	return cmocka_run_group_tests_name("space", tests, NULL, NULL);
+}
