@@ -110,6 +110,7 @@ static void collect(struct daemon *daemon, uint64_t now_ns)
 static void on_pressed(struct pressure *pressure)
 {
 	struct daemon *daemon = LIST_ELEMENT(pressure, struct daemon, pressure);
+	struct collection *collection = NULL;
 	struct budget_figures figures;
 	uint64_t freed;
 
@@ -123,6 +124,11 @@ static void on_pressed(struct pressure *pressure)
 		log_info("memory is short (%s): %llu bytes given back, %llu kept", pressure->from,
 		         (unsigned long long)freed, (unsigned long long)figures.used_bytes);
 	purge(daemon);
+	/* What the databases keep goes by their upkeep, what the heaps keep by who owns each. */
+	while ((collection = collections_next(daemon->collections, collection)))
+		upkeep_look(collection);
+	lanes_rest_all(daemon->lanes);
+	slab_collect();
 }
 
 static void look_at_pressure(struct daemon *daemon)

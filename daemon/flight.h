@@ -122,6 +122,8 @@ void flight_resume(struct flight *flight);
 /* Measures the recall curve of the flight's generation, and goes on with then(), whatever came of
  * it: without memory, or when it was cancelled, the generation keeps the curve that it had. */
 void flight_measure(struct flight *flight, void (*then)(struct flight *flight));
+/* A measuring that waits because memory is short goes on, or waits again. Fine for any flight. */
+void flight_measure_resume(struct flight *flight);
 
 /* Who would be found again under a later pin: everyone who is not retired at the flight's. */
 static inline struct record_view flight_view(const struct flight *flight)

@@ -73,6 +73,7 @@ void flight_resume(struct flight *flight)
 {
 	uint32_t n_waiting = 0;
 
+	flight_measure_resume(flight);
 	/* Marked anew when they still have to wait. The last one may end the flight. */
 	for (uint32_t i = 0; i < FLIGHT_JOBS_MAX; i++)
 		n_waiting += flight->shares[i].waits;

@@ -38,6 +38,7 @@ struct measure {
 	uint32_t n_nodes;
 	struct record_view view;
 	int result; /* MORE: its turn ended before its work did */
+	bool waits; /* memory is short: its next turn comes later */
 	void (*then)(struct flight *flight);
 };
 
@@ -200,7 +201,8 @@ static void measure_work(struct job *job, uint32_t worker)
 
 	do
 		measure->result = measure->step(flight, scratch);
-	while (measure->result == MORE && !job_is_cancelled(job) && !job_is_waited_for(job));
+	while (measure->result == MORE && !job_is_cancelled(job) && !job_is_waited_for(job) &&
+	       !pressure_pauses(&flight->collection->daemon->pressure));
 }
 
 static void free_measure(struct flight *flight)
@@ -248,7 +250,18 @@ static void measure_done(struct job *job)
 
 static void submit(struct flight *flight)
 {
+	struct daemon *daemon = flight->collection->daemon;
+
+	flight->measure->waits = !flight->cancelled && pressure_pauses(&daemon->pressure);
+	if (flight->measure->waits)
+		return; /* flight_resume() comes back */
 	flight_submit(flight, LANE_BACKGROUND, "measure", measure_work, measure_done);
+}
+
+void flight_measure_resume(struct flight *flight)
+{
+	if (flight->measure && flight->measure->waits)
+		submit(flight);
 }
 
 void flight_measure(struct flight *flight, void (*then)(struct flight *flight))

@@ -64,6 +64,24 @@ static void look(struct daemon *daemon)
 	lanes_submit(daemon->lanes, LANE_BACKGROUND, &footprint->job);
 }
 
+/* Whether anything can have changed since the last look: an idle daemon does not wake for one. */
+static bool has_news(struct daemon *daemon)
+{
+	struct footprint *footprint = &daemon->footprint;
+	struct budget_figures budget;
+	bool is_news;
+
+	budget_figures(daemon->budget, &budget);
+	is_news = footprint->looked_ns == 0 || daemon->n_requests != footprint->seen_requests ||
+	          budget.used_bytes != footprint->seen_used_bytes ||
+	          budget.dirty_bytes != footprint->seen_dirty_bytes ||
+	          !list_empty(&daemon->flights);
+	footprint->seen_requests = daemon->n_requests;
+	footprint->seen_used_bytes = budget.used_bytes;
+	footprint->seen_dirty_bytes = budget.dirty_bytes;
+	return is_news;
+}
+
 static void log_figures(const struct daemon *daemon)
 {
 	struct memory_row memory = footprint_row(daemon);
@@ -89,7 +107,8 @@ void footprint_tick(struct daemon *daemon, uint64_t now_ns)
 	uint64_t log_ns = daemon->config.log_cache_stats * NS_PER_S;
 
 	if (!footprint->looking &&
-	    (footprint->looked_ns == 0 || now_ns - footprint->looked_ns >= FOOTPRINT_LOOK_NS)) {
+	    (footprint->looked_ns == 0 || now_ns - footprint->looked_ns >= FOOTPRINT_LOOK_NS) &&
+	    has_news(daemon)) {
 		footprint->looked_ns = now_ns;
 		look(daemon);
 	}

@@ -18,7 +18,7 @@
 #include "daemon/lanes.h"
 #include "protocol/methods.h"
 
-/* How often it is looked for the proportional share. */
+/* How often it is looked for the proportional share, while anything happens. */
 #define FOOTPRINT_LOOK_NS UINT64_C(10000000000)
 
 struct daemon;
@@ -35,6 +35,8 @@ struct footprint {
 	uint64_t seen_bytes; /* the job's */
 	uint64_t pss_bytes;  /* at the last look that ended */
 	uint64_t looked_ns;  /* 0: never */
+	/* What had happened by then. */
+	uint64_t seen_requests, seen_used_bytes, seen_dirty_bytes;
 	bool looking;
 	uint64_t logged_ns;
 	struct footprint_account accounts[WIRE_N_METHODS];

@@ -28,6 +28,7 @@ struct worker {
 	enum lane lane;
 	uint32_t number;
 	uv_thread_t thread;
+	uint32_t n_rests; /* that it has followed */
 };
 
 struct lanes {
@@ -35,6 +36,7 @@ struct lanes {
 	uv_thread_t loop_thread;
 	struct lanes_observer *observer;
 	struct lanes_rest *rest;
+	atomic_uint n_rests; /* asked of all; orders nothing */
 	struct lane_state lane[LANE_N];
 	struct worker *workers;
 	uint32_t n_workers, n_started;
@@ -73,19 +75,38 @@ bool job_is_waited_for(struct job *job)
 	return waited_for;
 }
 
-/* Waits for a job or the end; its mutex is held. Resting happens without it. */
-static void lane_wait(struct lane_state *lane, struct lanes_rest *rest, uint32_t worker)
+static bool is_asked_to_rest(const struct worker *worker)
 {
-	uint64_t pause_ms = rest ? LANES_REST_MS : UINT64_MAX;
+	return atomic_load_explicit(&worker->lanes->n_rests, memory_order_relaxed) !=
+	       worker->n_rests;
+}
 
+/* The lane's mutex is held, but not while it rests. */
+static void worker_rest(struct worker *worker, struct lane_state *lane)
+{
+	struct lanes_rest *rest = worker->lanes->rest;
+
+	uv_mutex_unlock(&lane->mutex);
+	worker->n_rests = atomic_load_explicit(&worker->lanes->n_rests, memory_order_relaxed);
+	rest->rest(rest, worker->number);
+	uv_mutex_lock(&lane->mutex);
+}
+
+/* Waits for a job or the end; the lane's mutex is held. */
+static void lane_wait(struct lane_state *lane, struct worker *worker)
+{
+	uint64_t pause_ms = worker->lanes->rest ? LANES_REST_MS : UINT64_MAX;
+
+	if (is_asked_to_rest(worker))
+		worker_rest(worker, lane);
 	while (list_empty(&lane->queue) && !lane->stopping) {
-		if (pause_ms > LANES_REST_MAX_MS) {
+		if (is_asked_to_rest(worker)) {
+			worker_rest(worker, lane);
+		} else if (pause_ms > LANES_REST_MAX_MS) {
 			uv_cond_wait(&lane->ready, &lane->mutex);
 		} else if (uv_cond_timedwait(&lane->ready, &lane->mutex, pause_ms * NS_PER_MS) ==
 		           UV_ETIMEDOUT) {
-			uv_mutex_unlock(&lane->mutex);
-			rest->rest(rest, worker);
-			uv_mutex_lock(&lane->mutex);
+			worker_rest(worker, lane);
 			pause_ms *= 2;
 		}
 	}
@@ -97,7 +118,7 @@ static struct job *lane_next(struct worker *worker)
 	struct list *link;
 
 	uv_mutex_lock(&lane->mutex);
-	lane_wait(lane, worker->lanes->rest, worker->number);
+	lane_wait(lane, worker);
 	link = list_pop(&lane->queue);
 	if (link) {
 		lane->n_queued--;
@@ -289,6 +310,20 @@ void lanes_submit(struct lanes *lanes, enum lane lane_idx, struct job *job)
 	uv_mutex_unlock(&lane->mutex);
 	/* After unlocking, else the worker wakes up only to wait for the mutex. */
 	uv_cond_signal(&lane->ready);
+}
+
+void lanes_rest_all(struct lanes *lanes)
+{
+	assert_loop(lanes);
+	if (!lanes->rest)
+		return;
+	atomic_fetch_add_explicit(&lanes->n_rests, 1, memory_order_relaxed);
+	/* Under each mutex, so that none looks before this and waits after it. */
+	for (int i = 0; i < LANE_N; i++) {
+		uv_mutex_lock(&lanes->lane[i].mutex);
+		uv_cond_broadcast(&lanes->lane[i].ready);
+		uv_mutex_unlock(&lanes->lane[i].mutex);
+	}
 }
 
 uint32_t lanes_n_workers(const struct lanes *lanes)

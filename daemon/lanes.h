@@ -93,6 +93,8 @@ bool job_is_waited_for(struct job *job);
 /* Names the phase that the job enters. [worker] */
 void job_phase(struct job *job, const char *phase);
 
+/* Has every worker rest once, as soon as it has no job in hand. [loop] */
+void lanes_rest_all(struct lanes *lanes);
 uint32_t lanes_n_workers(const struct lanes *lanes);
 const char *lane_name(enum lane lane);
 void lanes_figures(struct lanes *lanes, enum lane lane, struct lane_figures *ret);

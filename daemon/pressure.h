@@ -11,8 +11,9 @@
  *
  * While pressed (daemon.c): at each word what nobody used lately leaves the cache; loads get no
  * more memory than what is left then, and are mapped, so that what went does not come back at once;
- * builds and inserts pause, up to PRESSURE_PAUSE_MAX_MS. Then they go on though it lasts: what they
- * hold is given back by their end, not by waiting.
+ * SQLite's caches and what the heaps hold go back too, and builds, inserts and measuring pause, up
+ * to PRESSURE_PAUSE_MAX_MS. Then they go on though it lasts: what they hold is given back by their
+ * end, not by waiting.
  *
  * Threads: all [loop] but pressure_pauses() [any].
  */

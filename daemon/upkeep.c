@@ -279,6 +279,8 @@ static void sync_ended(struct collection *collection, struct care_state *care)
 {
 	if (care->result < 0)
 		upkeep_lost_vectors(collection, vector_file_synced_rows(collection->vectors));
+	else /* the next group may append before anybody looks */
+		collection->upkeep.synced_ns = clock_monotonic_ns(collection->daemon->clock);
 }
 
 /* reap ---------------------------------------------------------------------------------------- */
@@ -469,8 +471,12 @@ static bool rest_wanted(struct collection *collection, bool paused)
 	uint64_t used_ns =
 	        upkeep->read_ns > upkeep->written_ns ? upkeep->read_ns : upkeep->written_ns;
 
-	return paused && used_ns > upkeep->rested_ns &&
-	       now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS && list_empty(&collection->pins);
+	if (used_ns <= upkeep->rested_ns || !list_empty(&collection->pins))
+		return false;
+	/* Memory is short: a rest between two requests will do, but not between any two. */
+	if (collection->daemon->pressure.on)
+		return now_ns - upkeep->rested_ns >= UPKEEP_REST_MS * NS_PER_MS;
+	return paused && now_ns - used_ns >= UPKEEP_REST_MS * NS_PER_MS;
 }
 
 /* Any reading may come to need its worker's connection, so none is under way. */
@@ -628,7 +634,10 @@ static void care_cancelled(struct write_task *task)
 
 void upkeep_init(struct upkeep *upkeep, struct collection *collection)
 {
-	*upkeep = (struct upkeep){.lost_row = UINT64_MAX};
+	*upkeep = (struct upkeep){
+	        .lost_row = UINT64_MAX,
+	        .synced_ns = clock_monotonic_ns(collection->daemon->clock),
+	};
 	list_init(&upkeep->checkpoints);
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];

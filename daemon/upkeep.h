@@ -14,7 +14,8 @@
  *   checkpoint  the WAL moves into the database, beside the writes
  *   restart     past a bound, or in a pause, writes and new reads wait for that, so that the WAL
  *               begins anew
- *   rest        nobody came for a while: what the database keeps in memory is given back
+ *   rest        nobody came for a while, or memory is short: what the database keeps in memory is
+ *               given back
  *
  * reopen, restore, sync, reap, compact, restart and rest take turns with the groups of writes
  * (write_queue.h).

@@ -17,8 +17,10 @@
 
 #include <cmocka.h>
 
+#include "daemon/upkeep.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/store_twin.h"
 
 #define DIM 4
 
@@ -546,6 +548,48 @@ static void the_wal_stays_under_its_bound_with_a_reader_held_open(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* Groups, one a batch, in less bytes than are synced at once. */
+#define ROW_OF_GROUPS 3
+
+/* The vector file is synced when its rows are old enough, and then not with every group that comes
+ * before anybody looks. */
+static void a_long_row_of_writes_syncs_the_vector_file_now_and_then(void **state)
+{
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	struct bulk *bulks[ROW_OF_GROUPS];
+	uint64_t tickets[ROW_OF_GROUPS];
+	struct gate *gate;
+
+	(void)state;
+	fake_clock_init(&clock, 0);
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 32);
+	conn = connect_to(daemon);
+	create(conn, "bulk", BULK_DIM);
+	for (uint32_t i = 0; i < ROW_OF_GROUPS; i++)
+		bulks[i] = bulk_new("bulk", i * BULK_ROWS);
+	/* While the first group is held the others come, so that one waits whenever one ends. */
+	gate = daemon_thread_gate(daemon, "write", "committed");
+	for (uint32_t i = 0; i < ROW_OF_GROUPS; i++)
+		assert_int_equal(kith_submit_upsert(conn, &bulks[i]->params, &tickets[i]), 0);
+	assert_int_equal(kith_ping(conn), 0);
+	gate_await(gate);
+	store_twin_forget(twin);
+	fake_clock_advance_ms(&clock, UPKEEP_SYNC_MS);
+	gate_open(gate);
+	for (uint32_t i = 0; i < ROW_OF_GROUPS; i++) {
+		assert_int_equal(kith_collect_upsert(conn, tickets[i], KITH_USUAL, NULL), 0);
+		bulk_free(bulks[i]);
+	}
+	/* Rows and header, once. */
+	assert_int_equal(store_twin_count(twin, STORE_TWIN_SYNC, "/vectors"), 2);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+	store_twin_free(twin);
+}
+
 /* Rests ---------------------------------------------------------------------------------------- */
 
 static uint32_t n_reads_under_way(struct kith_conn *conn)
@@ -753,6 +797,7 @@ int main(void)
 	        cmocka_unit_test(one_bad_request_in_a_group_of_eight_fails_alone),
 	        cmocka_unit_test(a_bulk_import_holds_a_single_writer_back_by_one_group_at_most),
 	        cmocka_unit_test(the_wal_stays_under_its_bound_with_a_reader_held_open),
+	        cmocka_unit_test(a_long_row_of_writes_syncs_the_vector_file_now_and_then),
 	        cmocka_unit_test(what_comes_while_a_collection_rests_is_answered_after_it),
 	        cmocka_unit_test(a_collection_that_rests_can_be_dropped),
 	        cmocka_unit_test(closing_a_connection_cancels_its_search_and_keeps_the_daemon),

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "daemon/pressure.h"
 #include "tests/lib/fake_clock.h"
@@ -222,6 +223,64 @@ static void a_build_pauses_until_it_is_over(void **state)
 	stage_release(&stage);
 }
 
+static bool is_measuring(void *ctx)
+{
+	struct stage *stage = ctx;
+	struct kith_work job;
+	char phase[32];
+
+	return find_job(stage->conn, "notes", NULL, &job, phase) && strcmp(phase, "measure") == 0;
+}
+
+static void measuring_pauses_until_it_is_over(void **state)
+{
+	struct stage stage;
+	struct gate *gate;
+	uint64_t ticket;
+
+	(void)state;
+	stage_init(&stage);
+	make_collection(stage.conn, "notes", KITH_METRIC_L2);
+	put_records(stage.conn, "notes", 0, RECORDS, 1);
+	gate = daemon_thread_gate(stage.daemon, "measure", "start");
+	ticket = submit_ensure(stage.conn, (struct ask){.collection = "notes", .wait = true});
+	gate_await(gate);
+	press(&stage);
+	gate_open(gate);
+	expect_ensure_waits(stage.conn, ticket);
+	assert_true(is_measuring(&stage));
+	let_go(&stage);
+	assert_int_equal(collect_ensure(stage.conn, ticket).outcome, KITH_ENSURED_BUILT);
+	searched(&stage, "notes", 3);
+	stage_release(&stage);
+}
+
+/* A page of the database that a connection keeps is given back, though the clock stands still: by
+ * it nobody has rested for long. */
+static bool has_given_back(void *ctx)
+{
+	return sqlite3_memory_used() < *(const sqlite3_int64 *)ctx;
+}
+
+static void what_the_database_keeps_goes_while_memory_is_short(void **state)
+{
+	struct stage stage;
+	sqlite3_int64 before;
+
+	(void)state;
+	stage_init(&stage);
+	fake_clock_advance_ms(&stage.clock, COLD_MS);
+	make_collection(stage.conn, "notes", KITH_METRIC_L2);
+	put_records(stage.conn, "notes", 0, RECORDS, 1);
+	await_mapped(stage.conn, "notes");
+	expect_records(stage.conn, "notes", 0, RECORDS, 1);
+	before = sqlite3_memory_used();
+	press(&stage);
+	await(has_given_back, &before, "SQLite to give memory back");
+	expect_records(stage.conn, "notes", 0, RECORDS, 1);
+	stage_release(&stage);
+}
+
 static void pressure_that_lasts_does_not_hold_a_build_for_ever(void **state)
 {
 	struct stage stage;
@@ -300,6 +359,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(what_is_cold_goes_and_comes_back_mapped_until_it_is_over),
 	        cmocka_unit_test(a_build_pauses_until_it_is_over),
+	        cmocka_unit_test(measuring_pauses_until_it_is_over),
+	        cmocka_unit_test(what_the_database_keeps_goes_while_memory_is_short),
 	        cmocka_unit_test(pressure_that_lasts_does_not_hold_a_build_for_ever),
 	        cmocka_unit_test(a_source_that_cannot_be_had_is_done_without),
 	        cmocka_unit_test(a_socket_is_written_to_and_listened_to),

@@ -18,11 +18,12 @@
 #include "daemon/upkeep.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scale.h"
 
 #define NOTES "notes"
 #define MANY 13000u
 #define REPLACED 6000u
-#define ROUNDS 8u
+#define ROUNDS SCALED(8u)
 #define FEW 200u
 #define PAGE_BYTES 4096u
 

@@ -69,6 +69,30 @@ static void a_worker_that_has_nothing_to_do_rests_and_works_again(void **state)
 		sem_destroy(&stage.rested[i]);
 }
 
+/* Those that wait for nothing any more, too. */
+static void all_workers_rest_when_they_are_asked(void **state)
+{
+	static const uint32_t n_threads[LANE_N] = {1, 1, 1};
+	struct stage stage = {.rest = {rest}};
+
+	(void)state;
+	for (int i = 0; i < N_WORKERS; i++)
+		assert_int_equal(sem_init(&stage.rested[i], 0, 0), 0);
+	assert_int_equal(uv_loop_init(&stage.loop), 0);
+	assert_int_equal(lanes_new(&stage.loop, n_threads, NULL, &stage.rest, &stage.lanes), 0);
+	/* Sooner than three pauses of their own would have them: those take seven seconds. */
+	for (int ask = 0; ask < 3; ask++) {
+		lanes_rest_all(stage.lanes);
+		for (int i = 0; i < N_WORKERS; i++)
+			assert_int_equal(sem_wait(&stage.rested[i]), 0);
+	}
+	lanes_close(stage.lanes, NULL, NULL);
+	uv_run(&stage.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&stage.loop), 0);
+	for (int i = 0; i < N_WORKERS; i++)
+		sem_destroy(&stage.rested[i]);
+}
+
 /* Runs the stage's job in the lane; returns the nice value it ran with. */
 static int nice_in(struct stage *stage, enum lane lane)
 {
@@ -103,6 +127,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_worker_that_has_nothing_to_do_rests_and_works_again),
+	        cmocka_unit_test(all_workers_rest_when_they_are_asked),
 	        cmocka_unit_test(background_workers_leave_the_others_the_processor),
 	};
 
