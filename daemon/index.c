@@ -108,8 +108,7 @@ struct index *index_find(struct collection *collection, struct wire_str name)
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
 
-		if (wire_str_equal(wanted,
-		                   (struct wire_str){index->name, (uint32_t)strlen(index->name)}))
+		if (wire_str_equal(wanted, wire_text(index->name)))
 			return index;
 	}
 	return NULL;

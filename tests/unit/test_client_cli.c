@@ -362,6 +362,32 @@ static void import_takes_vectors_alone(void **state)
 	assert_memory_equal(fixture->log, "0|0\n1|1\n2|2\n", 12);
 }
 
+/* A terminal sees how far it is, how fast it goes and how long it will take, until it is done. */
+static void import_shows_its_progress_on_a_terminal(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	char *argv[] = {"kith", "import", "notes", NULL, "--batch", "1", NULL};
+	const char *bar, *rate, *left, *end;
+
+	save_fvecs(fixture, "v.fvecs", 5);
+	argv[3] = cli_path(fixture, "v.fvecs");
+	cli_run_on_terminal(fixture, 100, argv);
+	assert_int_equal(fixture->status, 0);
+	bar = strstr(fixture->out, "\r\033[K[####....................]  20%  1/5 rows  ");
+	assert_non_null(bar);
+	rate = strstr(bar, "/s  ");
+	assert_non_null(rate);
+	left = strstr(rate, " to go");
+	assert_non_null(left);
+	end = strstr(left, "\r\033[K5 rows stored in ");
+	assert_non_null(end);
+	/* Nobody looks: nothing is drawn. */
+	assert_int_equal(cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")),
+	                 0);
+	assert_string_equal(fixture->err, "");
+	assert_null(strchr(fixture->out, '\r'));
+}
+
 static void bulk_is_on_for_the_import_and_off_however_it_ends(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -654,6 +680,7 @@ int main(void)
 	        TEST(import_into_f16_sends_f16),
 	        TEST(import_sends_what_no_f16_can_hold_as_it_is),
 	        TEST(import_takes_vectors_alone),
+	        TEST(import_shows_its_progress_on_a_terminal),
 	        TEST(bulk_is_on_for_the_import_and_off_however_it_ends),
 	        TEST(bulk_is_off_after_an_import_that_is_interrupted),
 	        TEST(an_import_goes_on_when_the_signal_is_ignored),
