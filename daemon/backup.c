@@ -141,7 +141,7 @@ static void answer(struct backup *backup)
 		const struct backup_item *item = &backup->items[i];
 
 		rows[i] = (struct copy_row){
-		        .name = {item->entry.name, (uint32_t)strlen(item->entry.name)},
+		        .name = wire_text(item->entry.name),
 		        .records = item->copy.n_records,
 		        .seq = item->copy.seq,
 		        .size_bytes = item->copy.size_bytes,
@@ -180,7 +180,7 @@ static void backup_end(struct backup *backup)
 /* Why a collection could not be copied. [worker] */
 static int explain(struct backup *backup, const struct backup_item *item, int r)
 {
-	bool is_damaged = r == -EBADMSG || r > 0;
+	bool is_damaged = r == -EBADMSG || r == -ELOOP || r > 0;
 
 	if (r == -ECANCELED || r == -ENOSPC || r == -ENOMEM)
 		return r;
@@ -189,6 +189,7 @@ static int explain(struct backup *backup, const struct backup_item *item, int r)
 	               r == RECORD_STORE_NEWER     ? "written by a newer Kith"
 	               : r == RECORD_STORE_MISSING ? "its database is missing"
 	               : r == RECORD_STORE_FOREIGN ? "its database is not its own"
+	               : r == -ELOOP               ? "its database is behind a symbolic link"
 	               : is_damaged                ? "its database is damaged; see 'kith verify'"
 	                                           : strerror(-r),
 	               r < 0 ? record_store_last_error() : "-");
@@ -420,6 +421,7 @@ static int read_backup(struct backup *backup, struct store_io *io)
 		return fail(backup, WIRE_ERROR_DAMAGED, "directory", "backup",
 		            r == CATALOG_NEWER     ? "written by a newer Kith"
 		            : r == CATALOG_FOREIGN ? "it is none"
+		            : r == -ELOOP          ? "its catalog is a symbolic link"
 		                                   : catalog_last_error());
 	r = catalog_each(catalog, take_entry, backup);
 	catalog_close(catalog);
@@ -475,8 +477,12 @@ static int restore_files(void *ctx, struct collection *collection)
 
 	uuid_format(&item->entry.spec.uuid, uuid);
 	snprintf(path, sizeof(path), "%s/%s", backup->path, uuid);
-	r = record_copy(collection->daemon->io, path, collection->data_dir, &item->entry.spec,
-	                &backup->job.job.cancelled, &item->copy);
+	r = check_directory(collection->daemon->io, path);
+	if (r == -ENOENT)
+		r = RECORD_STORE_MISSING;
+	if (r == 0)
+		r = record_copy(collection->daemon->io, path, collection->data_dir,
+		                &item->entry.spec, &backup->job.job.cancelled, &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
 
@@ -491,8 +497,8 @@ static void restored(void *ctx, int result)
 		if (result == -EBUSY || result == CATALOG_EXISTS) {
 			wire_error_set(&backup->error, WIRE_ERROR_COLLECTION_EXISTS, "collection",
 			               result == -EBUSY
-			                       ? "'%s' was dropped and is still being removed: "
-			                         "try again"
+			                       ? "'%s' was dropped, and its files cannot be "
+			                         "removed: see 'kith errors'"
 			                       : "another collection was named '%s' meanwhile",
 			               backup->items[backup->at].entry.name);
 			backup->result = BACKUP_FAILED;

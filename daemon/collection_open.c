@@ -89,6 +89,12 @@ static void refuse(struct opening *opening, int r)
 		               "restore a backup, or 'kith repair'",
 		               name, record_store_last_error());
 		break;
+	case -ELOOP:
+		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
+		               "the database of '%s' is a symbolic link, and none is followed: put "
+		               "the file itself there",
+		               name);
+		break;
 	default:
 		wire_error_set(&opening->error, WIRE_ERROR_STORAGE_FAILED, "collection",
 		               "cannot open '%s': %s (%s)", name, strerror(r < 0 ? -r : EIO),
@@ -542,8 +548,9 @@ static void closing_done(struct job *job)
 	if (collection->close_error)
 		log_error("collection '%s': closing: %s", collection->entry.name,
 		          strerror(-collection->close_error));
-	if (collection->dropped && !collection->close_error)
-		collections_forget(daemon->collections, &collection->entry.spec.uuid);
+	if (collection->dropped)
+		collections_left(daemon->collections, &collection->entry.spec.uuid,
+		                 collection->close_error == 0);
 	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");
 	release_memory(collection);
 	free(collection->readers);

@@ -30,6 +30,8 @@ struct collections {
 	uint32_t n;
 	struct list changes; /* struct change.link: queued */
 	struct change *running;
+	uint32_t n_leaving;  /* dropped; their files, or the catalog's entries, are still there */
+	struct list waiting; /* struct change.link: until one of these is gone */
 };
 
 /* A change of the catalog under way. */
@@ -71,6 +73,13 @@ static void change_done(struct job *job)
 	struct collection *collection = change->collection;
 
 	collections->running = NULL;
+	/* What was dropped under its uuid is still being removed. */
+	if (change->fill && change->result == -EBUSY && collections->n_leaving > 0) {
+		list_append(&collections->waiting, &change->link);
+		changes_kick(collections);
+		daemon_closed_one(collections->daemon);
+		return;
+	}
 	change->committed(change);
 	free(change);
 	changes_kick(collections);
@@ -156,6 +165,7 @@ static void registry_remove(struct collections *collections, struct collection *
 {
 	list_remove(&collection->link);
 	collections->n--;
+	collections->n_leaving += collection->dropped;
 	collection_unref(collection);
 }
 
@@ -254,11 +264,10 @@ int collections_restore(struct collections *collections, const struct catalog_en
                         int (*fill)(void *ctx, struct collection *collection),
                         void (*ended)(void *ctx, int result), void *ctx)
 {
-	struct wire_str name = {entry->name, (uint32_t)strlen(entry->name)};
 	struct collection *collection;
 	struct change *change;
 
-	if (collections_find(collections, name))
+	if (collections_find(collections, wire_text(entry->name)))
 		return -EEXIST;
 	collection = collection_new(collections->daemon, entry, COLLECTION_CREATING);
 	if (!collection)
@@ -407,6 +416,13 @@ void collections_drop(struct collections *collections, struct request *request)
 	changes_kick(collections);
 }
 
+static void left(struct collections *collections)
+{
+	collections->n_leaving--;
+	list_splice(&collections->changes, &collections->waiting);
+	changes_kick(collections);
+}
+
 static int forget_commit(struct change *change)
 {
 	return catalog_remove(change->collections->catalog, &change->uuid);
@@ -417,15 +433,19 @@ static void forget_committed(struct change *change)
 	if (change->result && change->result != CATALOG_MISSING)
 		log_error("cannot forget a dropped collection: %s; the next start does",
 		          catalog_last_error());
+	left(change->collections);
 }
 
-void collections_forget(struct collections *collections, const struct uuid *uuid)
+void collections_left(struct collections *collections, const struct uuid *uuid, bool is_removed)
 {
 	struct change *change =
-	        change_queue(collections, NULL, NULL, forget_commit, forget_committed);
+	        is_removed ? change_queue(collections, NULL, NULL, forget_commit, forget_committed)
+	                   : NULL;
 
-	if (!change)
+	if (!change) {
+		left(collections);
 		return;
+	}
 	change->uuid = *uuid;
 	changes_kick(collections);
 }
@@ -459,7 +479,8 @@ uint32_t collections_count(const struct collections *collections)
 
 bool collections_idle(const struct collections *collections)
 {
-	return !collections->running && list_empty(&collections->changes);
+	return !collections->running && list_empty(&collections->changes) &&
+	       list_empty(&collections->waiting);
 }
 
 void collections_refuse_pending(struct collections *collections)
@@ -553,6 +574,7 @@ int collections_new(struct daemon *daemon, struct collections **ret)
 	collections->daemon = daemon;
 	list_init(&collections->all);
 	list_init(&collections->changes);
+	list_init(&collections->waiting);
 	*ret = collections; /* collections find the registry through the daemon */
 	r = catalog_open(daemon->io, daemon->config.data_dir, &collections->catalog);
 	if (r == 0)

@@ -3,7 +3,6 @@
 #include "daemon/events.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
@@ -11,11 +10,6 @@
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "protocol/message.h"
-
-static struct wire_str str(const char *text)
-{
-	return (struct wire_str){text, (uint32_t)strlen(text)};
-}
 
 static void send_to(struct session *session, enum wire_event_idx event, const void *fields)
 {
@@ -50,8 +44,8 @@ void events_change(struct collection *collection, enum wire_change what)
 {
 	struct change_event event = {
 	        .what = what,
-	        .collection = str(collection->entry.name),
-	        .uuid = str(collection->uuid_text),
+	        .collection = wire_text(collection->entry.name),
+	        .uuid = wire_text(collection->uuid_text),
 	        .seq = collection->seq,
 	};
 
@@ -62,9 +56,9 @@ void events_job(const struct flight *flight)
 {
 	struct job_event event = {
 	        .job = flight->number,
-	        .collection = str(flight->collection->entry.name),
-	        .index = str(flight->index->name),
-	        .phase = str(flight_phase_name(flight)),
+	        .collection = wire_text(flight->collection->entry.name),
+	        .index = wire_text(flight->index->name),
+	        .phase = wire_text(flight_phase_name(flight)),
 	        .done = flight_done(flight),
 	        .total = flight->total,
 	        .eta_s = flight_eta_s(flight),
@@ -76,9 +70,9 @@ void events_job(const struct flight *flight)
 void events_restore(struct collection *collection, uint64_t done, uint64_t total)
 {
 	struct job_event event = {
-	        .collection = str(collection->entry.name),
-	        .index = str(""),
-	        .phase = str("restore"),
+	        .collection = wire_text(collection->entry.name),
+	        .index = wire_text(""),
+	        .phase = wire_text("restore"),
 	        .done = done,
 	        .total = total,
 	};

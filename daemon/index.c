@@ -108,8 +108,7 @@ struct index *index_find(struct collection *collection, struct wire_str name)
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
 
-		if (wire_str_equal(wanted,
-		                   (struct wire_str){index->name, (uint32_t)strlen(index->name)}))
+		if (wire_str_equal(wanted, wire_text(index->name)))
 			return index;
 	}
 	return NULL;
@@ -315,6 +314,7 @@ struct forgetting {
 	struct job job;
 	struct collection *collection; /* a reference */
 	char path[COLLECTION_PATH_SIZE + INDEX_FILE_SIZE];
+	int error;
 };
 
 static void forget_work(struct job *job, uint32_t worker)
@@ -322,14 +322,18 @@ static void forget_work(struct job *job, uint32_t worker)
 	struct forgetting *forgetting = LIST_ELEMENT(job, struct forgetting, job);
 
 	(void)worker;
-	/* One that was never saved is as good; one that stays goes at the next opening. */
-	(void)store_unlink(forgetting->collection->daemon->io, forgetting->path);
+	forgetting->error = store_unlink(forgetting->collection->daemon->io, forgetting->path);
 }
 
 static void forget_done(struct job *job)
 {
 	struct forgetting *forgetting = LIST_ELEMENT(job, struct forgetting, job);
 
+	/* One that was never saved is as good. */
+	if (forgetting->error && forgetting->error != -ENOENT)
+		log_warning("collection '%s': %s stays until the next opening: %s",
+		            forgetting->collection->entry.name, forgetting->path,
+		            strerror(-forgetting->error));
 	collection_unref(forgetting->collection);
 	free(forgetting);
 }

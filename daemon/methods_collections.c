@@ -3,23 +3,17 @@
 /* The methods of the group `collections`: create, list, describe, rename, bulk, drop. */
 
 #include <errno.h>
-#include <string.h>
 
 #include "daemon/collection.h"
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
 
-static struct wire_str str(const char *text)
-{
-	return (struct wire_str){text, (uint32_t)strlen(text)};
-}
-
 static bool is_same_spec(const struct catalog_entry *entry,
                          const struct create_collection_params *params)
 {
-	struct wire_str space = str(entry->spec.space);
-	struct wire_str asked = params->space.data ? params->space : str("");
+	struct wire_str space = wire_text(entry->spec.space);
+	struct wire_str asked = params->space.data ? params->space : wire_text("");
 
 	return entry->spec.dim == params->dim && entry->spec.metric == params->metric &&
 	       entry->spec.dtype == params->dtype && wire_str_equal(space, asked);
@@ -41,7 +35,7 @@ static void answer_existing(struct request *request, struct collection *collecti
 		                       collection->entry.name);
 	else
 		request_finish_result(request, &(struct create_collection_result){
-		                                       .uuid = str(collection->uuid_text)});
+		                                       .uuid = wire_text(collection->uuid_text)});
 }
 
 void handle_create_collection(struct request *request)
@@ -74,12 +68,12 @@ static struct collection_row row_of(const struct collection *collection)
 	const struct catalog_entry *entry = &collection->entry;
 
 	return (struct collection_row){
-	        .name = str(entry->name),
-	        .uuid = str(collection->uuid_text),
+	        .name = wire_text(entry->name),
+	        .uuid = wire_text(collection->uuid_text),
 	        .dim = entry->spec.dim,
 	        .metric = entry->spec.metric,
 	        .dtype = entry->spec.dtype,
-	        .space = str(entry->spec.space),
+	        .space = wire_text(entry->spec.space),
 	        .created_ms = (uint64_t)entry->created_ms,
 	        .bulk = entry->bulk,
 	};

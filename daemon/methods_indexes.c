@@ -14,11 +14,6 @@
 #include "daemon/index_cache.h"
 #include "daemon/log.h"
 
-static struct wire_str str(const char *text)
-{
-	return (struct wire_str){text, (uint32_t)strlen(text)};
-}
-
 static void refuse_no_index(struct request *request, struct wire_str name)
 {
 	request_finish_refusal(request, WIRE_ERROR_NO_INDEX, "index", "'%s' has no index '%.*s'",
@@ -40,7 +35,7 @@ static struct index_row row_of(const struct index *index)
 {
 	struct tally_cell by_graph = tally_sum(index->tally, TALLY_GRAPH);
 	struct index_row row = {
-	        .name = str(index->name),
+	        .name = wire_text(index->name),
 	        .kind = WIRE_index_kind_hnsw,
 	        .m = index->params.m,
 	        .ef_construction = index->params.ef_construction,
@@ -57,7 +52,7 @@ static struct index_row row_of(const struct index *index)
 	        .misses = index->n_misses,
 	        .loads = index->n_loads,
 	        .evictions = index->n_evictions,
-	        .error = str(index->error),
+	        .error = wire_text(index->error),
 	};
 
 	if (index_generation(index))
@@ -132,7 +127,7 @@ static void undeclare_done(struct job *job)
 	struct undeclaring *undeclaring = LIST_ELEMENT(job, struct undeclaring, job);
 	struct collection *collection = undeclaring->collection;
 	struct request *request = undeclaring->request;
-	struct index *index = index_find(collection, str(undeclaring->name));
+	struct index *index = index_find(collection, wire_text(undeclaring->name));
 
 	collection_turn_done(collection);
 	if (!job->ran)
@@ -298,9 +293,9 @@ void handle_jobs(struct request *request)
 
 		rows[result.jobs.n++] = (struct work_row){
 		        .job = flight->number,
-		        .collection = str(flight->collection->entry.name),
-		        .index = str(flight->index->name),
-		        .phase = str(flight_phase_name(flight)),
+		        .collection = wire_text(flight->collection->entry.name),
+		        .index = wire_text(flight->index->name),
+		        .phase = wire_text(flight_phase_name(flight)),
 		        .done = flight_done(flight),
 		        .total = flight->total,
 		        .eta_s = flight_eta_s(flight),

@@ -3,8 +3,6 @@
 /* The methods of the groups `records` and `search`: what can be checked on the loop, then into
  * the queues. */
 
-#include <string.h>
-
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/dispatch.h"
@@ -14,7 +12,7 @@ static bool space_fits(struct request *request, struct wire_str space)
 {
 	const char *own = request->collection->entry.spec.space;
 
-	if (!space.data || wire_str_equal(space, (struct wire_str){own, (uint32_t)strlen(own)}))
+	if (!space.data || wire_str_equal(space, wire_text(own)))
 		return true;
 	request_finish_refusal(request, WIRE_ERROR_WRONG_SPACE, "space",
 	                       "'%s' holds vectors of the space '%s', not '%.*s'",

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/collection.h"
@@ -17,17 +16,12 @@
 #include "daemon/index.h"
 #include "daemon/journal.h"
 
-static struct wire_str str(const char *text)
-{
-	return (struct wire_str){text, (uint32_t)strlen(text)};
-}
-
 static struct pressure_row pressure_of(const struct daemon *daemon)
 {
 	const struct pressure *pressure = &daemon->pressure;
 
 	return (struct pressure_row){
-	        .watched = str(pressure->from),
+	        .watched = wire_text(pressure->from),
 	        .pressed = pressure->on,
 	        .times = pressure->n_times,
 	        .words = pressure->n_words,
@@ -59,7 +53,7 @@ static struct cache_row cache_of(const struct daemon *daemon)
 
 	cache_figures(daemon->cache, &figures);
 	return (struct cache_row){
-	        .backend = str(cache_backend_name(daemon->cache)),
+	        .backend = wire_text(cache_backend_name(daemon->cache)),
 	        .entries = figures.n_entries,
 	        .size_bytes = figures.size_bytes,
 	        .hits = figures.hits,
@@ -74,7 +68,7 @@ static struct cache_row cache_of(const struct daemon *daemon)
 static struct usage_row usage_of(const struct collection *collection)
 {
 	return (struct usage_row){
-	        .name = str(collection->entry.name),
+	        .name = wire_text(collection->entry.name),
 	        .open = collection->state == COLLECTION_OPEN,
 	        .records = collection->n_live,
 	        .rows = collection->n_rows,
@@ -95,8 +89,8 @@ static struct holding_row holding_of(const struct index *index)
 {
 	const struct generation *serving = index->serving;
 	struct holding_row row = {
-	        .collection = str(index->collection->entry.name),
-	        .index = str(index->name),
+	        .collection = wire_text(index->collection->entry.name),
+	        .index = wire_text(index->name),
 	        .state = index->state,
 	        .dim = index->collection->entry.spec.dim,
 	        .generation = index_generation(index),
@@ -164,7 +158,7 @@ void handle_stats(struct request *request)
 	struct operation_row *operations = wire_arena_alloc(
 	        &request->arena, (footprint_operations(daemon, NULL) + 1) * sizeof(*operations));
 	struct stats_result result = {
-	        .version = str(KITH_VERSION),
+	        .version = wire_text(KITH_VERSION),
 	        .pid = (uint64_t)getpid(),
 	        .uptime_ms = (clock_monotonic_ns(daemon->clock) - daemon->started_ns) / 1000000,
 	        .connections = daemon->n_sessions,
@@ -188,7 +182,7 @@ void handle_stats(struct request *request)
 
 		lanes_figures(daemon->lanes, (enum lane)i, &figures);
 		lanes[i] = (struct lane_row){
-		        .name = str(lane_name((enum lane)i)),
+		        .name = wire_text(lane_name((enum lane)i)),
 		        .threads = figures.n_threads,
 		        .queued = figures.n_queued,
 		        .running = figures.n_running,
@@ -213,8 +207,8 @@ static struct failure_row failure_of(const struct journal_entry *entry)
 	        .last_ms = (uint64_t)entry->last_ms,
 	        .count = entry->count,
 	        .warning = entry->is_warning,
-	        .where = n ? (struct wire_str){entry->text, n} : str("daemon"),
-	        .what = str(entry->text + (n ? n + 2 : 0)),
+	        .where = n ? (struct wire_str){entry->text, n} : wire_text("daemon"),
+	        .what = wire_text(entry->text + (n ? n + 2 : 0)),
 	};
 }
 

@@ -19,6 +19,9 @@
 
 /* Connections that the kernel holds until they are accepted. */
 #define SERVER_BACKLOG 128
+/* Connections that are accepted before it is the sessions' turn: a flood of connects must not keep
+ * the loop from those that are in. */
+#define SERVER_TURN_CONNECTIONS 4
 
 struct server {
 	struct daemon *daemon;
@@ -121,7 +124,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	for (;;) {
+	/* What is left wakes the loop again. */
+	for (uint32_t i = 0; i < SERVER_TURN_CONNECTIONS; i++) {
 		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)

@@ -12,11 +12,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/collection.h"
 #include "daemon/daemon.h"
 #include "daemon/index.h"
+#include "daemon/log.h"
 #include "daemon/long_job.h"
 #include "storage/record_check.h"
 #include "storage/snapshot.h"
@@ -156,9 +156,22 @@ static void verify_work(struct long_job *job, uint32_t worker)
 
 /* On the loop --------------------------------------------------------------------------------- */
 
-static struct wire_str str(const char *text)
+/* One line for the journal, however much was found. */
+static void note(const struct verifying *verifying)
 {
-	return (struct wire_str){text, (uint32_t)strlen(text)};
+	const struct finding *first = &verifying->findings[0];
+	char more[32] = "";
+
+	if (verifying->n_findings == 0)
+		return;
+	if (verifying->n_findings > 1)
+		snprintf(more, sizeof(more), ", and %u more", verifying->n_findings - 1);
+	if (first->derived)
+		log_warning("collection '%s': verify: %s: %s%s; it is made anew by itself",
+		            verifying->collection->entry.name, first->file, first->what, more);
+	else
+		log_error("collection '%s': verify: %s: %s%s; restore a backup, or 'kith repair'",
+		          verifying->collection->entry.name, first->file, first->what, more);
 }
 
 static void answer(struct verifying *verifying)
@@ -174,9 +187,9 @@ static void answer(struct verifying *verifying)
 	for (uint32_t i = 0; i < verifying->n_findings; i++) {
 		const struct finding *finding = &verifying->findings[i];
 
-		rows[i] = (struct finding_row){.file = str(finding->file),
+		rows[i] = (struct finding_row){.file = wire_text(finding->file),
 		                               .derived = finding->derived,
-		                               .what = str(finding->what)};
+		                               .what = wire_text(finding->what)};
 	}
 	request_result(request, &(struct verify_result){
 	                                .records = verifying->n_records,
@@ -192,10 +205,12 @@ static void verify_end(struct verifying *verifying)
 	long_job_end(&verifying->job);
 	if (verifying->pinned)
 		collection_unpin(collection, &verifying->pin);
-	if (verifying->result == 0)
+	if (verifying->result == 0) {
+		note(verifying);
 		answer(verifying);
-	else
+	} else {
 		request_refuse_errno(request, verifying->result, "verify");
+	}
 	free(verifying);
 	request_finish(request);
 }

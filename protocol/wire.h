@@ -79,6 +79,12 @@ struct wire_rows {
 	uint32_t n;
 };
 
+/* Borrows the text. */
+static inline struct wire_str wire_text(const char *text)
+{
+	return (struct wire_str){text, (uint32_t)__builtin_strlen(text)};
+}
+
 static inline bool wire_str_equal(struct wire_str a, struct wire_str b)
 {
 	return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.data, b.data, a.n) == 0);

@@ -182,8 +182,9 @@ int record_check(struct store_io *io, const char *dir, const struct uuid *uuid,
 		return -ENOMEM;
 	r = sql_open(io, path, SQLITE_OPEN_READWRITE, &checking.db);
 	free(path);
-	if (r == -ENOENT) {
-		note(&checking, "the database is missing");
+	if (r == -ENOENT || r == -ELOOP) {
+		note(&checking,
+		     r == -ENOENT ? "the database is missing" : "the database is a symbolic link");
 		*ret = checking.found;
 		return 0;
 	}

@@ -22,6 +22,8 @@ static int errno_of(sqlite3 *db, int rc)
 
 	if (rc == SQLITE_IOERR_NOMEM)
 		return -ENOMEM;
+	if (rc == SQLITE_CANTOPEN_SYMLINK)
+		return -ELOOP;
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
 		return -ENOSPC;

@@ -43,7 +43,7 @@ const char *sql_last_error(void);
 /* Connections --------------------------------------------------------------------------------- */
 
 /* Opens the file over the io's VFS; flags: SQLITE_OPEN_*. Reads nothing of it yet. -ENOENT when it
- * is missing. */
+ * is missing, -ELOOP when it is a symbolic link. */
 int sql_open(struct store_io *io, const char *path, int flags, sqlite3 **ret);
 /* Sets what each connection of ours has in common: durability, no checkpoint of its own, its share
  * of page cache. Reads the schema: call it after the file was found to be ours. */

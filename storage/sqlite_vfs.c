@@ -11,6 +11,9 @@
  * file: they are about other processes, not about what is on the disk. Temporary files have no
  * name and nothing durable in them, so they are the unix VFS's own.
  *
+ * A file that is a symbolic link is not opened, as nowhere at the seam; the directories above it
+ * may be. (SQLITE_OPEN_NOFOLLOW refuses these too: a home directory behind a link.)
+ *
  * SQLite writes a commit to the WAL as two small writes a frame, one behind the other, and a
  * checkpoint to the database page by page in the order of the file. They are gathered and passed
  * on as few large ones (measured: bulk inserts gain a third, a single upsert 20 us), at the latest
@@ -467,11 +470,34 @@ static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *ret)
 	return unix_vfs->xAccess(unix_vfs, path, flags, ret);
 }
 
+/* Whether a path that leads to `full` does so by its last name too, and not only by the directories
+ * above it. */
+static bool ends_in_link(sqlite3_vfs *unix_vfs, const char *path, const char *full)
+{
+	const char *slash = strrchr(path, '/');
+	const char *full_slash = strrchr(full, '/');
+	char parent[PATH_MAX], full_parent[PATH_MAX];
+	int rc;
+
+	if (!slash)
+		return true;
+	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	rc = unix_vfs->xFullPathname(unix_vfs, parent, sizeof(full_parent), full_parent);
+	if ((rc & 0xff) != SQLITE_OK || !full_slash || strcmp(full_slash, slash) != 0)
+		return true;
+	return strncmp(full, full_parent, (size_t)(full_slash - full)) != 0 ||
+	       strlen(full_parent) != (size_t)(full_slash - full);
+}
+
+/* SQLite resolves links here, and opens what this gives without following any. */
 static int vfs_full_pathname(sqlite3_vfs *base, const char *path, int n, char *ret)
 {
 	sqlite3_vfs *unix_vfs = ((struct vfs *)base)->unix_vfs;
+	int rc = unix_vfs->xFullPathname(unix_vfs, path, n, ret);
 
-	return unix_vfs->xFullPathname(unix_vfs, path, n, ret);
+	if (rc != SQLITE_OK_SYMLINK)
+		return rc;
+	return ends_in_link(unix_vfs, path, ret) ? SQLITE_CANTOPEN_SYMLINK : SQLITE_OK;
 }
 
 static int vfs_randomness(sqlite3_vfs *base, int n, char *ret)

@@ -6,7 +6,8 @@
  * of database and WAL files go through the table, so that tests see and fail them like any other
  * file's. Locks and shared memory stay with SQLite's own unix VFS, so that the sqlite3 shell can
  * read the same files beside the daemon; for the same reason each file has just the descriptor
- * that the unix VFS opened (closing a second one would drop the process's POSIX locks).
+ * that the unix VFS opened (closing a second one would drop the process's POSIX locks). A file that
+ * is a symbolic link is not opened: SQLITE_CANTOPEN_SYMLINK.
  *
  * Nothing above storage/ includes this.
  */

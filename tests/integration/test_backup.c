@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sqlite3.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/saved_index.h"
 #include "tests/lib/scratch_dir.h"
 
 #define NOTES "notes"
@@ -83,15 +85,11 @@ static bool is_there(const char *path)
 	return lstat(path, &st) == 0;
 }
 
-static void drop_and_await(struct stage *stage, const char *name)
+static void drop(struct stage *stage, const char *name)
 {
 	struct kith_drop_collection_params params = {.collection = kith_text(name)};
 
 	DONE(stage->conn, kith_drop_collection(stage->conn, &params, NULL));
-	/* What was dropped is forgotten at the latest by a stop. */
-	kith_close(stage->conn);
-	daemon_thread_restart(stage->daemon);
-	stage->conn = connect_to(stage->daemon);
 }
 
 static void expect_notes(struct kith_conn *conn)
@@ -124,7 +122,7 @@ static void a_backup_is_taken_back_where_nothing_is_overwritten(void **state)
 	put_records(stage->conn, NOTES, 100, 5, 9);
 	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "collection",
 	        try_restore(stage->conn, stage->place, NULL));
-	drop_and_await(stage, NOTES);
+	drop(stage, NOTES);
 	/* The other one is still there, so that not even the one that is not is restored. */
 	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "collection",
 	        try_restore(stage->conn, stage->place, NULL));
@@ -255,6 +253,157 @@ static void a_client_that_goes_takes_its_backup_along(void **state)
 	assert_true(is_there(stage->place));
 }
 
+/* What an earlier one left: a directory with files in it, a file, a link. */
+static void what_a_cut_backup_left_is_in_nobodys_way(void **state)
+{
+	struct stage *stage = *state;
+	char tmp[PATH_SIZE + 16], below[PATH_SIZE + 64];
+
+	snprintf(tmp, sizeof(tmp), "%s.kith-tmp", stage->place);
+	snprintf(below, sizeof(below), "%s/half", tmp);
+	assert_int_equal(mkdir(tmp, 0700), 0);
+	assert_int_equal(mkdir(below, 0700), 0);
+	snprintf(below, sizeof(below), "%s/half/records.db", tmp);
+	scratch_file_save(below, "half", 4);
+	snprintf(below, sizeof(below), "%s/catalog.db-journal", tmp);
+	scratch_file_save(below, "half", 4);
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	assert_false(is_there(tmp));
+
+	assert_int_equal(rename(stage->place, tmp), 0);
+	snprintf(below, sizeof(below), "%s/aside", daemon_thread_root(stage->daemon));
+	assert_int_equal(rename(tmp, below), 0);
+	assert_int_equal(symlink(below, tmp), 0);
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	assert_false(is_there(tmp));
+	/* What the link led to is another's. */
+	drop(stage, NOTES);
+	DONE(stage->conn, try_restore(stage->conn, below, NOTES));
+	expect_notes(stage->conn);
+}
+
+struct restoring {
+	struct stage *stage;
+	int result;
+};
+
+static void *restore_main(void *ctx)
+{
+	struct restoring *restoring = ctx;
+	struct kith_conn *conn = connect_to(restoring->stage->daemon);
+
+	restoring->result = try_restore(conn, restoring->stage->place, NOTES);
+	kith_close(conn);
+	return NULL;
+}
+
+/* The dropped one is held before its files are removed; the restore has looked for its uuid. */
+static void a_restore_waits_until_what_was_dropped_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct restoring restoring = {stage, -1};
+	struct gate *closing, *looked;
+	pthread_t thread;
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	closing = daemon_thread_gate(stage->daemon, "close", "start");
+	drop(stage, NOTES);
+	gate_await(closing);
+	looked = daemon_thread_gate(stage->daemon, "catalog", "end");
+	assert_int_equal(pthread_create(&thread, NULL, restore_main, &restoring), 0);
+	gate_await(looked);
+	gate_open(looked);
+	/* Others change the catalog meanwhile, and its name is taken. */
+	make_collection(stage->conn, "other", KITH_METRIC_L2);
+	gate_open(closing);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(restoring.result, 0);
+	expect_notes(stage->conn);
+	put_records(stage->conn, NOTES, 200, 5, 1);
+	kith_close(stage->conn);
+	daemon_thread_restart(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	expect_count(stage->conn, NOTES, N_NOTES - 5);
+}
+
+/* The daemon stops while a restore waits: it ends, and nothing of it is there. */
+static void a_restore_that_waits_does_not_hold_up_a_stop(void **state)
+{
+	struct stage *stage = *state;
+	struct restoring restoring = {stage, 0};
+	struct gate *closing, *looked;
+	pthread_t thread;
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	closing = daemon_thread_gate(stage->daemon, "close", "start");
+	drop(stage, NOTES);
+	gate_await(closing);
+	looked = daemon_thread_gate(stage->daemon, "catalog", "end");
+	assert_int_equal(pthread_create(&thread, NULL, restore_main, &restoring), 0);
+	gate_await(looked);
+	gate_open(looked);
+	make_collection(stage->conn, "other", KITH_METRIC_L2);
+	daemon_thread_stop_soon(stage->daemon);
+	gate_open(closing);
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_not_equal(restoring.result, 0);
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
+	expect_notes(stage->conn);
+}
+
+/* In the place of a path, a link to what was there. */
+static void put_link(struct stage *stage, const char *path)
+{
+	char aside[PATH_SIZE];
+
+	snprintf(aside, sizeof(aside), "%s/aside", daemon_thread_root(stage->daemon));
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(symlink(aside, path), 0);
+}
+
+static void take_link(struct stage *stage, const char *path)
+{
+	char aside[PATH_SIZE];
+
+	snprintf(aside, sizeof(aside), "%s/aside", daemon_thread_root(stage->daemon));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(aside, path), 0);
+}
+
+/* Who may write where a backup is could have the daemon read what only the daemon may read. */
+static void no_link_inside_a_backup_is_followed(void **state)
+{
+	static const struct {
+		bool is_collections;
+		const char *name, *field;
+	} links[] = {{false, "/catalog.db", "directory"},
+	             {true, "", "collection"},
+	             {true, "/records.db", "collection"},
+	             {true, "/records.db-wal", "collection"}};
+	struct stage *stage = *state;
+	char path[2 * PATH_SIZE], uuid[DAEMON_PROCESS_PATH_SIZE];
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	collection_path(stage->conn, NOTES, "", uuid);
+	drop(stage, NOTES);
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s%s", stage->place,
+		         links[i].is_collections ? uuid : "", links[i].name);
+		if (!is_there(path))
+			scratch_file_save(path, "", 0);
+		put_link(stage, path);
+		REFUSED(stage->conn, KITH_ERROR_DAMAGED, links[i].field,
+		        try_restore(stage->conn, stage->place, NOTES));
+		take_link(stage, path);
+	}
+	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
+	expect_notes(stage->conn);
+}
+
 static void a_checkpoint_leaves_nothing_in_the_log(void **state)
 {
 	struct stage *stage = *state;
@@ -326,6 +475,7 @@ static void damaged_records_are_named_and_the_others_serve(void **state)
 	daemon_thread_start(stage->daemon);
 	stage->conn = connect_to(stage->daemon);
 	expect_finding(stage, NOTES, "records.db", false);
+	expect_journaled(stage->conn, "verify: records.db: ");
 	expect_sound(stage, MAIL, N_MAIL);
 	/* A backup of it is refused, and one that is damaged is not taken back. */
 	snprintf(path, sizeof(path), "%s-2", stage->place);
@@ -333,7 +483,7 @@ static void damaged_records_are_named_and_the_others_serve(void **state)
 	        try_backup(stage->conn, path, NOTES));
 	assert_false(is_there(path));
 	DONE(stage->conn, try_backup(stage->conn, path, MAIL));
-	drop_and_await(stage, NOTES);
+	drop(stage, NOTES);
 	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
 	expect_notes(stage->conn);
 }
@@ -347,7 +497,7 @@ static void a_damaged_backup_is_not_taken_back(void **state)
 	collection_path(stage->conn, NOTES, "", uuid);
 	snprintf(path, sizeof(path), "%s%s/records.db", stage->place, uuid);
 	spoil(path, 3 * 4096, 4096);
-	drop_and_await(stage, NOTES);
+	drop(stage, NOTES);
 	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
 	        try_restore(stage->conn, stage->place, NOTES));
 	/* Nothing of it is there: the name is free. */
@@ -378,7 +528,7 @@ static void a_backup_whose_catalog_lies_is_not_taken_back(void **state)
 	struct stage *stage = *state;
 
 	DONE(stage->conn, try_backup(stage->conn, stage->place, NOTES));
-	drop_and_await(stage, NOTES);
+	drop(stage, NOTES);
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
 		char change[128];
 
@@ -551,6 +701,7 @@ static void damaged_derived_files_are_named(void **state)
 	assert_true(path[0] != '\0');
 	spoil(path, 4096, 8);
 	expect_finding(stage, NOTES, "hnsw-", true);
+	expect_journaled(stage->conn, "verify: hnsw-");
 	assert_int_equal(unlink(path), 0);
 	expect_finding(stage, NOTES, "hnsw-", true);
 	expect_notes(stage->conn);
@@ -565,6 +716,10 @@ int main(void)
 	        TEST(a_backup_refuses_places_that_are_none),
 	        TEST(looking_at_a_path_lets_go_of_no_lock),
 	        TEST(a_client_that_goes_takes_its_backup_along),
+	        TEST(what_a_cut_backup_left_is_in_nobodys_way),
+	        TEST(a_restore_waits_until_what_was_dropped_is_gone),
+	        TEST(a_restore_that_waits_does_not_hold_up_a_stop),
+	        TEST(no_link_inside_a_backup_is_followed),
 	        TEST(a_checkpoint_leaves_nothing_in_the_log),
 	        TEST(damaged_records_are_named_and_the_others_serve),
 	        TEST(a_damaged_backup_is_not_taken_back),

@@ -5,16 +5,15 @@
  *
  * kill: the real daemon under eight clients that write, replace, delete and search, with a model of
  * what was acknowledged; kill -9 at a random moment, a start, and everything is checked; now and
- * then without a cache directory, now and then twice in a row. crash, disk and files are the
- * enumerations of tests/faults without their bounds: every crash point with many mixtures, every
- * operation of the disk failing in each way, every byte of headers and tables flipped. memory is
- * tests/alloc without its bound: every allocation failing.
+ * then without a cache directory, now and then twice in a row. crowd: 64 clients for minutes, whose
+ * latency and memory must not grow. abuse: a polite client beside one that floods, does not read or
+ * sends giant batches. crash, disk and files are the enumerations of tests/faults without their
+ * bounds: every crash point with many mixtures, every operation of the disk failing in each way,
+ * every byte of headers and tables flipped. memory is tests/alloc without its bound: every
+ * allocation failing.
  */
 
 #include <getopt.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,104 +21,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "tests/lib/kith_calls.h"
-#include "tests/lib/writers.h"
-
-#define N_WRITERS 8u
-#define COLLECTION "notes"
-/* The kill comes after so many acknowledged batches, and up to so much later. */
-#define MIN_BATCHES 10u
-#define MAX_BATCHES 60u
-#define MAX_DELAY_NS 5000000u
-/* One round in so many: without a cache, and with a second kill while the daemon comes back. */
-#define CLEAR_ROUNDS 7u
-#define AGAIN_ROUNDS 3u
-
-struct options {
-	uint64_t seed;
-	uint32_t rounds;
-	uint32_t seconds; /* no round begins later */
-	uint32_t draws;
-};
+#include "tests/torture/torture.h"
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crash] [disk] [files] [memory]\n"
+	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crowd] [abuse] [crash] "
+	            "[disk] [files] [memory]\n"
 	            "Tries to make a Kith lose, invent or mix up records; kill when nothing is "
 	            "named.\n\n"
 	            "  --rounds N    kills, at most [100]\n"
 	            "  --seconds N   no round begins later [600]\n"
+	            "  --minutes N   of a crowd [10]\n"
 	            "  --draws N     mixtures of what was not synced at each crash point [10]\n"
 	            "  --seed N      of all that is random [the time]\n"
 	            "  --help        print this and exit\n");
-}
-
-static uint64_t draw(uint64_t *random)
-{
-	*random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return *random >> 33;
-}
-
-/* kill ----------------------------------------------------------------------------------------- */
-
-static void kill_amid_writing(struct service_fixture *service, struct writers *writers,
-                              uint64_t *random)
-{
-	struct timespec delay = {.tv_nsec = (long)(draw(random) % MAX_DELAY_NS)};
-
-	writers_start(writers, service);
-	writers_await(writers,
-	              MIN_BATCHES + (uint32_t)(draw(random) % (MAX_BATCHES - MIN_BATCHES)));
-	nanosleep(&delay, NULL);
-	assert_int_equal(daemon_process_kill(service->daemon), 0);
-	writers_join(writers);
-}
-
-/* The daemon comes back; one time in so many it is killed at that, too. */
-static void come_back(struct service_fixture *service, uint32_t round, uint64_t *random)
-{
-	if (round % CLEAR_ROUNDS == CLEAR_ROUNDS - 1)
-		assert_int_equal(daemon_process_clear_cache(service->daemon), 0);
-	service_kill_and_start(service);
-	if (draw(random) % AGAIN_ROUNDS != 0)
-		return;
-	put_records(service->conn, "other", 0, 20, 1 + round);
-	service_kill_and_start(service);
-	expect_records(service->conn, "other", 0, 20, 1 + round);
-}
-
-static void torture_by_kills(const struct options *options)
-{
-	struct service_fixture *service;
-	struct writers writers;
-	uint64_t random = options->seed;
-	int64_t end_ms = now_ms() + (int64_t)options->seconds * 1000;
-	uint64_t n_acknowledged = 0;
-	uint32_t round = 0;
-	void *state;
-
-	service_setup(&state);
-	service = state;
-	make_collection(service->conn, COLLECTION, KITH_METRIC_L2);
-	make_collection(service->conn, "other", KITH_METRIC_COSINE);
-	ensure(service->conn, (struct ask){.collection = COLLECTION});
-	writers_init(&writers, N_WRITERS, COLLECTION, options->seed);
-	for (; round < options->rounds && now_ms() < end_ms; round++) {
-		kill_amid_writing(service, &writers, &random);
-		n_acknowledged += atomic_load(&writers.n_acknowledged);
-		come_back(service, round, &random);
-		writers_check(&writers, service->conn);
-	}
-	service_stop_and_start(service);
-	writers_check(&writers, service->conn);
-	printf("kill: %u kills survived, %llu batches of %u records acknowledged, %llu searches; "
-	       "none lost, no ghost\n",
-	       round, (unsigned long long)n_acknowledged, WRITER_BATCH_ROWS,
-	       (unsigned long long)writers_n_looked(&writers));
-	writers_release(&writers);
-	service_teardown(&state);
 }
 
 /* crash, disk, files, memory ------------------------------------------------------------------- */
@@ -163,14 +78,20 @@ static uint32_t number_option(const char *text)
 	return (uint32_t)number;
 }
 
-static struct options read_options(int argc, char **argv)
+static struct torture_options read_options(int argc, char **argv)
 {
-	static const struct option table[] = {
-	        {"rounds", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
-	        {"draws", required_argument, NULL, 'd'},  {"seed", required_argument, NULL, 'e'},
-	        {"help", no_argument, NULL, 'h'},         {0}};
-	struct options options = {
-	        .seed = (uint64_t)time(NULL), .rounds = 100, .seconds = 600, .draws = 10};
+	static const struct option table[] = {{"rounds", required_argument, NULL, 'r'},
+	                                      {"seconds", required_argument, NULL, 's'},
+	                                      {"draws", required_argument, NULL, 'd'},
+	                                      {"seed", required_argument, NULL, 'e'},
+	                                      {"minutes", required_argument, NULL, 'm'},
+	                                      {"help", no_argument, NULL, 'h'},
+	                                      {0}};
+	struct torture_options options = {.seed = (uint64_t)time(NULL),
+	                                  .rounds = 100,
+	                                  .seconds = 600,
+	                                  .draws = 10,
+	                                  .minutes = 10};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
@@ -183,6 +104,9 @@ static struct options read_options(int argc, char **argv)
 			break;
 		case 'd':
 			options.draws = number_option(optarg);
+			break;
+		case 'm':
+			options.minutes = number_option(optarg);
 			break;
 		case 'e':
 			options.seed = number_option(optarg);
@@ -198,10 +122,15 @@ static struct options read_options(int argc, char **argv)
 	return options;
 }
 
-static void torture(const char *how, const struct options *options)
+/* False: a bound does not hold. */
+static bool torture(const char *how, const struct torture_options *options)
 {
 	if (strcmp(how, "kill") == 0) {
-		torture_by_kills(options);
+		torture_kill(options);
+	} else if (strcmp(how, "crowd") == 0) {
+		return torture_crowd(options);
+	} else if (strcmp(how, "abuse") == 0) {
+		return torture_abuse(options);
 	} else if (strcmp(how, "crash") == 0) {
 		set_number("KITH_CRASH_DRAWS", options->draws);
 		run(TORTURE_CRASH);
@@ -218,17 +147,21 @@ static void torture(const char *how, const struct options *options)
 		usage(stderr);
 		exit(2);
 	}
+	return true;
 }
 
 int main(int argc, char **argv)
 {
-	const struct options options = read_options(argc, argv);
+	const struct torture_options options = read_options(argc, argv);
 
+	bool held = true;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("kith-torture: --seed %llu\n", (unsigned long long)options.seed);
 	set_number("KITH_SEED", options.seed);
 	if (optind == argc)
-		torture("kill", &options);
+		held = torture("kill", &options);
 	for (int i = optind; i < argc; i++)
-		torture(argv[i], &options);
-	return EXIT_SUCCESS;
+		held &= torture(argv[i], &options);
+	return held ? EXIT_SUCCESS : EXIT_FAILURE;
 }

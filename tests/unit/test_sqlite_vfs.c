@@ -281,6 +281,32 @@ static void another_process_reads_beside_us(void **state)
 	close(go[1]);
 }
 
+static void a_link_is_not_followed_but_above_the_file(void **state)
+{
+	char link[SCRATCH_PATH_SIZE], below[SCRATCH_PATH_SIZE + 16];
+	const char *name;
+	sqlite3 *other;
+
+	(void)state;
+	assert_int_equal(sqlite_vfs_for(store_twin_io(twin), &name), 0);
+	scratch_dir_path(&scratch, "link.db", link);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(sqlite3_open_v2(link, &other, SQLITE_OPEN_READWRITE, name),
+	                 SQLITE_CANTOPEN);
+	assert_int_equal(sqlite3_extended_errcode(other), SQLITE_CANTOPEN_SYMLINK);
+	sqlite3_close(other);
+	scratch_dir_path(&scratch, "above", link);
+	assert_int_equal(symlink(".", link), 0);
+	snprintf(below, sizeof(below), "%s/link.db", link);
+	assert_int_equal(sqlite3_open_v2(below, &other, SQLITE_OPEN_READWRITE, name),
+	                 SQLITE_CANTOPEN);
+	sqlite3_close(other);
+	snprintf(below, sizeof(below), "%s/test.db", link);
+	assert_int_equal(sqlite3_open_v2(below, &other, SQLITE_OPEN_READWRITE, name), SQLITE_OK);
+	assert_int_equal(query(other, "SELECT count(*) FROM t"), 0);
+	sqlite3_close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +321,7 @@ int main(void)
 	        TEST(errors_have_sqlites_names),
 	        TEST(a_file_that_is_not_adopted_is_not_opened),
 	        TEST(another_process_reads_beside_us),
+	        TEST(a_link_is_not_followed_but_above_the_file),
 #undef TEST
 	};
 

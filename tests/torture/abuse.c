@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One polite client, which asks and waits for the answer, alone and beside one abusive client: by
+ * turns of a moment each, so that what else the machine does meets both alike. The p99 of its
+ * searches may be three times as long as alone; that of its writes is told too (they wait for
+ * the disk, whose syncs are shared with whoever writes).
+ */
+
+#include "tests/torture/torture.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "tests/bench/sample.h"
+#include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
+
+#define COLLECTION "polite"
+#define OTHER "giant"
+#define N_RECORDS 10000u
+#define K 10u
+#define ROUNDS 8u
+#define TURN_US 500e3
+/* Of so many requests one writes. */
+#define WRITE_EACH 16u
+#define MAX_RATIO 3.0
+#define PINGS 256u
+#define GIANT_ROWS LIMIT_BATCH_ROWS
+
+struct abuse {
+	struct service_fixture *service;
+	atomic_bool enough;
+	uint64_t n_done; /* what the abuser got done */
+};
+
+/* The abuses ----------------------------------------------------------------------------------- */
+
+/* Whatever comes is read and forgotten. */
+static void swallow(struct raw_client *raw)
+{
+	char bytes[4096];
+
+	while (recv(raw->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+static void flood_of_pings(struct abuse *abuse)
+{
+	struct raw_client raw;
+	struct wire_buf frames;
+	const struct ping_params nothing = {0};
+	size_t at = 0;
+
+	wire_buf_init(&frames);
+	for (uint64_t id = 0; id < PINGS; id++)
+		assert_int_equal(message_encode_request(&frames, id, WIRE_METHOD_ping, &nothing),
+		                 0);
+	raw_greet(abuse->service->daemon, &raw);
+	while (!atomic_load(&abuse->enough)) {
+		ssize_t n =
+		        send(raw.fd, frames.data + at, frames.n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			at = (at + (size_t)n) % frames.n;
+			abuse->n_done += (size_t)n;
+		}
+		poll(&(struct pollfd){.fd = raw.fd, .events = POLLIN | POLLOUT}, 1, 100);
+		swallow(&raw);
+	}
+	raw_close(&raw);
+	wire_buf_release(&frames);
+}
+
+static void flood_of_connects(struct abuse *abuse)
+{
+	while (!atomic_load(&abuse->enough)) {
+		struct raw_client raw;
+
+		raw_connect(abuse->service->daemon, &raw);
+		raw_close(&raw);
+		abuse->n_done++;
+	}
+}
+
+/* Asks for as much as the socket takes and reads a byte now and then. */
+static void slow_reader(struct abuse *abuse)
+{
+	const struct scan_params scan = {.collection = {COLLECTION, strlen(COLLECTION)},
+	                                 .include = 1u << WIRE_include_texts |
+	                                            1u << WIRE_include_vectors};
+	struct raw_client raw;
+	struct wire_buf frame;
+	size_t at = 0;
+	char byte;
+
+	wire_buf_init(&frame);
+	assert_int_equal(message_encode_request(&frame, 1, WIRE_METHOD_scan, &scan), 0);
+	raw_greet(abuse->service->daemon, &raw);
+	while (!atomic_load(&abuse->enough)) {
+		ssize_t n =
+		        send(raw.fd, frame.data + at, frame.n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0)
+			at = (at + (size_t)n) % frame.n;
+		else
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		abuse->n_done += recv(raw.fd, &byte, 1, MSG_DONTWAIT) > 0;
+	}
+	raw_close(&raw);
+	wire_buf_release(&frame);
+}
+
+/* One batch of the most records after the other. */
+static void giant_batches(struct abuse *abuse)
+{
+	struct kith_conn *conn = service_client(abuse->service);
+
+	for (uint32_t version = 1; !atomic_load(&abuse->enough); version++) {
+		int r = try_put_records(conn, OTHER, 0, GIANT_ROWS, version, NULL);
+
+		if (r)
+			fail_msg("a giant batch: %s", kith_error_message(conn));
+		abuse->n_done += GIANT_ROWS;
+	}
+	kith_close(conn);
+}
+
+/* No abuse of Kith at all: what a machine with few cores makes of one busy program more. */
+static void busy_neighbour(struct abuse *abuse)
+{
+	while (!atomic_load(&abuse->enough))
+		abuse->n_done++;
+}
+
+static const struct {
+	const char *what, *unit;
+	void (*run)(struct abuse *abuse);
+} abuses[] = {
+        {"a busy neighbour that asks nothing", "rounds", busy_neighbour},
+        {"a flood of pings", "bytes sent", flood_of_pings},
+        {"a flood of connects", "connects", flood_of_connects},
+        {"a slow reader", "bytes read", slow_reader},
+        {"giant batches", "records", giant_batches},
+};
+#define N_ABUSES (sizeof(abuses) / sizeof(abuses[0]))
+
+struct abuser {
+	pthread_t thread;
+	void (*run)(struct abuse *abuse);
+	struct abuse *abuse;
+};
+
+static void *abuser_main(void *arg)
+{
+	struct abuser *abuser = arg;
+
+	abuser->run(abuser->abuse);
+	return NULL;
+}
+
+/* The polite one ------------------------------------------------------------------------------- */
+
+struct figures {
+	struct sample searches, writes; /* us */
+};
+
+static void search_one(struct kith_conn *conn, uint64_t number)
+{
+	float vector[RECORD_DIM];
+	struct kith_search_params params = {
+	        .collection = kith_text(COLLECTION),
+	        .vectors = kith_vectors(record_vector(number, 1, vector), RECORD_DIM),
+	        .k = K,
+	};
+	struct kith_search_result *result;
+
+	DONE(conn, kith_search(conn, &params, &result));
+	assert_int_equal(result->ids.n, K);
+	kith_free(result);
+}
+
+static void be_polite(struct kith_conn *conn, uint64_t *random, struct figures *figures)
+{
+	uint64_t turn_ns = clock_ns();
+
+	for (uint32_t i = 0; elapsed_us(turn_ns) < TURN_US; i++) {
+		uint64_t number = torture_draw(random) % N_RECORDS;
+		uint64_t began_ns = clock_ns();
+
+		if (i % WRITE_EACH == WRITE_EACH - 1) {
+			put_records(conn, COLLECTION, number, 1, (uint32_t)torture_draw(random));
+			sample_add(&figures->writes, elapsed_us(began_ns));
+		} else {
+			search_one(conn, number);
+			sample_add(&figures->searches, elapsed_us(began_ns));
+		}
+	}
+}
+
+static bool beside(struct service_fixture *service, size_t which, uint64_t *random)
+{
+	struct figures alone = {0}, together = {0};
+	uint64_t n_done = 0;
+	double ratio, write_ratio;
+
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		struct abuse abuse = {.service = service};
+		struct abuser abuser = {.run = abuses[which].run, .abuse = &abuse};
+
+		be_polite(service->conn, random, &alone);
+		assert_int_equal(pthread_create(&abuser.thread, NULL, abuser_main, &abuser), 0);
+		be_polite(service->conn, random, &together);
+		atomic_store(&abuse.enough, true);
+		assert_int_equal(pthread_join(abuser.thread, NULL), 0);
+		n_done += abuse.n_done;
+	}
+	ratio = sample_p99(&together.searches) / sample_p99(&alone.searches);
+	write_ratio = sample_p99(&together.writes) / sample_p99(&alone.writes);
+	printf("abuse: %s (%llu %s): search p50 %.0f -> %.0f us, p99 %.0f -> %.0f us, %.1f x%s; "
+	       "write p99 %.0f -> %.0f us, %.1f x\n",
+	       abuses[which].what, (unsigned long long)n_done, abuses[which].unit,
+	       sample_p50(&alone.searches), sample_p50(&together.searches),
+	       sample_p99(&alone.searches), sample_p99(&together.searches), ratio,
+	       ratio <= MAX_RATIO ? "" : " (over the bound)", sample_p99(&alone.writes),
+	       sample_p99(&together.writes), write_ratio);
+	sample_release(&alone.searches);
+	sample_release(&alone.writes);
+	sample_release(&together.searches);
+	sample_release(&together.writes);
+	return ratio <= MAX_RATIO;
+}
+
+bool torture_abuse(const struct torture_options *options)
+{
+	struct service_fixture *service;
+	uint64_t random = options->seed;
+	bool held = true;
+	void *state;
+
+	service_setup(&state);
+	service = state;
+	make_collection(service->conn, COLLECTION, KITH_METRIC_L2);
+	make_collection(service->conn, OTHER, KITH_METRIC_L2);
+	put_records(service->conn, COLLECTION, 0, N_RECORDS, 1);
+	ensure(service->conn, (struct ask){.collection = COLLECTION, .wait = true});
+	for (size_t i = 0; i < N_ABUSES; i++)
+		held &= beside(service, i, &random);
+	expect_count(service->conn, COLLECTION, N_RECORDS);
+	service_teardown(&state);
+	return held;
+}
