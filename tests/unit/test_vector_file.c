@@ -370,7 +370,6 @@ static void reset_to_the_beginning_gives_the_space_back(void **state)
 {
 	struct vector_file_spec spec = vector_fixture_spec(16384);
 	struct vector_file *file = open_empty(&spec);
-	uint64_t size;
 
 	(void)state;
 	assert_int_equal(vector_fixture_append(file, &spec, 300, 300, 1), 0);
