@@ -29,5 +29,7 @@ void dispatch(struct request *request)
 		return;
 	}
 	request->due_ns = request->started_ns + deadline_ms * UINT64_C(1000000);
+	if (request->session)
+		session_note_deadline(request->session, request->due_ns);
 	handlers[request->wire.method](request);
 }

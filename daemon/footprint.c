@@ -142,14 +142,13 @@ struct memory_row footprint_row(const struct daemon *daemon)
 void footprint_note(struct daemon *daemon, enum wire_method_idx method, uint64_t used_before)
 {
 	struct footprint_account *account = &daemon->footprint.accounts[method];
-	struct budget_figures now;
+	uint64_t used = budget_used_bytes(daemon->budget);
 
-	budget_figures(daemon->budget, &now);
 	account->requests++;
-	if (now.used_bytes < used_before) {
-		account->shrunk_bytes += used_before - now.used_bytes;
+	if (used < used_before) {
+		account->shrunk_bytes += used_before - used;
 	} else {
-		uint64_t grown = now.used_bytes - used_before;
+		uint64_t grown = used - used_before;
 
 		account->grown_bytes += grown;
 		if (grown > account->most_bytes)

@@ -17,7 +17,6 @@
 struct request *request_new(struct daemon *daemon, struct session *session, uint32_t frame_bytes)
 {
 	struct request *request = calloc(1, sizeof(*request));
-	struct budget_figures figures;
 
 	if (!request)
 		return NULL;
@@ -27,8 +26,7 @@ struct request *request_new(struct daemon *daemon, struct session *session, uint
 	request->frame_bytes = frame_bytes;
 	request->started_ns = clock_monotonic_ns(daemon->clock);
 	request->due_ns = UINT64_MAX;
-	budget_figures(daemon->budget, &figures);
-	request->used_before = figures.used_bytes;
+	request->used_before = budget_used_bytes(daemon->budget);
 	wire_arena_init(&request->arena);
 	wire_buf_init(&request->answer);
 	list_init(&request->followers);

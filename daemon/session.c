@@ -418,26 +418,31 @@ void session_check_claim(struct session *session, uint64_t now_ns)
 	session_close(session);
 }
 
-/* NULL: there is none. */
-static struct request *first_late(const struct session *session, uint64_t now_ns)
+void session_note_deadline(struct session *session, uint64_t due_ns)
 {
-	for (struct list *link = session->requests.next; link != &session->requests;
-	     link = link->next) {
-		struct request *request = LIST_ELEMENT(link, struct request, session_link);
-
-		if (request->due_ns <= now_ns && !request->late)
-			return request;
-	}
-	return NULL;
+	if (due_ns < session->due_ns)
+		session->due_ns = due_ns;
 }
 
 void session_check_deadlines(struct session *session, uint64_t now_ns)
 {
-	struct request *request;
+	struct list *link = session->requests.next;
 
+	if (now_ns < session->due_ns)
+		return;
+	session->due_ns = UINT64_MAX;
 	/* Closing lets go of all of them. */
-	while ((request = first_late(session, now_ns)))
-		request_expire(request);
+	while (!session->closing && link != &session->requests) {
+		struct request *request = LIST_ELEMENT(link, struct request, session_link);
+
+		link = link->next;
+		if (request->late)
+			continue;
+		if (request->due_ns <= now_ns)
+			request_expire(request);
+		else
+			session_note_deadline(session, request->due_ns);
+	}
 }
 
 void session_check_stall(struct session *session, uint64_t now_ns)
@@ -473,6 +478,7 @@ int session_new(struct daemon *daemon, int fd, uid_t uid)
 	}
 	session->daemon = daemon;
 	session->uid = uid;
+	session->due_ns = UINT64_MAX;
 	session->pipe.data = session;
 	session->wait.granted = on_granted;
 	list_init(&session->wait.link);

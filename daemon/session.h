@@ -49,6 +49,7 @@ struct session {
 	struct list requests; /* unanswered, struct request.session_link */
 	uint32_t n_requests;
 	uint64_t request_bytes; /* of their payloads */
+	uint64_t due_ns;        /* none of them has a deadline before this */
 	uint64_t unread_bytes;  /* of answers that wait for the client to read */
 	size_t stalled_queue;   /* those at the last look, and since when they are as many */
 	uint64_t stalled_ns;
@@ -75,6 +76,8 @@ void session_turn(struct session *session);
 void session_send(struct session *session, struct wire_buf *buf);
 /* A request of it was answered (or dropped). */
 void session_answered(struct session *session, struct request *request);
+/* A request of it got its deadline. */
+void session_note_deadline(struct session *session, uint64_t due_ns);
 /* Now and then: answers the requests whose deadline has passed. It may close the session. */
 void session_check_deadlines(struct session *session, uint64_t now_ns);
 /* Now and then: closes it when others wait for the memory of a frame that does not come. */

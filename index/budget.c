@@ -328,12 +328,18 @@ struct budget *budget_free(struct budget *budget)
 	return NULL;
 }
 
+uint64_t budget_used_bytes(const struct budget *budget)
+{
+	assert_on_loop(budget);
+	return budget->used_runs * RUN_BYTES;
+}
+
 void budget_figures(const struct budget *budget, struct budget_figures *ret)
 {
 	assert_on_loop(budget);
 	*ret = (struct budget_figures){
 	        .limit_bytes = (uint64_t)budget->n_slabs * SLAB_BYTES,
-	        .used_bytes = budget->used_runs * RUN_BYTES,
+	        .used_bytes = budget_used_bytes(budget),
 	        .peak_bytes = budget->peak_runs * RUN_BYTES,
 	        .spilled_bytes = budget->spilled_runs * RUN_BYTES,
 	        .dirty_bytes = ((uint64_t)budget->n_dirty + budget->n_away) * SLAB_BYTES,

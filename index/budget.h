@@ -84,6 +84,8 @@ void budget_set_admission(struct budget *budget, uint64_t bytes);
  * NULL is fine; returns NULL. */
 struct budget *budget_free(struct budget *budget);
 void budget_figures(const struct budget *budget, struct budget_figures *ret);
+/* Of the figures the one that every request asks for. */
+uint64_t budget_used_bytes(const struct budget *budget);
 
 /* Moves up to max dirty slabs out for purging; returns how many. They cannot be granted until
  * the caller purged them with budget_purge() on a worker and said so with budget_purged(). */

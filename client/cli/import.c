@@ -4,7 +4,8 @@
 /*
  * kith import: while the daemon writes a few batches, the next is read from the files. What is
  * reported as stored is what the daemon acknowledged. After the first failure nothing more is
- * sent, but what was sent is waited for and counted.
+ * sent, but what was sent is waited for and counted. So it is when it is interrupted while it has
+ * bulk on, which it then sets off.
  */
 
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "client/cli/batch.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/json.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
@@ -120,13 +122,13 @@ static void transfer(struct import *import)
 	const struct cli_args *args = &import->cli->args;
 	int r = 0;
 
-	while (r == 0 && import->status == 0) {
+	while (r == 0 && import->status == 0 && !interrupt_came()) {
 		batch_reset(&import->batch, import->fvecs.next_row);
 		r = batch_fill(&import->batch, &import->fvecs,
 		               import->has_lines ? &import->jsonl : NULL, args->first_id);
 		if (import->batch.n > 0)
 			start(import);
-		if (r)
+		if (r && !interrupt_came())
 			fail_input(import);
 		if (import->batch.n == 0)
 			break;
@@ -223,7 +225,10 @@ static int prepare(struct import *import)
 	kith_free(limits);
 	if (!enough)
 		return cli_say(import->cli, CLI_BAD_INPUT, "no memory for a batch");
-	return args->bulk ? set_bulk(import, true) : 0;
+	if (!args->bulk)
+		return 0;
+	interrupt_watch();
+	return set_bulk(import, true);
 }
 
 static void report(const struct import *import)
@@ -278,5 +283,6 @@ int cli_import(struct cli *cli)
 	batch_release(&import.batch);
 	jsonl_close(&import.jsonl);
 	fvecs_close(&import.fvecs);
+	interrupt_follow();
 	return import.status;
 }

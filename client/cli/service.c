@@ -310,7 +310,7 @@ static void print_daemon(const struct kith_stats_result *stats)
 	char a[OUTPUT_CELL_SIZE], b[OUTPUT_CELL_SIZE], c[OUTPUT_CELL_SIZE], d[OUTPUT_CELL_SIZE];
 	char e[OUTPUT_CELL_SIZE], f[OUTPUT_CELL_SIZE];
 
-	printf("kithd %.*s  process %" PRIu64 "  up %s  %u connections  %s requests  %s errors\n",
+	printf("kithd %.*s  process %" PRIu64 "  up %s  connections %u  requests %s  errors %s\n",
 	       (int)stats->version.n, stats->version.data, stats->pid,
 	       output_duration((double)stats->uptime_ms * 1e3, a), stats->connections,
 	       output_count(stats->requests, b), output_count(stats->errors, c));

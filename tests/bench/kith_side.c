@@ -216,6 +216,20 @@ int kith_side_search_many(struct kith_conn *conn, const char *collection,
 	return kith_search(conn, &params, ret);
 }
 
+int kith_side_search_aimed(struct kith_conn *conn, const char *collection,
+                           const struct dataset *dataset, size_t query_idx, uint32_t k,
+                           double target_recall, struct kith_search_result **ret)
+{
+	struct kith_search_params params = {
+	        .collection = kith_text(collection),
+	        .vectors = kith_vectors(dataset_query(dataset, query_idx), dataset->dim),
+	        .k = k,
+	        .target_recall = target_recall,
+	};
+
+	return kith_search(conn, &params, ret);
+}
+
 size_t kith_side_n_right(const struct dataset *dataset, size_t query_idx,
                          const struct kith_search_result *answer)
 {

@@ -53,6 +53,10 @@ int kith_side_search(struct kith_conn *conn, const char *collection, const struc
 int kith_side_search_many(struct kith_conn *conn, const char *collection,
                           const struct dataset *dataset, size_t query_idx, uint32_t n, uint32_t k,
                           uint32_t ef_search, struct kith_search_result **ret);
+/* As kith_side_search(), with as many candidates as the index takes to need for that recall. */
+int kith_side_search_aimed(struct kith_conn *conn, const char *collection,
+                           const struct dataset *dataset, size_t query_idx, uint32_t k,
+                           double target_recall, struct kith_search_result **ret);
 /* Of an answer with k hits to the dataset's query, how many are right. */
 size_t kith_side_n_right(const struct dataset *dataset, size_t query_idx,
                          const struct kith_search_result *answer);

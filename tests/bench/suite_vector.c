@@ -66,6 +66,14 @@ struct entrant {
 #define ENTRANTS_OWN 2
 #define ENTRANTS_MAX (ENTRANTS_OWN + GRAPH_PEERS_MAX)
 
+/* The daemon is told what to find, and chooses the effort. */
+struct aim {
+	struct vector_run *run;
+	double target;
+	uint32_t ef; /* that it chose */
+	struct sweep_point found;
+};
+
 struct vector_run {
 	struct bench *bench;
 	struct kith_side *side; /* NULL: without a daemon */
@@ -78,6 +86,7 @@ struct vector_run {
 	/* Those of the entrants in their order, and the daemon's behind them. */
 	struct searcher searchers[SWEEP_MAX_SEARCHERS];
 	size_t n_searchers;
+	struct aim aims[N_TARGETS]; /* with a daemon */
 };
 
 /* Building. ----------------------------------------------------------------------------------- */
@@ -175,6 +184,20 @@ static int search_here(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_ro
 	return r;
 }
 
+/* The graph's answer to a query (taken), as rows. */
+static int take_answer(struct kith_search_result *answer, uint64_t ret_rows[BENCH_K],
+                       struct search_work *ret_work)
+{
+	int r = answer->ids.n == BENCH_K && answer->mode == KITH_MODE_HNSW ? 0 : -EBADMSG;
+
+	for (uint32_t i = 0; i < BENCH_K && !r; i++)
+		ret_rows[i] = answer->ids.v[i].number;
+	if (ret_work)
+		ret_work->comparisons = answer->comparisons;
+	kith_free(answer);
+	return r;
+}
+
 static int search_daemon(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
                          struct search_work *ret_work)
 {
@@ -183,16 +206,22 @@ static int search_daemon(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_
 	int r = kith_side_search(run->side->conn, COLLECTION, run->dataset, query_idx, BENCH_K, ef,
 	                         &answer);
 
+	return r ? r : take_answer(answer, ret_rows, ret_work);
+}
+
+static int search_aimed(void *ctx, size_t query_idx, uint32_t ef, uint64_t ret_rows[BENCH_K],
+                        struct search_work *ret_work)
+{
+	struct aim *aim = ctx;
+	struct kith_search_result *answer;
+	int r = kith_side_search_aimed(aim->run->side->conn, COLLECTION, aim->run->dataset,
+	                               query_idx, BENCH_K, aim->target, &answer);
+
+	(void)ef;
 	if (r)
 		return r;
-	if (answer->ids.n != BENCH_K || answer->mode != KITH_MODE_HNSW)
-		r = -EBADMSG;
-	for (uint32_t i = 0; i < BENCH_K && !r; i++)
-		ret_rows[i] = answer->ids.v[i].number;
-	if (ret_work)
-		ret_work->comparisons = answer->comparisons;
-	kith_free(answer);
-	return r;
+	aim->ef = answer->ef_search;
+	return take_answer(answer, ret_rows, ret_work);
 }
 
 static int fill_daemon(struct vector_run *run)
@@ -211,6 +240,20 @@ static void add_searcher(struct vector_run *run, const struct searcher *searcher
 	run->searchers[run->n_searchers++] = *searcher;
 }
 
+static int aim_all(struct vector_run *run)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < N_TARGETS && !r; i++) {
+		struct aim *aim = &run->aims[i];
+		struct searcher searcher = {.ctx = aim, .search = search_aimed};
+
+		*aim = (struct aim){.run = run, .target = targets[i]};
+		r = sweep_once(run->dataset, &searcher, 0, &aim->found);
+	}
+	return r;
+}
+
 /* Everyone on one CPU: a wakeup on another one can take longer than the search (suite_ipc.c). */
 static int sweep_in_place(struct vector_run *run)
 {
@@ -221,6 +264,8 @@ static int sweep_in_place(struct vector_run *run)
 	r = r ? bench_fail("cannot keep to a CPU", r)
 	      : sweep_run(run->bench->report, "vector", run->dataset, run->searchers,
 	                  run->n_searchers);
+	if (run->side && !r)
+		r = aim_all(run);
 	cpu_keep_anywhere(0);
 	if (run->side)
 		cpu_keep_anywhere(run->side->daemon->pid);
@@ -409,6 +454,27 @@ static void tell_summary(struct vector_run *run, const struct searcher *searcher
 	report_end(report);
 }
 
+/* What comes of a target_recall, for queries that no record is. */
+static void tell_aim(struct vector_run *run, const struct aim *aim)
+{
+	struct report *report = run->bench->report;
+
+	report_begin(report, "vector", "kith", run->dataset->name);
+	report_text(report, "what", "target");
+	report_text(report, "through", "socket");
+	report_number(report, "target_recall", aim->target);
+	report_count(report, "ef", aim->ef);
+	if (aim->target == BAR_TARGET)
+		report_at_least(report, "recall", aim->found.recall, aim->target);
+	else
+		report_number(report, "recall", aim->found.recall);
+	report_number(report, "qps", aim->found.qps);
+	report_number(report, "p50_us", aim->found.p50_us);
+	report_number(report, "p99_us", aim->found.p99_us);
+	report_number(report, "comparisons", aim->found.comparisons);
+	report_end(report);
+}
+
 static void tell_builds(struct vector_run *run)
 {
 	for (size_t i = 0; i < run->n_entrants; i++)
@@ -422,6 +488,8 @@ static void tell_searches(struct vector_run *run)
 	for (size_t i = 0; i < N_TARGETS; i++)
 		for (size_t j = 0; j < run->n_searchers; j++)
 			tell_summary(run, &run->searchers[j], targets[i]);
+	for (size_t i = 0; i < N_TARGETS && run->side; i++)
+		tell_aim(run, &run->aims[i]);
 }
 
 static void release_entrant(struct entrant *entrant)

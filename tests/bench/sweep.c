@@ -70,14 +70,20 @@ static int time_turn(const struct searcher *searcher, uint32_t ef, size_t first,
 	return 0;
 }
 
+static size_t turn_queries(const struct dataset *dataset, size_t first)
+{
+	size_t left = dataset->n_queries - first;
+
+	return left < TURN_QUERIES ? left : TURN_QUERIES;
+}
+
 static int time_pass(const struct dataset *dataset, const struct searcher *searchers, size_t n,
                      size_t point_idx, struct timing *timings)
 {
 	int r = 0;
 
 	for (size_t first = 0; first < dataset->n_queries; first += TURN_QUERIES) {
-		size_t left = dataset->n_queries - first;
-		size_t n_turn = left < TURN_QUERIES ? left : TURN_QUERIES;
+		size_t n_turn = turn_queries(dataset, first);
 
 		for (size_t i = 0; i < n && !r; i++)
 			if (searchers[i].n_points > point_idx)
@@ -154,6 +160,21 @@ int sweep_run(struct report *report, const char *suite, const struct dataset *da
 				tell(report, suite, dataset, &searchers[j],
 				     &searchers[j].points[i]);
 	}
+	return r ? bench_fail("cannot search", r) : 0;
+}
+
+int sweep_once(const struct dataset *dataset, const struct searcher *searcher, uint32_t ef,
+               struct sweep_point *ret)
+{
+	struct timing timing = {0};
+	size_t first = 0;
+	int r = judge(dataset, searcher, ef, ret);
+
+	for (size_t done = 0; done < TIMED_QUERIES && !r; done += turn_queries(dataset, first)) {
+		first = done % dataset->n_queries;
+		r = time_turn(searcher, ef, first, turn_queries(dataset, first), &timing);
+	}
+	settle(&timing, ret);
 	return r ? bench_fail("cannot search", r) : 0;
 }
 

@@ -53,6 +53,9 @@ struct searcher {
  * wrong when it cannot. Tells each point of the suite when it was measured. */
 int sweep_run(struct report *report, const char *suite, const struct dataset *dataset,
               struct searcher *searchers, size_t n);
+/* One point of one searcher, measured alone: for an effort that is not one of the sweep's. */
+int sweep_once(const struct dataset *dataset, const struct searcher *searcher, uint32_t ef,
+               struct sweep_point *ret);
 /* What the smallest ef that reaches a recall would give, by straight lines between the points;
  * false when none reaches it. */
 bool sweep_at(const struct searcher *searcher, double recall, struct sweep_point *ret);

@@ -244,6 +244,31 @@ static void many_late_requests_are_answered_once_each(void **state)
 	expect_records(stage->hurried, NOTES, 0, 5, 1);
 }
 
+/* The earlier one came last: neither the order of coming nor who is late already hides the next. */
+static void each_request_is_late_at_its_own_deadline(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *gate = daemon_thread_gate(stage->daemon, "search", "start");
+	uint64_t later, sooner, patient;
+
+	kith_set_deadline(stage->hurried, 2 * DEADLINE_MS);
+	submit_search(stage->hurried, &later);
+	gate_await(gate);
+	kith_set_deadline(stage->hurried, 10 * DEADLINE_MS);
+	submit_search(stage->hurried, &patient);
+	kith_set_deadline(stage->hurried, DEADLINE_MS);
+	submit_search(stage->hurried, &sooner);
+	DONE(stage->hurried, kith_ping(stage->hurried));
+	fake_clock_advance_ms(&stage->clock, DEADLINE_MS);
+	REFUSED(stage->hurried, KITH_ERROR_TOO_LATE, NULL,
+	        kith_collect_search(stage->hurried, sooner, KITH_USUAL, NULL));
+	fake_clock_advance_ms(&stage->clock, DEADLINE_MS);
+	REFUSED(stage->hurried, KITH_ERROR_TOO_LATE, NULL,
+	        kith_collect_search(stage->hurried, later, KITH_USUAL, NULL));
+	gate_open(gate);
+	DONE(stage->hurried, kith_collect_search(stage->hurried, patient, KITH_USUAL, NULL));
+}
+
 int main(void)
 {
 #define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_setup, stage_teardown)
@@ -255,6 +280,7 @@ int main(void)
 	        ON_STAGE(a_build_goes_on_for_who_has_time),
 	        ON_STAGE(a_backup_that_is_late_leaves_its_place_to_the_next),
 	        ON_STAGE(many_late_requests_are_answered_once_each),
+	        ON_STAGE(each_request_is_late_at_its_own_deadline),
 	};
 
 	return cmocka_run_group_tests_name("deadlines", tests, NULL, NULL);

@@ -86,8 +86,8 @@ static void await(struct cli_fixture *fixture, pid_t pid)
 	int status;
 
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	fixture->status = WEXITSTATUS(status);
+	assert_true(WIFEXITED(status) || WIFSIGNALED(status));
+	fixture->status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 int cli_run(struct cli_fixture *fixture, const char *format, ...)

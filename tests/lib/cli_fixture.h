@@ -15,7 +15,7 @@ struct cli_fixture {
 	void *ctx;                 /* the test's */
 	char log[8192];            /* by cli_log(); read it when the daemon is stopped */
 	char out[65536], err[8192];
-	int status;
+	int status; /* -N: signal N ended it */
 	/* On a terminal: `seen` is posted once this stands in the output. */
 	const char *awaited;
 	sem_t seen;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,4 +197,14 @@ void fake_hang_up(struct fake_daemon *daemon)
 
 	if (fd >= 0)
 		shutdown(fd, SHUT_RDWR);
+}
+
+void fake_signal(struct fake_daemon *daemon, int signal)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+
+	FAKE_MUST(getsockopt(atomic_load(&daemon->fd), SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0);
+	FAKE_MUST(peer.pid != getpid());
+	FAKE_MUST(kill(peer.pid, signal) == 0);
 }

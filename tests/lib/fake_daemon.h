@@ -60,3 +60,5 @@ void fake_event(struct fake_daemon *daemon, enum wire_event_idx event, const voi
 void fake_send(struct fake_daemon *daemon, const void *bytes, size_t n);
 /* Ends the connection at hand. */
 void fake_hang_up(struct fake_daemon *daemon);
+/* Sends that signal to the client, a process of its own: it comes before any later answer. */
+void fake_signal(struct fake_daemon *daemon, int signal);

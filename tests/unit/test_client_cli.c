@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,14 +19,16 @@
 #define DIM 4u
 
 /* What became of what arrived; the log has a line for each row: "id|text|meta scalars|first
- * float". */
+ * float". Atomic, since the tests look, and set, while the daemon's thread runs. */
 struct store {
-	uint32_t n_upserts, n_rows;
+	atomic_uint n_upserts, n_rows;
 	atomic_uint refuse_upsert; /* the n-th, at its row 1 */
-	bool bulk;
-	uint32_t dtype;      /* of the collection */
-	uint32_t sent_dtype; /* of the last upsert's vectors */
-	void *sent;
+	atomic_uint signal_upsert; /* the n-th is answered after the client got this signal */
+	atomic_int signal;
+	atomic_bool bulk;
+	atomic_uint dtype;      /* of the collection */
+	atomic_uint sent_dtype; /* of the last upsert's vectors */
+	_Atomic(void *) sent;
 };
 
 /* The daemon's side. -------------------------------------------------------------------------- */
@@ -59,17 +62,22 @@ static void serve_upsert(struct fake_daemon *daemon, const struct wire_request *
 	struct store *store = store_of(daemon);
 	const struct upsert_params *params = request->params;
 	struct wire_error error;
+	void *sent;
 
-	if (++store->n_upserts == store->refuse_upsert) {
+	store->n_upserts++;
+	if (store->n_upserts == store->signal_upsert)
+		fake_signal(daemon, store->signal);
+	if (store->n_upserts == store->refuse_upsert) {
 		wire_error_set_row(&error, WIRE_ERROR_BAD_VALUE, "vectors", 1,
 		                   "the vector holds NaN");
 		fake_refuse(daemon, request->id, &error);
 		return;
 	}
 	free(store->sent);
-	store->sent = malloc(params->vectors.n);
-	FAKE_MUST(store->sent != NULL);
-	memcpy(store->sent, params->vectors.data, params->vectors.n);
+	sent = malloc(params->vectors.n);
+	FAKE_MUST(sent != NULL);
+	memcpy(sent, params->vectors.data, params->vectors.n);
+	store->sent = sent;
 	store->sent_dtype = params->dtype;
 	for (uint32_t i = 0; i < params->ids.n; i++)
 		log_row(daemon, params, i);
@@ -354,6 +362,32 @@ static void import_takes_vectors_alone(void **state)
 	assert_memory_equal(fixture->log, "0|0\n1|1\n2|2\n", 12);
 }
 
+/* A terminal sees how far it is, how fast it goes and how long it will take, until it is done. */
+static void import_shows_its_progress_on_a_terminal(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	char *argv[] = {"kith", "import", "notes", NULL, "--batch", "1", NULL};
+	const char *bar, *rate, *left, *end;
+
+	save_fvecs(fixture, "v.fvecs", 5);
+	argv[3] = cli_path(fixture, "v.fvecs");
+	cli_run_on_terminal(fixture, 100, argv);
+	assert_int_equal(fixture->status, 0);
+	bar = strstr(fixture->out, "\r\033[K[####....................]  20%  1/5 rows  ");
+	assert_non_null(bar);
+	rate = strstr(bar, "/s  ");
+	assert_non_null(rate);
+	left = strstr(rate, " to go");
+	assert_non_null(left);
+	end = strstr(left, "\r\033[K5 rows stored in ");
+	assert_non_null(end);
+	/* Nobody looks: nothing is drawn. */
+	assert_int_equal(cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")),
+	                 0);
+	assert_string_equal(fixture->err, "");
+	assert_null(strchr(fixture->out, '\r'));
+}
+
 static void bulk_is_on_for_the_import_and_off_however_it_ends(void **state)
 {
 	struct cli_fixture *fixture = *state;
@@ -380,6 +414,53 @@ static void bulk_is_on_for_the_import_and_off_however_it_ends(void **state)
 	                                  "bulk 1\n"
 	                                  "bulk 1\n0|0\n1|1\n"
 	                                  "bulk 1\n");
+}
+
+/* What was sent is stored and told, bulk goes off, and then the signal has its way. */
+static void bulk_is_off_after_an_import_that_is_interrupted(void **state)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct cli_fixture *fixture = *state;
+	struct store *store = store_of(&fixture->daemon);
+
+	save_fvecs(fixture, "v.fvecs", 40);
+	store->signal_upsert = 3;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		store->signal = signals[i];
+		store->n_upserts = store->n_rows = 0;
+		assert_int_equal(cli_run(fixture, "import notes %s --bulk --batch 1",
+		                         cli_path(fixture, "v.fvecs")),
+		                 -signals[i]);
+		assert_string_equal(fixture->err, "");
+		/* Four at most were under way when the signal came, and one was read. */
+		assert_in_range(store->n_rows, 3, 7);
+		assert_int_equal(strtoul(fixture->out + strlen("{\"rows\":"), NULL, 10),
+		                 store->n_rows);
+		assert_false(store->bulk);
+	}
+	/* Without bulk there is nothing to put in order. */
+	store->n_upserts = 0;
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")),
+	        -SIGHUP);
+}
+
+/* As after nohup. */
+static void an_import_goes_on_when_the_signal_is_ignored(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	struct store *store = store_of(&fixture->daemon);
+	void (*before)(int) = signal(SIGHUP, SIG_IGN);
+
+	save_fvecs(fixture, "v.fvecs", 40);
+	store->signal_upsert = 3;
+	store->signal = SIGHUP;
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --bulk --batch 1", cli_path(fixture, "v.fvecs")),
+	        0);
+	signal(SIGHUP, before);
+	assert_int_equal(store->n_rows, 40);
+	assert_false(store->bulk);
 }
 
 static void a_refused_row_is_named_as_that_of_the_file(void **state)
@@ -599,7 +680,10 @@ int main(void)
 	        TEST(import_into_f16_sends_f16),
 	        TEST(import_sends_what_no_f16_can_hold_as_it_is),
 	        TEST(import_takes_vectors_alone),
+	        TEST(import_shows_its_progress_on_a_terminal),
 	        TEST(bulk_is_on_for_the_import_and_off_however_it_ends),
+	        TEST(bulk_is_off_after_an_import_that_is_interrupted),
+	        TEST(an_import_goes_on_when_the_signal_is_ignored),
 	        TEST(a_refused_row_is_named_as_that_of_the_file),
 	        TEST(malformed_lines_are_named_by_file_and_line),
 	        TEST(malformed_vectors_are_named_by_file_and_row),

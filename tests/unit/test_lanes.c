@@ -69,7 +69,16 @@ static void a_worker_that_has_nothing_to_do_rests_and_works_again(void **state)
 		sem_destroy(&stage.rested[i]);
 }
 
-/* Those that wait for nothing any more, too. */
+/* After so many rests a worker without jobs waits for nothing any more. */
+static uint32_t n_own_pauses(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t pause_ms = LANES_REST_MS; pause_ms <= LANES_REST_MAX_MS; pause_ms *= 2)
+		n++;
+	return n;
+}
+
 static void all_workers_rest_when_they_are_asked(void **state)
 {
 	static const uint32_t n_threads[LANE_N] = {1, 1, 1};
@@ -80,8 +89,9 @@ static void all_workers_rest_when_they_are_asked(void **state)
 		assert_int_equal(sem_init(&stage.rested[i], 0, 0), 0);
 	assert_int_equal(uv_loop_init(&stage.loop), 0);
 	assert_int_equal(lanes_new(&stage.loop, n_threads, NULL, &stage.rest, &stage.lanes), 0);
-	/* Sooner than three pauses of their own would have them: those take seven seconds. */
-	for (int ask = 0; ask < 3; ask++) {
+	/* Each is followed, also the one that is more than the pauses of their own: without it they
+	 * would be waited for here for ever. */
+	for (uint32_t ask = 0; ask < n_own_pauses() + 1; ask++) {
 		lanes_rest_all(stage.lanes);
 		for (int i = 0; i < N_WORKERS; i++)
 			assert_int_equal(sem_wait(&stage.rested[i]), 0);
