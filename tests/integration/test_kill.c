@@ -24,15 +24,6 @@
 #define MAX_BATCHES 80u
 #define MAX_DELAY_NS 3000000u
 
-static uint64_t seed_of_this_run(void)
-{
-	const char *told = getenv("KITH_SEED");
-	uint64_t seed = told ? strtoull(told, NULL, 10) : 1;
-
-	print_message("KITH_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
-
 static void kill_at_a_random_moment(struct service_fixture *service, struct writers *writers,
                                     uint64_t *random)
 {
@@ -51,7 +42,7 @@ static void kill_at_a_random_moment(struct service_fixture *service, struct writ
 static void everything_acknowledged_survives_kill_9_under_eight_writers(void **state)
 {
 	struct service_fixture *service = *state;
-	uint64_t seed = seed_of_this_run(), random = seed;
+	uint64_t seed = seed_of_this_run(1), random = seed;
 	struct writers writers;
 
 	make_collection(service->conn, "notes", KITH_METRIC_COSINE);
@@ -78,7 +69,7 @@ static void a_daemon_killed_while_it_comes_back_comes_back(void **state)
 	struct writers writers;
 
 	make_collection(service->conn, "notes", KITH_METRIC_L2);
-	writers_init(&writers, N_WRITERS, "notes", seed_of_this_run());
+	writers_init(&writers, N_WRITERS, "notes", seed_of_this_run(1));
 	writers_start(&writers, service);
 	writers_await(&writers, 60);
 	assert_int_equal(daemon_process_kill(service->daemon), 0);

@@ -420,3 +420,12 @@ void expect_count(struct kith_conn *conn, const char *collection, uint64_t count
 	assert_int_equal(result->count, count);
 	kith_free(result);
 }
+
+uint64_t seed_of_this_run(uint64_t usual)
+{
+	const char *told = getenv("KITH_SEED");
+	uint64_t seed = told ? strtoull(told, NULL, 10) : usual;
+
+	print_message("KITH_SEED=%llu\n", (unsigned long long)seed);
+	return seed;
+}

@@ -99,3 +99,6 @@ void expect_records(struct kith_conn *conn, const char *collection, uint64_t fir
 void expect_no_records(struct kith_conn *conn, const char *collection, uint64_t first, uint32_t n,
                        uint32_t version);
 void expect_count(struct kith_conn *conn, const char *collection, uint64_t count);
+
+/* Of all that is random in a test: $KITH_SEED, or that one; told, so that a run can be repeated. */
+uint64_t seed_of_this_run(uint64_t usual);
