@@ -25,6 +25,7 @@ struct store {
 	atomic_uint refuse_upsert; /* the n-th, at its row 1 */
 	atomic_uint signal_upsert; /* the n-th is answered after the client got this signal */
 	atomic_int signal;
+	atomic_bool signal_again; /* instead of setting bulk off */
 	atomic_bool bulk;
 	atomic_uint dtype;      /* of the collection */
 	atomic_uint sent_dtype; /* of the last upsert's vectors */
@@ -179,6 +180,10 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 		break;
 	case WIRE_METHOD_set_bulk:
 		cli_log(daemon, "bulk %d\n", bulk->bulk);
+		if (!bulk->bulk && store_of(daemon)->signal_again) {
+			fake_signal(daemon, store_of(daemon)->signal);
+			break;
+		}
 		fake_answer(
 		        daemon, request,
 		        &(struct set_bulk_result){.changed = bulk->bulk != store_of(daemon)->bulk});
@@ -382,8 +387,8 @@ static void import_shows_its_progress_on_a_terminal(void **state)
 	end = strstr(left, "\r\033[K5 rows stored in ");
 	assert_non_null(end);
 	/* Nobody looks: nothing is drawn. */
-	assert_int_equal(cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")),
-	                 0);
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")), 0);
 	assert_string_equal(fixture->err, "");
 	assert_null(strchr(fixture->out, '\r'));
 }
@@ -443,6 +448,23 @@ static void bulk_is_off_after_an_import_that_is_interrupted(void **state)
 	assert_int_equal(
 	        cli_run(fixture, "import notes %s --batch 1", cli_path(fixture, "v.fvecs")),
 	        -SIGHUP);
+}
+
+/* Whatever it is that does not come to its end. */
+static void the_second_signal_ends_an_import_at_once(void **state)
+{
+	struct cli_fixture *fixture = *state;
+	struct store *store = store_of(&fixture->daemon);
+
+	save_fvecs(fixture, "v.fvecs", 40);
+	store->signal_upsert = 3;
+	store->signal = SIGINT;
+	store->signal_again = true;
+	assert_int_equal(
+	        cli_run(fixture, "import notes %s --bulk --batch 1", cli_path(fixture, "v.fvecs")),
+	        -SIGINT);
+	assert_string_equal(fixture->out, "");
+	assert_true(store->bulk);
 }
 
 /* As after nohup. */
@@ -683,6 +705,7 @@ int main(void)
 	        TEST(import_shows_its_progress_on_a_terminal),
 	        TEST(bulk_is_on_for_the_import_and_off_however_it_ends),
 	        TEST(bulk_is_off_after_an_import_that_is_interrupted),
+	        TEST(the_second_signal_ends_an_import_at_once),
 	        TEST(an_import_goes_on_when_the_signal_is_ignored),
 	        TEST(a_refused_row_is_named_as_that_of_the_file),
 	        TEST(malformed_lines_are_named_by_file_and_line),
