@@ -400,13 +400,22 @@ int daemon_process_stop(struct daemon_process *daemon)
 
 int daemon_process_connect(const struct daemon_process *daemon, int *ret_fd)
 {
+	return socket_connect(daemon->socket, ret_fd);
+}
+
+int socket_connect(const char *path, int *ret_fd)
+{
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int r;
 
 	if (fd < 0)
 		return -errno;
-	memcpy(address.sun_path, daemon->socket, strlen(daemon->socket));
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		close(fd);
+		return -ENAMETOOLONG;
+	}
+	memcpy(address.sun_path, path, strlen(path));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		r = -errno;
 		close(fd);

@@ -87,6 +87,8 @@ bool daemon_process_running(struct daemon_process *daemon);
 
 /* A connection below the client library, for what a good client does not send. */
 int daemon_process_connect(const struct daemon_process *daemon, int *ret_fd);
+/* The same for any daemon, by its socket. */
+int socket_connect(const char *path, int *ret_fd);
 /* Empties the cache directory: everything derived is gone. Not while it runs. */
 int daemon_process_clear_cache(const struct daemon_process *daemon);
 /* Whether text is in what it printed. */

@@ -317,6 +317,11 @@ void daemon_thread_set_idle_unload(struct daemon_thread *thread, uint32_t second
 	thread->config.idle_unload_s = seconds;
 }
 
+void daemon_thread_set_inflight(struct daemon_thread *thread, uint32_t mb)
+{
+	thread->config.inflight_mb = mb;
+}
+
 void daemon_thread_set_share(struct daemon_thread *thread, const char *collection,
                              uint32_t index_cache_mb)
 {

@@ -52,6 +52,8 @@ void daemon_thread_free(struct daemon_thread *daemon);
 void daemon_thread_set_background(struct daemon_thread *daemon, uint32_t n_threads);
 /* After how many seconds without a search the next start unloads an index; 0, at first: never. */
 void daemon_thread_set_idle_unload(struct daemon_thread *daemon, uint32_t seconds);
+/* How many MiB of requests the next start lets be in flight; 64 at first. */
+void daemon_thread_set_inflight(struct daemon_thread *daemon, uint32_t mb);
 /* What the next start lets the collection's indexes take of the budget. */
 void daemon_thread_set_share(struct daemon_thread *daemon, const char *collection,
                              uint32_t index_cache_mb);

@@ -176,11 +176,11 @@ void wire_say(struct wire_buf *buf, const char *text)
 
 /* Connection ----------------------------------------------------------------------------------- */
 
-void raw_connect(const struct daemon_process *daemon, struct raw_client *raw)
+static void connect_at(const char *socket_path, struct raw_client *raw)
 {
 	struct timeval patience = {.tv_sec = DAEMON_PROCESS_PATIENCE_MS / 1000};
 
-	assert_int_equal(daemon_process_connect(daemon, &raw->fd), 0);
+	assert_int_equal(socket_connect(socket_path, &raw->fd), 0);
 	assert_int_equal(setsockopt(raw->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
 	                 0);
 	assert_int_equal(setsockopt(raw->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)),
@@ -189,11 +189,21 @@ void raw_connect(const struct daemon_process *daemon, struct raw_client *raw)
 	wire_arena_init(&raw->arena);
 }
 
+void raw_connect(const struct daemon_process *daemon, struct raw_client *raw)
+{
+	connect_at(daemon->socket, raw);
+}
+
 void raw_greet(const struct daemon_process *daemon, struct raw_client *raw)
+{
+	raw_greet_at(daemon->socket, raw);
+}
+
+void raw_greet_at(const char *socket_path, struct raw_client *raw)
 {
 	struct hello_result hello;
 
-	raw_connect(daemon, raw);
+	connect_at(socket_path, raw);
 	raw_say(raw, "[0, 0, 'hello', {'protocol': %d, 'client': 'a raw test'}]", WIRE_PROTOCOL);
 	raw_expect_result(raw, 0, WIRE_METHOD_hello, &hello);
 	assert_int_equal(hello.protocol, WIRE_PROTOCOL);

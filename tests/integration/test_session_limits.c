@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What one connection may ask of the daemon at once, and that it keeps nobody else waiting. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "daemon/session.h"
+#include "protocol/limits.h"
+#include "tests/lib/daemon_thread.h"
+#include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
+
+/* Rounds of the loop after which a daemon that took too much would have shown it. */
+#define N_ROUNDS 50
+#define FIRST_ID 1000u /* ids that are all as long on the wire */
+
+static int setup(void **state)
+{
+	*state = daemon_thread_new();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	daemon_thread_free(*state);
+	return 0;
+}
+
+static uint64_t inflight_bytes(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats;
+	uint64_t n;
+
+	DONE(conn, kith_stats(conn, &stats));
+	n = stats->memory.inflight_bytes;
+	kith_free(stats);
+	return n;
+}
+
+/* Frames of one size, one behind the other, with ids from FIRST_ID. */
+struct pile {
+	struct wire_buf buf;
+	uint32_t n, payload_bytes;
+	size_t sent;
+};
+
+static void pile_make(struct pile *pile, uint32_t n, enum wire_method_idx method,
+                      const void *params)
+{
+	*pile = (struct pile){.n = n};
+	wire_buf_init(&pile->buf);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(message_encode_request(&pile->buf, FIRST_ID + i, method, params),
+		                 0);
+	assert_int_equal(pile->buf.n % n, 0);
+	pile->payload_bytes = (uint32_t)(pile->buf.n / n) - FRAME_HEADER_BYTES;
+}
+
+/* As much as the socket takes now. */
+static void pile_send_what_goes(struct pile *pile, const struct raw_client *raw)
+{
+	while (pile->sent < pile->buf.n) {
+		ssize_t n = send(raw->fd, pile->buf.data + pile->sent, pile->buf.n - pile->sent,
+		                 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0) {
+			assert_int_equal(errno, EAGAIN);
+			return;
+		}
+		pile->sent += (size_t)n;
+	}
+}
+
+/* Sends the rest, and gets a result for each id, once. */
+static void pile_finish(struct pile *pile, struct raw_client *raw)
+{
+	bool *seen = calloc(pile->n, sizeof(*seen));
+
+	assert_non_null(seen);
+	raw_send(raw, pile->buf.data + pile->sent, pile->buf.n - pile->sent);
+	for (uint32_t i = 0; i < pile->n; i++) {
+		const uint8_t *payload;
+		struct wire_peek peek;
+		uint32_t n;
+
+		assert_true(raw_receive(raw, &payload, &n));
+		assert_int_equal(message_peek(payload, n, &peek), 0);
+		assert_int_equal(peek.type, WIRE_RESPONSE);
+		assert_false(peek.is_error);
+		assert_in_range(peek.id, FIRST_ID, FIRST_ID + pile->n - 1);
+		assert_false(seen[peek.id - FIRST_ID]);
+		seen[peek.id - FIRST_ID] = true;
+	}
+	raw_expect_alive(raw);
+	free(seen);
+	wire_buf_release(&pile->buf);
+}
+
+/* A connection that sends a pile, and another one that looks. */
+struct sending {
+	struct pile *pile;
+	struct raw_client *raw;
+	struct kith_conn *conn;
+	uint32_t n_wanted;
+};
+
+/* How many of the pile the daemon has taken; the frame that asks is smaller than one of it. */
+static uint32_t n_taken(struct sending *sending)
+{
+	pile_send_what_goes(sending->pile, sending->raw);
+	return (uint32_t)(inflight_bytes(sending->conn) / sending->pile->payload_bytes);
+}
+
+static bool are_taken(void *ctx)
+{
+	struct sending *sending = ctx;
+
+	return n_taken(sending) >= sending->n_wanted;
+}
+
+/* The daemon takes that many and no more, while it goes on serving the other connection. */
+static void expect_taken(struct sending *sending)
+{
+	await(are_taken, sending, "the daemon has taken what is allowed");
+	for (uint32_t i = 0; i < N_ROUNDS; i++) {
+		DONE(sending->conn, kith_ping(sending->conn));
+		assert_int_equal(n_taken(sending), sending->n_wanted);
+	}
+	put_records(sending->conn, "others", 0, 1, 2);
+}
+
+/* Limits --------------------------------------------------------------------------------------- */
+
+static void a_connection_has_so_many_requests_unanswered(void **state)
+{
+	struct daemon_thread *daemon = *state;
+	struct kith_conn *conn = connect_to(daemon);
+	const float query[RECORD_DIM] = {1};
+	const struct search_params search = {
+	        .collection = {"notes", 5}, .vectors = {query, sizeof(query)}, .k = 1};
+	struct gate *searches;
+	struct raw_client raw;
+	struct pile pile;
+
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	make_collection(conn, "others", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 10, 1);
+	put_records(conn, "others", 0, 1, 1); /* opens it, before nobody is left to do that */
+	searches = daemon_thread_gate(daemon, "search", "start");
+	raw_greet_at(daemon_thread_socket(daemon), &raw);
+	pile_make(&pile, LIMIT_SESSION_REQUESTS + 50, WIRE_METHOD_search, &search);
+	expect_taken(&(struct sending){&pile, &raw, conn, LIMIT_SESSION_REQUESTS});
+	/* All were sent: what it did not take is in the socket, or read and not looked at. */
+	assert_int_equal(pile.sent, pile.buf.n);
+	gate_open(searches);
+	pile_finish(&pile, &raw);
+	raw_close(&raw);
+	kith_close(conn);
+}
+
+#define N_NAMES 8192u
+#define NAME_BYTES LIMIT_ID_BYTES
+
+/* Deletes of what is not there: large requests that are little work. */
+static void a_connection_has_so_many_bytes_unanswered(void **state)
+{
+	struct daemon_thread *daemon = *state;
+	struct wire_id *ids = calloc(N_NAMES, sizeof(*ids));
+	char *names = malloc(N_NAMES * NAME_BYTES);
+	struct delete_params params = {.collection = {"notes", 5}, .ids = {ids, N_NAMES}};
+	struct kith_conn *conn;
+	struct gate *writes;
+	struct raw_client raw;
+	struct pile pile;
+	uint32_t n_allowed;
+
+	assert_non_null(ids);
+	assert_non_null(names);
+	memset(names, 'x', N_NAMES * NAME_BYTES);
+	for (uint32_t i = 0; i < N_NAMES; i++) {
+		ids[i] = (struct wire_id){.text = names + i * NAME_BYTES, .n = NAME_BYTES};
+		names[i * NAME_BYTES] = (char)('a' + i % 26);
+		names[i * NAME_BYTES + 1] = (char)('a' + i / 26 % 26);
+		names[i * NAME_BYTES + 2] = (char)('a' + i / 676);
+	}
+	/* So much that the limit of all connections together is not what is met. */
+	daemon_thread_stop(daemon);
+	daemon_thread_set_inflight(daemon, 256);
+	daemon_thread_start(daemon);
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	make_collection(conn, "others", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 10, 1);
+	writes = daemon_thread_gate_one(daemon, "write", "start"); /* those of "others" go by */
+	raw_greet_at(daemon_thread_socket(daemon), &raw);
+	pile_make(&pile, 10, WIRE_METHOD_delete, &params);
+	/* The last of them goes over the limit. */
+	n_allowed = (LIMIT_SESSION_BYTES + pile.payload_bytes - 1) / pile.payload_bytes;
+	assert_true(n_allowed < pile.n);
+	expect_taken(&(struct sending){&pile, &raw, conn, n_allowed});
+	/* The rest does not even come. */
+	assert_true(pile.sent < (n_allowed + 1) * (size_t)pile.payload_bytes);
+	gate_open(writes);
+	pile_finish(&pile, &raw);
+	expect_count(conn, "notes", 10);
+	raw_close(&raw);
+	kith_close(conn);
+	free(names);
+	free(ids);
+}
+
+/* Turns ---------------------------------------------------------------------------------------- */
+
+/* A clock that holds the daemon's loop when it looks at it. */
+struct holding_clock {
+	struct clock clock;
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	pthread_t loop; /* who looked first */
+	bool has_loop, hold, holds;
+};
+
+static uint64_t holding_monotonic_ns(struct clock *clock)
+{
+	struct holding_clock *holding = (struct holding_clock *)clock;
+
+	pthread_mutex_lock(&holding->mutex);
+	if (!holding->has_loop) {
+		holding->has_loop = true;
+		holding->loop = pthread_self();
+	}
+	if (holding->hold && pthread_equal(holding->loop, pthread_self())) {
+		holding->holds = true;
+		pthread_cond_broadcast(&holding->changed);
+		while (holding->hold)
+			pthread_cond_wait(&holding->changed, &holding->mutex);
+		holding->holds = false;
+	}
+	pthread_mutex_unlock(&holding->mutex);
+	return clock_monotonic_ns(clock_system());
+}
+
+static int64_t holding_wall_ms(struct clock *clock)
+{
+	(void)clock;
+	return clock_wall_ms(clock_system());
+}
+
+static void set_hold(struct holding_clock *holding, bool hold)
+{
+	pthread_mutex_lock(&holding->mutex);
+	holding->hold = hold;
+	pthread_cond_broadcast(&holding->changed);
+	pthread_mutex_unlock(&holding->mutex);
+}
+
+static void await_held(struct holding_clock *holding)
+{
+	pthread_mutex_lock(&holding->mutex);
+	while (!holding->holds)
+		pthread_cond_wait(&holding->changed, &holding->mutex);
+	pthread_mutex_unlock(&holding->mutex);
+}
+
+/* How many requests the daemon had answered when it came to this one. */
+static uint64_t n_answered(struct raw_client *raw, uint32_t id)
+{
+	struct stats_result stats;
+
+	raw_expect_result(raw, id, WIRE_METHOD_stats, &stats);
+	return stats.requests;
+}
+
+/* The loop stands still where it has read the pile and looked at none of it; meanwhile the other
+ * connection asks. So what the daemon does next is up to it alone. */
+static void a_pile_of_frames_is_taken_in_turns(void **state)
+{
+	struct holding_clock holding = {
+	        .clock = {holding_monotonic_ns, holding_wall_ms},
+	        .mutex = PTHREAD_MUTEX_INITIALIZER,
+	        .changed = PTHREAD_COND_INITIALIZER,
+	};
+	struct daemon_thread *daemon = daemon_thread_new_with(store_io_posix(), &holding.clock, 32);
+	const struct ping_params nothing = {0};
+	struct raw_client many, one;
+	struct pile pile;
+	uint64_t before, meanwhile;
+
+	(void)state;
+	raw_greet_at(daemon_thread_socket(daemon), &many);
+	raw_greet_at(daemon_thread_socket(daemon), &one);
+	pile_make(&pile, 200, WIRE_METHOD_ping, &nothing);
+	raw_say(&one, "[0, 1, 'stats', {}]");
+	before = n_answered(&one, 1) + 1;
+	set_hold(&holding, true);
+	pile_send_what_goes(&pile, &many);
+	await_held(&holding);
+	raw_say(&one, "[0, 2, 'stats', {}]");
+	set_hold(&holding, false);
+	meanwhile = n_answered(&one, 2) - before;
+	/* One turn when it was read, one before the loop reads again. */
+	assert_in_range(meanwhile, 0, 2 * SESSION_TURN_FRAMES);
+	pile_finish(&pile, &many);
+	raw_close(&many);
+	raw_close(&one);
+	daemon_thread_free(daemon);
+	pthread_cond_destroy(&holding.changed);
+	pthread_mutex_destroy(&holding.mutex);
+}
+
+#define N_SEARCHES 20u
+
+static uint64_t submit_search(struct kith_conn *conn, uint64_t number)
+{
+	float vector[RECORD_DIM];
+	struct kith_search_params params = {
+	        .collection = kith_text("notes"),
+	        .vectors = kith_vectors(record_vector(number, 1, vector), RECORD_DIM),
+	        .k = 1,
+	};
+	uint64_t ticket;
+
+	DONE(conn, kith_submit_search(conn, &params, &ticket));
+	return ticket;
+}
+
+struct searched {
+	struct kith_conn *conn;
+	uint64_t n;
+};
+
+static bool are_searched(void *ctx)
+{
+	const struct searched *searched = ctx;
+
+	return usage_of(searched->conn, "notes").searches >= searched->n;
+}
+
+/* Searches go through one by one: the single one comes long before the pile's end, though all of
+ * the pile was there before it. */
+static void reads_are_taken_in_turn_from_the_connections(void **state)
+{
+	struct daemon_thread *daemon = *state;
+	struct kith_conn *many = connect_to(daemon), *one = connect_to(daemon);
+	struct gate *searches;
+	uint64_t tickets[N_SEARCHES], ticket, n_done = 0;
+	int r;
+
+	make_collection(many, "notes", KITH_METRIC_L2);
+	put_records(many, "notes", 0, N_SEARCHES, 1);
+	searches = daemon_thread_gate(daemon, "search", "start");
+	for (uint32_t i = 0; i < N_SEARCHES; i++)
+		tickets[i] = submit_search(many, i);
+	DONE(many, kith_ping(many)); /* the daemon has them all */
+	ticket = submit_search(one, 0);
+	DONE(one, kith_ping(one));
+	do {
+		gate_pass(searches);
+		n_done++;
+		/* Asked on this connection, so that its search's answer comes before that. */
+		await(are_searched, &(struct searched){one, n_done}, "one more search is done");
+		r = kith_collect_search(one, ticket, 0, NULL);
+		assert_true(r == 0 || r == -ETIMEDOUT);
+	} while (r != 0);
+	/* Those that the lane had already, and one or two turns. */
+	assert_in_range(n_done, 1, N_SEARCHES / 2);
+	gate_open(searches);
+	for (uint32_t i = 0; i < N_SEARCHES; i++)
+		DONE(many, kith_collect_search(many, tickets[i], KITH_USUAL, NULL));
+	kith_close(many);
+	kith_close(one);
+}
+
+int main(void)
+{
+#define ON_DAEMON(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	        ON_DAEMON(a_connection_has_so_many_requests_unanswered),
+	        ON_DAEMON(a_connection_has_so_many_bytes_unanswered),
+	        cmocka_unit_test(a_pile_of_frames_is_taken_in_turns),
+	        ON_DAEMON(reads_are_taken_in_turn_from_the_connections),
+	};
+
+	return cmocka_run_group_tests_name("session_limits", tests, NULL, NULL);
+}
