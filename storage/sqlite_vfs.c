@@ -14,13 +14,14 @@
  * A file that is a symbolic link is not opened, as nowhere at the seam; the directories above it
  * may be. (SQLITE_OPEN_NOFOLLOW refuses these too: a home directory behind a link.)
  *
- * SQLite writes a commit to the WAL as two small writes a frame, one behind the other, and a
- * checkpoint to the database page by page in the order of the file. They are gathered and passed
- * on as few large ones (measured: bulk inserts gain a third, a single upsert 20 us), at the latest
- * when SQLite syncs, reads or asks for the size. Nobody can miss what is still being gathered:
- * other connections look at frames, and at the database instead of the frames, only after that was
- * published in the shared memory, and with synchronous=FULL, which all of ours have, SQLite syncs
- * the file before.
+ * SQLite writes a commit to the WAL as two small writes a frame, one behind the other. They are
+ * gathered and passed on as few large ones (measured: bulk inserts gain a third, a single upsert
+ * 20 us), at the latest when SQLite syncs, reads or asks for the size. Nobody can miss what is
+ * still being gathered: other connections look at frames only after they were published in the
+ * shared memory, and with synchronous=FULL, which all of ours have, SQLite syncs the WAL before.
+ * Rejected: the same for the pages that a checkpoint writes to the database. One that a reader, or
+ * a commit beside it, keeps from copying all frames publishes what it copied without a sync; others
+ * then read pages that are still being gathered, and find the old ones.
  *
  * Memory mapping (xFetch) is not offered: a mapped read would not be seen by the seam, and a
  * failing disk would kill the process instead of giving an error.
@@ -53,12 +54,11 @@ struct vfs_file {
 	sqlite3_file base;
 	struct store_file inner;
 	struct store_file *outer;
-	/* WAL and database: writes not passed on yet, pending_n bytes from pending_offset on. */
+	/* WAL only: writes not passed on yet, pending_n bytes from pending_offset on. */
 	uint8_t *pending;
 	size_t pending_n;
 	uint64_t pending_offset;
-	bool gathers;
-	bool is_database; /* rarely written: it keeps no room to gather in */
+	bool is_wal;
 	/* The unix VFS's file, of its szOsFile bytes. SQLite aligns files to 8 bytes. */
 	uint64_t unix_file[];
 };
@@ -282,8 +282,8 @@ static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset)
 static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 offset)
 {
 	struct vfs_file *file = (struct vfs_file *)base;
-	int r = file->gathers ? gather(file, buf, (size_t)n, (uint64_t)offset)
-	                      : store_write(file->outer, buf, (size_t)n, (uint64_t)offset);
+	int r = file->is_wal ? gather(file, buf, (size_t)n, (uint64_t)offset)
+	                     : store_write(file->outer, buf, (size_t)n, (uint64_t)offset);
 
 	return rc_of(r, SQLITE_IOERR_WRITE);
 }
@@ -303,10 +303,6 @@ static int file_sync(sqlite3_file *base, int flags)
 	int r = flush(file);
 
 	(void)flags; /* the seam knows one kind, fdatasync */
-	if (file->is_database) {
-		free(file->pending);
-		file->pending = NULL;
-	}
 	if (r == 0)
 		r = store_sync(file->outer);
 	return rc_of(r, SQLITE_IOERR_FSYNC);
@@ -439,8 +435,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *base_file
 	file->inner.ops = &inner_ops;
 	file->pending = NULL;
 	file->pending_n = 0;
-	file->gathers = flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB);
-	file->is_database = flags & SQLITE_OPEN_MAIN_DB;
+	file->is_wal = flags & SQLITE_OPEN_WAL;
 	rc = vfs->io->ops->adopt(vfs->io, path, &file->inner, &file->outer);
 	if (rc < 0) {
 		unix_file->pMethods->xClose(unix_file);
