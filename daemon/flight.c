@@ -102,15 +102,19 @@ uint64_t flight_done(const struct flight *flight)
 	return done;
 }
 
+double flight_eta_of(uint64_t spent_ns, uint64_t done, uint64_t total)
+{
+	if (done == 0 || total <= done)
+		return 0.0;
+	return (double)spent_ns * 1e-9 / (double)done * (double)(total - done);
+}
+
 double flight_eta_s(const struct flight *flight)
 {
-	uint64_t done = flight_done(flight);
 	uint64_t spent_ns =
 	        clock_monotonic_ns(flight->collection->daemon->clock) - flight->phase_ns;
 
-	if (done == 0 || flight->total <= done)
-		return 0.0;
-	return (double)spent_ns * 1e-9 / (double)done * (double)(flight->total - done);
+	return flight_eta_of(spent_ns, flight_done(flight), flight->total);
 }
 
 void flight_tell(struct flight *flight)

@@ -143,6 +143,8 @@ void flight_end(struct flight *flight, int result, const char *why);
 bool flight_cancel(struct flight *flight);
 /* How far the phase is. */
 uint64_t flight_done(const struct flight *flight);
+/* What is left takes as long for each as what is done took. 0: not known, or nothing is left. */
+double flight_eta_of(uint64_t spent_ns, uint64_t done, uint64_t total);
 double flight_eta_s(const struct flight *flight);
 /* To those who subscribed, at most some times a second. */
 void flight_tell(struct flight *flight);

@@ -279,9 +279,12 @@ static void log_opened(const struct index *index, const struct generation *gener
 	         (unsigned long long)n_pending);
 }
 
+#define NO_PLACE "the cache has no place for it"
+
 static void loaded(struct flight *flight)
 {
 	struct index *index = flight->index;
+	char title[256];
 	struct generation *generation = flight->generation;
 	uint64_t now_ns = clock_monotonic_ns(flight->collection->daemon->clock);
 	int r;
@@ -304,9 +307,17 @@ static void loaded(struct flight *flight)
 	index->n_loads++;
 	index->wants_build = false;
 	r = index_serve(index, generation, flight->covered_rows);
-	if (r == 0)
+	if (r == 0) {
 		log_opened(index, generation);
-	flight_end(flight, r, "the cache has no place for it");
+	} else if (flight->reopens) {
+		log_error("index '%s': cannot be loaded: " NO_PLACE, index_title(index, title));
+	} else {
+		/* It is opened again later. */
+		index_keep_snapshot(index, NULL, NULL);
+		index->may_have_snapshot = true;
+		index->n_failed_loads++;
+	}
+	flight_end(flight, r, NO_PLACE);
 }
 
 static void load_ended(struct flight *flight)

@@ -26,12 +26,17 @@ static const uint32_t moves[WIRE_N_index_state] = {
                                      BIT(saving) | BIT(replacing),
         [WIRE_index_state_inserting] = BIT(serving) | BIT(declared),
         [WIRE_index_state_saving] = BIT(serving),
-        [WIRE_index_state_replacing] = BIT(serving),
+        [WIRE_index_state_replacing] = BIT(serving) | BIT(declared),
 };
+
+bool index_may_move(enum wire_index_state from, enum wire_index_state to)
+{
+	return (moves[from] & (1u << to)) != 0;
+}
 
 void index_move(struct index *index, enum wire_index_state state)
 {
-	assert(moves[index->state] & (1u << state));
+	assert(index_may_move(index->state, state));
 	index->state = state;
 }
 

@@ -4,41 +4,53 @@
 /*
  * A declared index of a collection, and the one flight that may be changing it.
  *
- *                       ensure, or a snapshot that is of no use
- *             ┌────────────────────────────────────────────────────┐
- *             │                                                    ▼
- *        DECLARED ──── open, a snapshot may be there ──► LOADING  BUILDING
- *         ▲  ▲                     EVICTED ── asked for ──► │  │   │  │
- *         │  └──────────── missing, bad, cancelled ─────────┘  │   │  │ failed, cancelled
- *         └────────────────────────────────────────────────────│───│──┘
- *                                                              ▼   ▼
- *        INSERTING ◄── enough is pending ───┐            ┌── SERVING ──► REPLACING  (asked for
- *            └──────────────────────────────┴────────────┤      ▲            │       other
- *        SAVING ◄───── enough is not saved ──────────────┘      └────────────┘       parameters)
- *            └──────────────────────────────────────────────────┘
- *
- * An insert that met damaged vectors goes to DECLARED, from where the snapshot is loaded again.
- * What serves, is saved and has no flight may be EVICTED by the cache, or LOADING to another place
- * (index_cache.h).
+ *   DECLARED ──┬─► LOADING    a snapshot may be there: at the open, or tried again
+ *              └─► BUILDING   ensured, or no snapshot is of use
+ *   BUILDING ──┬─► SERVING
+ *              └─► DECLARED   failed, cancelled
+ *   LOADING ───┬─► SERVING
+ *              ├─► DECLARED   missing, bad, cancelled, not to be read at present
+ *              └─► EVICTED    it came from there: cancelled, not to be read at present
+ *   EVICTED ─────► LOADING    asked for
+ *   SERVING ───┬─► INSERTING  enough is pending
+ *              ├─► SAVING     enough is not saved
+ *              ├─► REPLACING  other parameters, many dead nodes, or much after bulk writing
+ *              ├─► LOADING    to another place
+ *              ├─► EVICTED    by the cache, when it is saved
+ *              └─► DECLARED   its mapped snapshot cannot be read any more (index_graph_lost)
+ *   INSERTING ─┬─► SERVING    also when it failed or was cancelled
+ *              └─► DECLARED   it met damaged vectors: the snapshot is loaded again
+ *   SAVING ──────► SERVING    also when it failed
+ *   REPLACING ─┬─► SERVING    the new one; the old one when it failed or was cancelled
+ *              └─► DECLARED   the cache has no memory to keep the new one: it is built again
  *
  * Each state but DECLARED, EVICTED and SERVING is a flight (flight.h), the index writer; there is
  * one at most, and check and begin are one step on the loop. Who asks for what the flight makes
- * joins it, and gets its outcome. A serving generation goes on serving in every state.
+ * joins it, and gets its outcome. A serving generation goes on serving in every state. More of the
+ * cache is in index_cache.h.
  *
- *   asked, in       DECLARED   LOADING    BUILDING         SERVING, INSERTING,  REPLACING
- *                                                          SAVING
- *   ensure, same    begins     waits,     joins            existing             joins when it makes
- *   parameters      a build    asks again                                       that, else refused
- *   ensure, other   refused    waits,     refused: build   refused: exists      refused: build in
- *   parameters                 asks again in flight                             flight
- *   with replace    begins     waits,     queued as the    begins, or queued    queued as the
- *                   a build    asks again successor        as the successor     successor
- *   drop            gone       cancelled  cancelled        gone, or cancelled   cancelled
- *   cancel                     loaded     DECLARED, the    SERVING, tried       SERVING, the old
- *                              again      error to all     again later          one stays
- *   failure                    DECLARED,  DECLARED, the    SERVING, tried       SERVING, the old
- *                              see below  error to all     again later          one stays
- *   stop            nothing    cancelled  cancelled        saved at close       cancelled
+ *   asked, in   DECLARED   LOADING     BUILDING     SERVING,      REPLACING       EVICTED
+ *                                                   INSERTING,
+ *                                                   SAVING
+ *   ensure,     begins     waits,      joins        existing      joins when it   existing
+ *   same        a build    asks again                             makes that,
+ *   parameters                                                    else refused
+ *   ensure,     refused:   waits,      refused:     refused:      refused:        refused:
+ *   other       exists     asks again  build in     exists        build in        exists
+ *   parameters                         flight                     flight
+ *   with        begins     waits,      queued as    begins, or    queued as the   loaded, and
+ *   replace     a build    asks again  the          queued as     successor       replaced
+ *                                      successor    the successor                 then
+ *   drop        gone       cancelled   cancelled    gone, or      cancelled       gone
+ *                                                   cancelled
+ *   cancel                 loaded      DECLARED,    SERVING,      SERVING, the
+ *                          again       the error    tried again   old one stays
+ *                                      to all       later
+ *   failure                where it    DECLARED,    SERVING,      SERVING, the
+ *                          was, see    the error    tried again   old one stays
+ *                          below       to all       later
+ *   stop        nothing    cancelled   cancelled    saved at      cancelled       nothing
+ *                                                   the close
  *
  * A load that found nothing, or nothing of use, is followed by a build. One that failed for another
  * reason (no descriptor, no memory, a medium that cannot read at present) is no reason to build:
@@ -48,8 +60,6 @@
  * While bulk writing is on (collection.h) only what is asked for begins: an ensure's build, an
  * optimize, a warm. When it ends, what is pending goes in by one job: a build, which has all
  * workers, or an insert, which has one, whichever is done sooner.
- *
- * An ensure finds an EVICTED index existing as one that serves; to be replaced it is loaded first.
  *
  * After a drop the flight ends on its own; its end finds `dropped` and touches nothing else.
  *
@@ -157,6 +167,8 @@ uint32_t index_count(const struct collection *collection);
 
 /* Ends those that wait in the list (struct request.wait_link) with that error. */
 void index_refuse(struct list *list, enum wire_error_code code, const char *message);
+/* Whether the drawing has that arrow. */
+bool index_may_move(enum wire_index_state from, enum wire_index_state to);
 /* Moves to a state that the drawing allows. */
 void index_move(struct index *index, enum wire_index_state state);
 /* Begins the flight that there is reason for, when none is under way. */

@@ -232,6 +232,17 @@ static int get_or_load(struct index *index, struct request *request, struct cach
 	return r;
 }
 
+/* The same for one that has waited for it already. */
+static int get(struct index *index, struct cache_entry **ret)
+{
+	struct cache_key key = generation_key(index->collection, &index->params);
+	int r = cache_get(cache_of(index), &key, ret);
+
+	if (r == 0)
+		index->n_hits++;
+	return r;
+}
+
 static bool is_readable(const struct index *index)
 {
 	const struct collection *collection = index->collection;
@@ -250,10 +261,10 @@ int index_acquire(struct index *index, struct request *request, struct generatio
 
 	if (!index->serving && index->state != WIRE_index_state_evicted && !index->load)
 		return CACHE_MISS;
-	/* One that had to go again at once is not waited for a second time. */
+	/* One that had to go again at once, or was not kept, is not waited for a second time. */
 	if (!is_readable(index) || (!index->serving && request->has_loaded))
 		return CACHE_MISS;
-	r = get_or_load(index, request, &entry);
+	r = request->has_loaded ? get(index, &entry) : get_or_load(index, request, &entry);
 	if (r == 0)
 		*ret = generation_of(entry);
 	return r < 0 ? CACHE_MISS : r;

@@ -3,6 +3,7 @@
 /* Flights beside each other and their ends: jobs, progress, cancelling, stopping, trying again. */
 
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +110,9 @@ static void look_at_builds(struct kith_conn *conn, struct build_seen seen[static
 		if (find_job(conn, name, NULL, &job, phase)) {
 			seen[i].is_begun = strcmp(phase, "graph") == 0 && job.done > 0;
 			seen[i].is_ended = strcmp(phase, "save") == 0;
+			/* The worker stands still: the figures are of one moment. */
+			assert_true(isfinite(job.eta_s));
+			assert_int_equal(job.eta_s > 0.0, job.done > 0 && job.done < job.total);
 		} else {
 			seen[i].is_ended = index_of(conn, name, NULL).at.generation > 0;
 		}
@@ -288,6 +292,7 @@ static void subscribers_see_a_job_come_and_go(void **state)
 		if (event->job.job == number) {
 			assert_true(is_text(event->job.collection, "notes"));
 			assert_true(is_text(event->job.index, "vector"));
+			assert_true(isfinite(event->job.eta_s) && event->job.eta_s >= 0.0);
 			was_graph = was_graph || is_text(event->job.phase, "graph");
 			was_done = is_text(event->job.phase, "done");
 		}

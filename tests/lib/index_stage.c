@@ -192,11 +192,17 @@ static void enter(struct index_stage *stage, enum stage which)
 
 void index_stage_enter(struct index_stage *stage, enum stage which)
 {
+	index_stage_enter_on(stage, which, store_io_posix(), NULL);
+}
+
+void index_stage_enter_on(struct index_stage *stage, enum stage which, struct store_io *io,
+                          int (*make_cache)(struct cache_backend **ret))
+{
 	*stage = (struct index_stage){.n_records = 0};
 	fake_clock_init(&stage->clock, WALL_MS);
-	stage->daemon = daemon_thread_new_with(store_io_posix(), &stage->clock.clock, 32);
-	stage->conn = connect_to(stage->daemon);
-	stage->starter = connect_to(stage->daemon);
+	stage->daemon = daemon_thread_new_stopped(io, &stage->clock.clock, 32);
+	daemon_thread_set_cache(stage->daemon, make_cache);
+	start(stage);
 	make_collection(stage->conn, STAGE_COLLECTION, KITH_METRIC_L2);
 	put(stage, STAGE_RECORDS);
 	enter(stage, which);

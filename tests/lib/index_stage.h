@@ -55,6 +55,9 @@ struct index_stage {
 };
 
 void index_stage_enter(struct index_stage *stage, enum stage which);
+/* The same on another io, and with another cache (daemon_thread_set_cache). */
+void index_stage_enter_on(struct index_stage *stage, enum stage which, struct store_io *io,
+                          int (*make_cache)(struct cache_backend **ret));
 /* Lets the flight go, now and later. */
 void index_stage_go(struct index_stage *stage);
 /* The daemon starts again, without its snapshots going anywhere. */
