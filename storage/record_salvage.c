@@ -35,8 +35,8 @@ enum salvage_stmt {
 };
 
 static const char *const texts[SALVAGE_N_STMTS] = {
-        [SALVAGE_RECORD] = "SELECT slot, id, ns, expires_at, retired_seq FROM records"
-                           " WHERE slot > ?1 ORDER BY slot LIMIT 1",
+        [SALVAGE_RECORD] = ("SELECT slot, id, ns, expires_at, retired_seq FROM records"
+                            " WHERE slot > ?1 ORDER BY slot LIMIT 1"),
         [SALVAGE_VECTOR] = "SELECT vector FROM vectors WHERE slot = ?1",
         [SALVAGE_CONTENT] = "SELECT text, meta, fields FROM contents WHERE slot = ?1",
         [SALVAGE_NAMESPACE] = "SELECT name FROM namespaces WHERE ns = ?1",

@@ -8,6 +8,7 @@
  */
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/load_graph.h"
 #include "tests/lib/hnsw_fixture.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@ enum {
 	MAX_CHUNKS = 8,
 	N_ROWS = 60,
 	DIM = 8,
-	K = 5,
 	PATCH_BYTES = 5
 };
 
@@ -111,46 +111,6 @@ static struct shelf patched(const uint8_t *data, size_t size)
 	return shelf;
 }
 
-static void search(struct hnsw *hnsw)
-{
-	struct hnsw_search search = {
-	        .space = fixture.space, .k = K, .ef = 20, .below = hnsw_covered(hnsw)};
-	struct hnsw_search_stats stats;
-	struct hit hits[K];
-
-	FUZZ_CHECK(hnsw_scratch_reserve(&fixture.scratch, hnsw, fixture.space, 20) == 0);
-	for (uint32_t q = 0; q < fixture.n_queries; q++) {
-		search.query = hnsw_fixture_query(&fixture, q);
-		FUZZ_CHECK(hnsw_search(hnsw, &search, &fixture.scratch, hits, &stats) <= K);
-	}
-}
-
-static void load(struct shelf *shelf)
-{
-	struct hnsw_check_report report;
-	struct hnsw_head head;
-	struct hnsw *hnsw;
-	int r = hnsw_load_head(&shelf->source, &head);
-
-	FUZZ_CHECK(r == 0 || r == -EBADMSG);
-	/* More nodes than there are rows: a caller compares that with the truth before. */
-	if (r < 0 || head.n_nodes > N_ROWS)
-		return;
-	FUZZ_CHECK(hnsw_new(&head.params, fixture.budget, &hnsw) == 0);
-	r = hnsw_reserve(hnsw, head.n_nodes, false);
-	if (r == 0)
-		r = hnsw_load(hnsw, &head, &shelf->source);
-	FUZZ_CHECK(r == 0 || r == -EBADMSG || r == BUDGET_FULL);
-	if (r == 0) {
-		for (uint32_t node = 0; node < head.n_nodes; node++)
-			hnsw_set_row(hnsw, node, node);
-		FUZZ_CHECK(hnsw_load_end(hnsw) == head.n_nodes);
-		FUZZ_CHECK(hnsw_check(hnsw, &report) == 0);
-		search(hnsw);
-	}
-	hnsw_free(hnsw);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct shelf shelf;
@@ -158,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (saved.n == 0)
 		save_graph();
 	shelf = patched(data, size);
-	load(&shelf);
+	load_graph(&fixture, &shelf.source);
 	for (uint32_t i = 0; i < shelf.n; i++)
 		free(shelf.chunks[i].bytes);
 	return 0;

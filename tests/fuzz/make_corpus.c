@@ -2,8 +2,8 @@
 
 /*
  * Writes the corpus into the directory named: each request, result and event of the table as a
- * payload, an error, payloads that are wrong in a known way, streams of frames, config files, and
- * patches of a saved graph.
+ * payload, an error, payloads that are wrong in a known way, streams of frames, config files,
+ * patches of a saved graph and of its file, and rows.
  */
 
 #include "protocol/frame.h"
@@ -211,6 +211,58 @@ static void write_patches(const char *directory)
 		write_file(directory, "graph", files[i].name, "", files[i].patches, files[i].n);
 }
 
+/* What is sealed again, then where (three bytes), the byte, 1 for a cut: see fuzz_snapshot.c. */
+static void write_snapshots(const char *directory)
+{
+	static const struct {
+		const char *name;
+		uint8_t bytes[11];
+		size_t n;
+	} files[] = {
+	        {"none", {0}, 1},
+	        {"magic", {7, 0, 0, 0, 'X', 0}, 6},
+	        {"newer", {7, 0, 0, 8, 9, 0}, 6},
+	        {"unsealed", {0, 0, 0, 40, 1, 0}, 6},
+	        {"table_far", {1, 0, 0, 65, 0xff, 0}, 6},
+	        {"many_chunks", {1, 0, 0, 73, 0xff, 0, 0, 0, 74, 0xff, 0}, 11},
+	        {"head_count", {7, 0, 0x10, 16, 0x3b, 0}, 6},
+	        {"slot_twice", {7, 0, 0x20, 8, 1, 0, 0, 0x20, 9, 0, 0}, 11},
+	        {"link_far", {7, 0, 0x30, 4, 0xf0, 0}, 6},
+	        {"upper_far", {7, 0, 0x40, 0, 0x7f, 0, 0, 0x40, 3, 0x7f, 0}, 11},
+	        {"cut_in_header", {7, 0, 8, 0, 0, 1}, 6},
+	        {"cut_in_chunk", {7, 0, 0x30, 9, 0, 1}, 6},
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		write_file(directory, "snapshot", files[i].name, "", files[i].bytes, files[i].n);
+}
+
+/* Flags, four lengths, and the parts: see fuzz_rows.c. */
+static void write_rows(const char *directory)
+{
+#define VECTOR "\0\0\x80\x3f\0\0\x80\x3f\0\0\x80\x3f\0\0\x80\x3f"
+	static const struct {
+		const char *name, *data;
+		size_t n;
+	} files[] = {
+	        NASTY("whole", "\x20\x10\x02\x04\x00" VECTOR "idtext\x81\xa1k\x01"),
+	        NASTY("number", "\x21\x10\x01\x00\x00" VECTOR "\x2a\x80"),
+	        NASTY("blob_id", "\x22\x10\x02\x04\x00" VECTOR "idtext\x80"),
+	        NASTY("empty_id", "\x20\x10\x00\x04\x00" VECTOR "text\x80"),
+	        NASTY("no_vector", "\x24\x00\x02\x00\x00id"),
+	        NASTY("short_vector", "\x20\x0f\x02\x00\x00\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0id"),
+	        NASTY("no_content", "\xa0\x10\x02\x00\x00" VECTOR "id"),
+	        NASTY("no_namespace", "\x60\x10\x02\x00\x00" VECTOR "id"),
+	        NASTY("bad_meta", "\x20\x10\x02\x00\x00" VECTOR "id\xdf\xff\xff\xff\xff"),
+	        NASTY("bad_fields", "\x00\x10\x02\x00\x05" VECTOR "id\xff\xff\xff\xff\xff\x80"),
+	        NASTY("text_not_utf8", "\x20\x10\x02\x02\x00" VECTOR "id\xc0\x80\x80"),
+	};
+#undef VECTOR
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		write_file(directory, "rows", files[i].name, "", files[i].data, files[i].n);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -221,11 +273,15 @@ int main(int argc, char **argv)
 	make_directory(argv[1], "frame");
 	make_directory(argv[1], "config");
 	make_directory(argv[1], "graph");
+	make_directory(argv[1], "snapshot");
+	make_directory(argv[1], "rows");
 	write_messages(argv[1]);
 	for (size_t i = 0; i < sizeof(nasty) / sizeof(nasty[0]); i++)
 		write_file(argv[1], "message", nasty[i].name, ".nasty", nasty[i].data, nasty[i].n);
 	write_streams(argv[1]);
 	write_configs(argv[1]);
 	write_patches(argv[1]);
+	write_snapshots(argv[1]);
+	write_rows(argv[1]);
 	return 0;
 }
