@@ -99,6 +99,11 @@ struct build_seen {
 	bool is_begun, is_ended;
 };
 
+struct build_waiting {
+	struct kith_conn *conn;
+	const char *name;
+};
+
 /* How far the builds are of which one is held, before its turn. */
 static void look_at_builds(struct kith_conn *conn, struct build_seen seen[static BUILDS])
 {
@@ -119,7 +124,18 @@ static void look_at_builds(struct kith_conn *conn, struct build_seen seen[static
 	}
 }
 
-/* With one worker for all of them they take turns: each has got on before any of them ends. */
+static bool stands_in_line(void *ctx)
+{
+	const struct build_waiting *build = ctx;
+	struct kith_work job;
+	char phase[32];
+
+	return find_job(build->conn, build->name, NULL, &job, phase) &&
+	       strcmp(phase, "collect") == 0;
+}
+
+/* With one worker for all of them they take turns: each has got on before any of them ends. They
+ * make no codes, which they would wait for before they stand in line. */
 static void many_builds_get_on_with_one_worker(void **state)
 {
 	struct daemon_thread *daemon = daemon_thread_new();
@@ -134,13 +150,17 @@ static void many_builds_get_on_with_one_worker(void **state)
 		snprintf(name, sizeof(name), "c%u", i);
 		make_collection(conn, name, KITH_METRIC_L2);
 		put_records(conn, name, 0, BUILD_RECORDS, 1);
+		await_mapped(conn, name);
 	}
 	gate = daemon_thread_gate(daemon, "build", "start");
-	ensure(conn, (struct ask){.collection = "c0"});
+	ensure(conn, (struct ask){.collection = "c0", .quantization = KITH_QUANTIZATION_NONE});
 	gate_await(gate);
 	for (uint32_t i = 1; i < BUILDS; i++) {
 		snprintf(name, sizeof(name), "c%u", i);
-		ensure(conn, (struct ask){.collection = name});
+		ensure(conn,
+		       (struct ask){.collection = name, .quantization = KITH_QUANTIZATION_NONE});
+		await(stands_in_line, &(struct build_waiting){conn, name},
+		      "the build stands in line");
 	}
 	while (n_begun < BUILDS) {
 		gate_pass(gate);
