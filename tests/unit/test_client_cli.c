@@ -159,6 +159,7 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 {
 	const struct create_collection_params *create = request->params;
 	const struct set_bulk_params *bulk = request->params;
+	bool was_bulk;
 
 	switch (request->method) {
 	case WIRE_METHOD_ping:
@@ -184,10 +185,10 @@ static void serve(struct fake_daemon *daemon, const struct wire_request *request
 			fake_signal(daemon, store_of(daemon)->signal);
 			break;
 		}
-		fake_answer(
-		        daemon, request,
-		        &(struct set_bulk_result){.changed = bulk->bulk != store_of(daemon)->bulk});
-		store_of(daemon)->bulk = bulk->bulk;
+		was_bulk = store_of(daemon)->bulk;
+		store_of(daemon)->bulk = bulk->bulk; /* who is answered may look at once */
+		fake_answer(daemon, request,
+		            &(struct set_bulk_result){.changed = bulk->bulk != was_bulk});
 		break;
 	case WIRE_METHOD_upsert:
 		serve_upsert(daemon, request);
