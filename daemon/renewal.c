@@ -34,7 +34,8 @@ bool renewal_is_due(const struct collection *collection, bool paused)
 	uint64_t live = collection->n_live * collection_stride(collection);
 	uint64_t dead = collection->n_rows * collection_stride(collection) - live;
 
-	if (!collection_has_vectors(collection))
+	/* A file that was lost is restored first. */
+	if (!collection_has_vectors(collection) || vector_file_is_lost(collection->vectors))
 		return false;
 	return dead > (paused ? live + RENEWAL_IDLE_DEAD_BYTES : 2 * live + RENEWAL_DEAD_BYTES);
 }

@@ -199,7 +199,8 @@ static void renew_hold(struct collection *collection)
  * or a flight began before its turn came. */
 static void renew_prepare(struct collection *collection, struct care_state *care)
 {
-	if (collection->state == COLLECTION_OPENING && list_empty(&collection->pins))
+	if (collection->state == COLLECTION_OPENING && list_empty(&collection->pins) &&
+	    !vector_file_is_lost(collection->vectors))
 		care->renewal = renewal_new(collection);
 }
 
@@ -304,6 +305,21 @@ static void load_ended(struct collection *collection, struct care_state *care)
 
 /* sync ---------------------------------------------------------------------------------------- */
 
+/* A snapshot stands on rows that a crash would take: without them it may be of no use. */
+static bool a_snapshot_needs_it(const struct collection *collection)
+{
+	uint64_t synced_rows = vector_file_synced_rows(collection->vectors);
+
+	for (const struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		const struct index *index = LIST_ELEMENT(link, const struct index, link);
+
+		if (index->serving && index->serving->saved_rows > synced_rows)
+			return true;
+	}
+	return false;
+}
+
 static bool sync_wanted(struct collection *collection, bool paused)
 {
 	struct upkeep *upkeep = &collection->upkeep;
@@ -320,9 +336,9 @@ static bool sync_wanted(struct collection *collection, bool paused)
 	is_synced = vector_file_is_synced(collection->vectors, collection_epoch(collection));
 	if (is_synced)
 		upkeep->synced_ns = now_ns;
-	return !is_synced &&
-	       (paused || unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES ||
-	        now_ns - upkeep->synced_ns >= UPKEEP_SYNC_MS * NS_PER_MS);
+	return !is_synced && (paused || a_snapshot_needs_it(collection) ||
+	                      unsynced * collection_stride(collection) >= UPKEEP_SYNC_BYTES ||
+	                      now_ns - upkeep->synced_ns >= UPKEEP_SYNC_MS * NS_PER_MS);
 }
 
 /* It has the turn, so nobody publishes another epoch meanwhile. */

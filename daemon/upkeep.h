@@ -10,7 +10,8 @@
  *   renew       dead rows leave the vector file and the record table (renewal.h), while all who
  *               come wait as for an opening
  *   load        rows of the vector file get their resident codes
- *   sync        the vector file becomes durable in a pause, or when much is not
+ *   sync        the vector file becomes durable in a pause, when much is not, or when a snapshot
+ *               stands on what is not
  *   reap        rows that nobody can see any more leave the truth
  *   compact     free pages leave the database, when they are many
  *   checkpoint  the WAL moves into the database, beside the writes
