@@ -298,21 +298,29 @@ static void *restore_main(void *ctx)
 }
 
 /* The dropped one is held before its files are removed; the restore has looked for its uuid. */
-static void a_restore_waits_until_what_was_dropped_is_gone(void **state)
+static struct gate *begin_a_restore_that_waits(struct restoring *restoring, pthread_t *ret_thread)
 {
-	struct stage *stage = *state;
-	struct restoring restoring = {stage, -1};
+	struct stage *stage = restoring->stage;
 	struct gate *closing, *looked;
-	pthread_t thread;
 
 	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
 	closing = daemon_thread_gate(stage->daemon, "close", "start");
 	drop(stage, NOTES);
 	gate_await(closing);
 	looked = daemon_thread_gate(stage->daemon, "catalog", "end");
-	assert_int_equal(pthread_create(&thread, NULL, restore_main, &restoring), 0);
+	assert_int_equal(pthread_create(ret_thread, NULL, restore_main, restoring), 0);
 	gate_await(looked);
 	gate_open(looked);
+	return closing;
+}
+
+static void a_restore_waits_until_what_was_dropped_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct restoring restoring = {stage, -1};
+	pthread_t thread;
+	struct gate *closing = begin_a_restore_that_waits(&restoring, &thread);
+
 	/* Others change the catalog meanwhile, and its name is taken. */
 	make_collection(stage->conn, "other", KITH_METRIC_L2);
 	gate_open(closing);
@@ -331,17 +339,9 @@ static void a_restore_that_waits_does_not_hold_up_a_stop(void **state)
 {
 	struct stage *stage = *state;
 	struct restoring restoring = {stage, 0};
-	struct gate *closing, *looked;
 	pthread_t thread;
+	struct gate *closing = begin_a_restore_that_waits(&restoring, &thread);
 
-	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
-	closing = daemon_thread_gate(stage->daemon, "close", "start");
-	drop(stage, NOTES);
-	gate_await(closing);
-	looked = daemon_thread_gate(stage->daemon, "catalog", "end");
-	assert_int_equal(pthread_create(&thread, NULL, restore_main, &restoring), 0);
-	gate_await(looked);
-	gate_open(looked);
 	make_collection(stage->conn, "other", KITH_METRIC_L2);
 	daemon_thread_stop_soon(stage->daemon);
 	gate_open(closing);

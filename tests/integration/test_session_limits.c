@@ -36,17 +36,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint64_t inflight_bytes(struct kith_conn *conn)
-{
-	struct kith_stats_result *stats;
-	uint64_t n;
-
-	DONE(conn, kith_stats(conn, &stats));
-	n = stats->memory.inflight_bytes;
-	kith_free(stats);
-	return n;
-}
-
 /* Frames of one size, one behind the other, with ids from FIRST_ID. */
 struct pile {
 	struct wire_buf buf;

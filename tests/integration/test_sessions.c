@@ -86,18 +86,6 @@ static void put_texts(struct kith_conn *conn)
 	free(text);
 }
 
-/* Bytes of answers that wait for memory or for clients to read. */
-static uint64_t inflight_bytes(struct kith_conn *conn)
-{
-	struct kith_stats_result *stats;
-	uint64_t n;
-
-	DONE(conn, kith_stats(conn, &stats));
-	n = stats->memory.inflight_bytes;
-	kith_free(stats);
-	return n;
-}
-
 static bool is_nothing_in_flight(void *ctx)
 {
 	/* Nothing but the frame that asks. */

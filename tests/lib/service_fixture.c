@@ -429,3 +429,14 @@ uint64_t seed_of_this_run(uint64_t usual)
 	print_message("KITH_SEED=%llu\n", (unsigned long long)seed);
 	return seed;
 }
+
+uint64_t inflight_bytes(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats;
+	uint64_t n;
+
+	DONE(conn, kith_stats(conn, &stats));
+	n = stats->memory.inflight_bytes;
+	kith_free(stats);
+	return n;
+}

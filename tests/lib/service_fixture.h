@@ -98,6 +98,8 @@ void expect_records(struct kith_conn *conn, const char *collection, uint64_t fir
 /* None of them is there, nor found by the vector of that version. */
 void expect_no_records(struct kith_conn *conn, const char *collection, uint64_t first, uint32_t n,
                        uint32_t version);
+/* Bytes of requests and answers that wait for memory or for clients to read. */
+uint64_t inflight_bytes(struct kith_conn *conn);
 void expect_count(struct kith_conn *conn, const char *collection, uint64_t count);
 
 /* Of all that is random in a test: $KITH_SEED, or that one; told, so that a run can be repeated. */
