@@ -222,8 +222,8 @@ static void renew_ended(struct collection *collection, struct care_state *care)
 	bool was_held = collection->state == COLLECTION_OPENING;
 
 	if (was_held && !care->renewal)
-		care->retry_ns =
-		        clock_monotonic_ns(collection->daemon->clock) + UPKEEP_RETRY_MS * NS_PER_MS;
+		retry_put_off(&care->retry, clock_monotonic_ns(collection->daemon->clock),
+		              UPKEEP_RETRY_MS);
 	collection->upkeep.wants_renewal = false;
 	care->renewal = renewal_end(care->renewal, care->result == 0);
 	if (!was_held)
@@ -400,8 +400,8 @@ static void reap_ended(struct collection *collection, struct care_state *care)
 	upkeep->n_retired -= care->n < upkeep->n_retired ? care->n : upkeep->n_retired;
 	/* Nothing could go: a reading still sees what is left. */
 	if (care->n == 0)
-		care->retry_ns =
-		        clock_monotonic_ns(collection->daemon->clock) + UPKEEP_RETRY_MS * NS_PER_MS;
+		retry_put_off(&care->retry, clock_monotonic_ns(collection->daemon->clock),
+		              UPKEEP_RETRY_MS);
 }
 
 /* compact ------------------------------------------------------------------------------------- */
@@ -579,7 +579,7 @@ static void rest_ended(struct collection *collection, struct care_state *care)
 	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
 
 	if (!care->n) {
-		care->retry_ns = now_ns + UPKEEP_RETRY_MS * NS_PER_MS;
+		retry_put_off(&care->retry, now_ns, UPKEEP_RETRY_MS);
 		return;
 	}
 	collection->upkeep.rested_ns = now_ns;
@@ -617,11 +617,8 @@ static void care_work(struct job *job, uint32_t worker)
 
 static void care_put_off(struct care_state *care)
 {
-	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
-	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
-		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
-	care->retry_ns = clock_monotonic_ns(care->collection->daemon->clock) +
-	                 care->retry_pause_ms * NS_PER_MS;
+	retry_failed(&care->retry, clock_monotonic_ns(care->collection->daemon->clock),
+	             UPKEEP_RETRY_MS, UPKEEP_RETRY_MAX_MS);
 }
 
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
@@ -633,11 +630,10 @@ static void care_note_result(struct care_state *care)
 	if (care->result == RECORD_STORE_BUSY && collection->n_copies > 0)
 		care->result = 0;
 	if (care->result == 0) {
-		care->retry_pause_ms = 0;
-		care->retry_ns = 0;
+		retry_succeeded(&care->retry);
 		return;
 	}
-	if (care->retry_pause_ms == 0)
+	if (care->retry.pause_ms == 0)
 		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
 		          kind_of(care)->name,
 		          care->result < 0 ? strerror(-care->result) : "the database is in use");
@@ -783,7 +779,8 @@ void upkeep_look(struct collection *collection)
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];
 
-		if (care->active || now_ns < care->retry_ns || !kinds[i].wanted(collection, paused))
+		if (care->active || !retry_is_due(&care->retry, now_ns) ||
+		    !kinds[i].wanted(collection, paused))
 			continue;
 		if (care_begin(collection, care))
 			queued = true;
@@ -828,7 +825,7 @@ bool upkeep_has_codes(struct collection *collection, uint64_t n_rows)
 		return true;
 	}
 	collection->upkeep.wants_codes = true;
-	if (!load->active && load->retry_pause_ms == 0 && load_wanted(collection, false))
+	if (!load->active && load->retry.pause_ms == 0 && load_wanted(collection, false))
 		care_begin(collection, load);
 	/* Those that failed are tried again, but a build does not wait for that. */
 	collection->upkeep.wants_codes = load->active;
@@ -843,7 +840,7 @@ int upkeep_vectors_error(const struct collection *collection)
 	if (collection_has_vectors(collection))
 		return 0;
 	/* The first try after a failure may be the one that succeeds: it is waited for. */
-	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
+	return care->retry.pause_ms > 0 && !care->active ? care->result : 0;
 }
 
 void upkeep_read_ended(struct collection *collection)
@@ -877,6 +874,6 @@ void upkeep_checkpoint(struct request *request)
 	struct collection *collection = request->collection;
 
 	list_append(&collection->upkeep.checkpoints, &request->wait_link);
-	collection->upkeep.care[CARE_RESTART].retry_ns = 0;
+	retry_at_once(&collection->upkeep.care[CARE_RESTART].retry);
 	upkeep_look(collection);
 }
