@@ -231,6 +231,6 @@ void upkeep_checkpoint(struct request *request)
 	struct collection *collection = request->collection;
 
 	list_append(&collection->upkeep.checkpoints, &request->wait_link);
-	collection->upkeep.care[CARE_RESTART].retry_ns = 0;
+	retry_at_once(&collection->upkeep.care[CARE_RESTART].retry);
 	upkeep_look(collection);
 }

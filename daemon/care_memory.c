@@ -101,7 +101,7 @@ bool upkeep_has_codes(struct collection *collection, uint64_t n_rows)
 		return true;
 	}
 	collection->upkeep.wants_codes = true;
-	if (!load->active && load->retry_pause_ms == 0 && load_wanted(collection, false))
+	if (!load->active && load->retry.pause_ms == 0 && load_wanted(collection, false))
 		care_begin(load);
 	/* Those that failed are tried again, but a build does not wait for that. */
 	collection->upkeep.wants_codes = load->active;

@@ -354,5 +354,5 @@ int upkeep_vectors_error(const struct collection *collection)
 	if (collection_has_vectors(collection))
 		return 0;
 	/* The first try after a failure may be the one that succeeds: it is waited for. */
-	return care->retry_pause_ms > 0 && !care->active ? care->result : 0;
+	return care->retry.pause_ms > 0 && !care->active ? care->result : 0;
 }

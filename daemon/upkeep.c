@@ -42,17 +42,9 @@ void care_let_reads_go(struct collection *collection)
 
 /* Trying again -------------------------------------------------------------------------------- */
 
-static void put_off(struct care_state *care)
-{
-	care->retry_pause_ms = care->retry_pause_ms ? care->retry_pause_ms * 2 : UPKEEP_RETRY_MS;
-	if (care->retry_pause_ms > UPKEEP_RETRY_MAX_MS)
-		care->retry_pause_ms = UPKEEP_RETRY_MAX_MS;
-	care->retry_ns = care_now_ns(care->collection) + care->retry_pause_ms * NS_PER_MS;
-}
-
 void care_retry_soon(struct care_state *care)
 {
-	care->retry_ns = care_now_ns(care->collection) + UPKEEP_RETRY_MS * NS_PER_MS;
+	retry_put_off(&care->retry, care_now_ns(care->collection), UPKEEP_RETRY_MS);
 }
 
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
@@ -64,15 +56,14 @@ static void note_result(struct care_state *care)
 	if (care->result == RECORD_STORE_BUSY && collection->n_copies > 0)
 		care->result = 0;
 	if (care->result == 0) {
-		care->retry_pause_ms = 0;
-		care->retry_ns = 0;
+		retry_succeeded(&care->retry);
 		return;
 	}
-	if (care->retry_pause_ms == 0)
+	if (care->retry.pause_ms == 0)
 		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
 		          kind_of(care)->name,
 		          care->result < 0 ? strerror(-care->result) : "the database is in use");
-	put_off(care);
+	retry_failed(&care->retry, care_now_ns(collection), UPKEEP_RETRY_MS, UPKEEP_RETRY_MAX_MS);
 }
 
 /* One run ------------------------------------------------------------------------------------- */
@@ -223,7 +214,7 @@ void upkeep_look(struct collection *collection)
 	for (int i = 0; i < CARE_N; i++) {
 		struct care_state *care = &upkeep->care[i];
 
-		if (care->active || now_ns < care->retry_ns ||
+		if (care->active || !retry_is_due(&care->retry, now_ns) ||
 		    !kinds[i]->wanted(collection, paused))
 			continue;
 		if (care_begin(care))
