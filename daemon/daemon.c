@@ -439,6 +439,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->config = *config;
 	daemon->io = world->io;
 	daemon->clock = world->clock;
+	daemon->owner = world->owner;
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
 	list_init(&daemon->resting);

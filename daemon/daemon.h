@@ -35,6 +35,7 @@ struct spill_file;
 struct daemon_world {
 	struct store_io *io;
 	struct clock *clock;
+	uid_t owner;                                      /* whose connections may do everything */
 	struct lanes_observer *observer;                  /* may be NULL */
 	const struct pressure_source *pressure;           /* NULL: memory is never short */
 	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
@@ -45,6 +46,7 @@ struct daemon {
 	struct config config;
 	struct store_io *io;
 	struct clock *clock;
+	uid_t owner;
 	struct dir_lock data_lock, cache_lock;
 	struct journal *journal;
 	struct lanes *lanes;

@@ -67,7 +67,7 @@ static int check_peer(const struct daemon *daemon, int fd, uid_t *ret_uid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
 		return -errno;
 	*ret_uid = peer.uid;
-	if (peer.uid == geteuid())
+	if (peer.uid == daemon->owner)
 		return 0;
 	if (!is_guest(&daemon->config, peer.uid)) {
 		log_warning("refused a connection of uid %u (process %d)", (unsigned)peer.uid,
