@@ -184,8 +184,7 @@ static void reading_begin(struct request *request)
 		request_finish(request);
 		return;
 	}
-	if (collection->dropped ||
-	    (collection->state != COLLECTION_OPEN && !collection->upkeep.rests)) {
+	if (collection->dropped || !(collection_is_open(collection) || collection->upkeep.rests)) {
 		request_finish_refusal(request, WIRE_ERROR_DROPPED, "collection",
 		                       "the collection was dropped");
 		return;
