@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <cmocka.h>
@@ -264,6 +265,7 @@ struct daemon_thread *daemon_thread_new_stopped(struct store_io *io, struct cloc
 	thread->observer.phase = on_phase;
 	thread->world.io = io;
 	thread->world.clock = clock ? clock : clock_system();
+	thread->world.owner = geteuid();
 	thread->world.observer = &thread->observer;
 	thread->config = (struct config){
 	        .log_level = CONFIG_LOG_ERROR,
@@ -329,6 +331,16 @@ void daemon_thread_set_share(struct daemon_thread *thread, const char *collectio
 
 	snprintf(share->collection, sizeof(share->collection), "%s", collection);
 	share->index_cache_mb = index_cache_mb;
+}
+
+void daemon_thread_set_owner(struct daemon_thread *thread, uid_t owner)
+{
+	thread->world.owner = owner;
+}
+
+void daemon_thread_set_guest(struct daemon_thread *thread, uid_t guest)
+{
+	thread->config.allow_uids = (struct config_uids){.n = 1, .uids = {guest}};
 }
 
 void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct cache_backend **ret))
