@@ -20,9 +20,9 @@
 #include "daemon/pressure.h"
 #include "daemon/list.h"
 #include "daemon/reading.h"
+#include "daemon/scratch.h"
 #include "daemon/share.h"
 #include "index/budget.h"
-#include "index/hnsw.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
 #include "storage/store_io.h"
@@ -73,9 +73,8 @@ struct daemon {
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
-	struct list flights;          /* struct flight.link: jobs on indexes */
-	struct hnsw_scratch *scratch; /* one a worker, its own */
-	uint32_t n_scratch;
+	struct list flights; /* struct flight.link: jobs on indexes */
+	struct scratches scratches;
 	uint32_t build_workers;   /* that one build may have */
 	uint64_t session_numbers; /* given out so far */
 	uint64_t flight_numbers;
