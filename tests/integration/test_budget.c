@@ -57,6 +57,7 @@ static void without_a_budget_everything_is_served_mapped(void **state)
 	struct service_fixture *service = fill(state, "0");
 	struct kith_budget budget;
 
+	await_said(service->daemon, "index_cache_mb is 0: everything is served from mapped files");
 	expect_records(service->conn, "notes", 0, N_RECORDS, 1);
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(source_of_a_search(service->conn), KITH_SOURCE_MAPPED);
