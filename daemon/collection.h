@@ -12,9 +12,9 @@
  *
  * An open one is RENEWING while it gets rid of its dead rows (renewal.h); that always ends in OPEN.
  *
- * Requests that come while it is created, opened, renewed or dropped wait in `waiting` and are admitted
- * again when that has ended. A drop marks it (`dropped`), takes it out of the registry and lets
- * what runs end; late completions find their own collection through their reference, never a
+ * Requests that come while it is created, opened, renewed or dropped wait in `waiting` and are
+ * admitted again when that has ended. A drop marks it (`dropped`), takes it out of the registry and
+ * lets what runs end; late completions find their own collection through their reference, never a
  * namesake made since.
  *
  * Publishing: a write job changes the truth, then the record table and the vector file behind what
@@ -98,7 +98,7 @@ struct collection {
 
 	/* Its closing, which must not want for memory. */
 	struct job close_job;
-	int close_error;
+	int close_error, checkpoint_error;
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;
