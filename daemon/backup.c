@@ -203,6 +203,8 @@ static int begin_directory(struct backup *backup, struct store_io *io)
 
 	if (r != 0)
 		return r;
+	if (reserve_lacks_room(backup->job.request->daemon->reserve))
+		return -ENOSPC;
 	r = io->ops->list(io, backup->path, nothing, NULL);
 	if (r != -ENOENT)
 		return fail(backup, WIRE_ERROR_BAD_VALUE, "directory", "directory",

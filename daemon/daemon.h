@@ -23,6 +23,7 @@
 #include "index/hnsw.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
+#include "storage/reserve.h"
 #include "storage/store_io.h"
 
 struct collections;
@@ -45,6 +46,8 @@ struct daemon {
 	struct store_io *io;
 	struct clock *clock;
 	struct dir_lock data_lock, cache_lock;
+	struct reserve *reserve;
+	bool said_full; /* that the reserve was given up */
 	struct journal *journal;
 	struct lanes *lanes;
 	struct spill_file *spill;

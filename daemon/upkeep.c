@@ -17,11 +17,19 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
+/* What a care does to a full disk. */
+enum care_room {
+	CARE_KEEPS_ROOM, /* or sees to it itself */
+	CARE_TAKES_ROOM, /* waits while what is reserved for deletes is given up */
+	CARE_GIVES_ROOM, /* may have that */
+};
+
 /* A care: when there is reason for it, and what it does. */
 struct care_kind {
 	const char *name;
 	bool takes_turn; /* with the groups of writes */
 	bool is_urgent;  /* writes wait for it, so it does not wait for builds */
+	enum care_room room;
 	bool (*wanted)(struct collection *collection, bool paused);
 	void (*prepare)(struct collection *collection, struct care_state *care); /* [loop] */
 	int (*work)(struct collection *collection, struct care_state *care, uint32_t worker);
@@ -589,18 +597,26 @@ static void rest_ended(struct collection *collection, struct care_state *care)
 /* The machinery ------------------------------------------------------------------------------- */
 
 static const struct care_kind kinds[CARE_N] = {
-        [CARE_REOPEN] = {"reopen", true, true, reopen_wanted, NULL, reopen_work, reopen_ended},
-        [CARE_RESTORE] = {"restore", true, true, restore_wanted, restore_prepare, restore_work,
-                          restore_ended},
-        [CARE_RENEW] = {"renew", true, true, renew_wanted, renew_prepare, renew_work, renew_ended},
-        [CARE_LOAD] = {"load", false, false, load_wanted, load_prepare, load_work, load_ended},
-        [CARE_SYNC] = {"sync", true, true, sync_wanted, NULL, sync_work, sync_ended},
-        [CARE_REAP] = {"reap", true, true, reap_wanted, reap_prepare, reap_work, reap_ended},
-        [CARE_COMPACT] = {"compact", true, true, compact_wanted, NULL, compact_work, compact_ended},
-        [CARE_CHECKPOINT] = {"checkpoint", false, true, checkpoint_wanted, NULL, checkpoint_work,
-                             checkpoint_ended},
-        [CARE_RESTART] = {"restart", true, true, restart_wanted, NULL, restart_work, restart_ended},
-        [CARE_REST] = {"rest", true, true, rest_wanted, rest_prepare, rest_work, rest_ended},
+        [CARE_REOPEN] = {"reopen", true, true, CARE_TAKES_ROOM, reopen_wanted, NULL, reopen_work,
+                         reopen_ended},
+        [CARE_RESTORE] = {"restore", true, true, CARE_TAKES_ROOM, restore_wanted, restore_prepare,
+                          restore_work, restore_ended},
+        [CARE_RENEW] = {"renew", true, true, CARE_KEEPS_ROOM, renew_wanted, renew_prepare,
+                        renew_work, renew_ended},
+        [CARE_LOAD] = {"load", false, false, CARE_KEEPS_ROOM, load_wanted, load_prepare, load_work,
+                       load_ended},
+        [CARE_SYNC] = {"sync", true, true, CARE_KEEPS_ROOM, sync_wanted, NULL, sync_work,
+                       sync_ended},
+        [CARE_REAP] = {"reap", true, true, CARE_GIVES_ROOM, reap_wanted, reap_prepare, reap_work,
+                       reap_ended},
+        [CARE_COMPACT] = {"compact", true, true, CARE_GIVES_ROOM, compact_wanted, NULL,
+                          compact_work, compact_ended},
+        [CARE_CHECKPOINT] = {"checkpoint", false, true, CARE_KEEPS_ROOM, checkpoint_wanted, NULL,
+                             checkpoint_work, checkpoint_ended},
+        [CARE_RESTART] = {"restart", true, true, CARE_KEEPS_ROOM, restart_wanted, NULL,
+                          restart_work, restart_ended},
+        [CARE_REST] = {"rest", true, true, CARE_KEEPS_ROOM, rest_wanted, rest_prepare, rest_work,
+                       rest_ended},
 };
 
 static const struct care_kind *kind_of(const struct care_state *care)
@@ -611,8 +627,16 @@ static const struct care_kind *kind_of(const struct care_state *care)
 static void care_work(struct job *job, uint32_t worker)
 {
 	struct care_state *care = LIST_ELEMENT(job, struct care_state, job);
+	struct reserve *reserve = care->collection->daemon->reserve;
+	const struct care_kind *kind = kind_of(care);
 
-	care->result = kind_of(care)->work(care->collection, care, worker);
+	if (kind->room == CARE_TAKES_ROOM && reserve_lacks_room(reserve)) {
+		care->result = -ENOSPC;
+		return;
+	}
+	care->result = kind->work(care->collection, care, worker);
+	if (kind->room == CARE_GIVES_ROOM && reserve_helps(reserve, care->result))
+		care->result = kind->work(care->collection, care, worker);
 }
 
 static void care_put_off(struct care_state *care)
@@ -774,7 +798,9 @@ void upkeep_look(struct collection *collection)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 	uint64_t now_ns = clock_monotonic_ns(collection->daemon->clock);
-	bool paused = now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
+	/* On a full disk room comes before speed: nothing waits for a pause. */
+	bool paused = reserve_is_given_up(collection->daemon->reserve) ||
+	              now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
 	bool queued = false;
 
 	renew_try(collection);
