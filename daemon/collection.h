@@ -10,10 +10,9 @@
  *                       │  └── cannot open ───┘ └──── OPEN ─────────────┘
  *                       └── (the error is answered; the next use tries again)
  *
- * An open one goes back to OPENING while it gets rid of its dead rows (renewal.h); that always ends
- * in OPEN.
+ * An open one is RENEWING while it gets rid of its dead rows (renewal.h); that always ends in OPEN.
  *
- * Requests that come while it is created, opened or dropped wait in `waiting` and are admitted
+ * Requests that come while it is created, opened, renewed or dropped wait in `waiting` and are admitted
  * again when that has ended. A drop marks it (`dropped`), takes it out of the registry and lets
  * what runs end; late completions find their own collection through their reference, never a
  * namesake made since.
@@ -53,6 +52,7 @@ enum collection_state {
 	COLLECTION_CLOSED,
 	COLLECTION_OPENING,
 	COLLECTION_OPEN,
+	COLLECTION_RENEWING,
 	COLLECTION_CLOSING,
 };
 
@@ -135,6 +135,11 @@ void collection_turn_done(struct collection *collection);
 static inline const struct uuid *collection_epoch(const struct collection *collection)
 {
 	return record_epochs_last(collection->epochs);
+}
+/* Whether its truth is open, though it may be renewed. */
+static inline bool collection_is_open(const struct collection *collection)
+{
+	return collection->state == COLLECTION_OPEN || collection->state == COLLECTION_RENEWING;
 }
 /* Whether what was derived at (epoch, seq) is of the published history, which may be ahead. */
 bool collection_has_been_at(const struct collection *collection, const struct uuid *epoch,

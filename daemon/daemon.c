@@ -33,8 +33,6 @@
 
 /* How long a stop waits for clients to read their last answers. */
 #define STOP_FLUSH_MS 2000
-/* Reads in the lane for each of its workers: one at work, one ready. */
-#define READS_PER_WORKER 2
 #define PURGE_BATCH 64
 
 /* Purging ------------------------------------------------------------------------------------- */
@@ -184,6 +182,27 @@ void daemon_queue_turn(struct daemon *daemon, struct session *session)
 	uv_idle_start(&daemon->turner, on_turn);
 }
 
+static void on_moment(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+	struct list *link;
+
+	while ((link = list_pop(&daemon->resting))) {
+		struct session *session = LIST_ELEMENT(link, struct session, turn_link);
+
+		share_renew(&session->share);
+		daemon_queue_turn(daemon, session);
+	}
+}
+
+void daemon_rest_session(struct daemon *daemon, struct session *session)
+{
+	list_remove(&session->turn_link);
+	list_append(&daemon->resting, &session->turn_link);
+	if (!uv_is_active((uv_handle_t *)&daemon->moment))
+		uv_timer_start(&daemon->moment, on_moment, SHARE_MOMENT_NS / 1000000, 0);
+}
+
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection)
 {
 	list_append(&daemon->gatherings, &collection->gather_link);
@@ -268,6 +287,7 @@ static void stop_step(struct daemon *daemon)
 	pressure_close(&daemon->pressure);
 	uv_close((uv_handle_t *)&daemon->tick, NULL);
 	uv_close((uv_handle_t *)&daemon->turner, NULL);
+	uv_close((uv_handle_t *)&daemon->moment, NULL);
 }
 
 void daemon_closed_one(struct daemon *daemon)
@@ -328,9 +348,10 @@ static void raise_file_limit(void)
 }
 
 /* Without it deletes may fail when the disk is full, and nothing else. */
-static int take_reserve(struct daemon *daemon)
+static int take_reserve(struct daemon *daemon, uint64_t bytes)
 {
-	int r = reserve_new(daemon->io, daemon->config.data_dir, &daemon->reserve);
+	int r = reserve_new(daemon->io, daemon->config.data_dir, bytes ? bytes : RESERVE_BYTES,
+	                    &daemon->reserve);
 
 	if (r < 0)
 		return r;
@@ -379,12 +400,14 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 		log_error("cannot start the workers: %s", strerror(-r));
 		return r;
 	}
-	read_turns_init(&daemon->read_turns, n_threads[LANE_INTERACTIVE] * READS_PER_WORKER);
+	read_turns_init(&daemon->read_turns, n_threads[LANE_INTERACTIVE]);
 	uv_timer_init(daemon->loop, &daemon->tick);
 	daemon->tick.data = daemon;
 	uv_timer_start(&daemon->tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
 	uv_idle_init(daemon->loop, &daemon->turner);
 	daemon->turner.data = daemon;
+	uv_timer_init(daemon->loop, &daemon->moment);
+	daemon->moment.data = daemon;
 	return 0;
 }
 
@@ -451,8 +474,10 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->config = *config;
 	daemon->io = world->io;
 	daemon->clock = world->clock;
+	daemon->owner = world->owner;
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
+	list_init(&daemon->resting);
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
@@ -466,7 +491,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	if (r == 0)
 		r = journal_new(daemon->io, daemon->clock, config->data_dir, &daemon->journal);
 	if (r == 0)
-		r = take_reserve(daemon);
+		r = take_reserve(daemon, world->reserve_bytes);
 	if (r == 0)
 		r = take_memory(daemon);
 	if (r == 0)
@@ -503,6 +528,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 			pressure_close(&daemon->pressure);
 			uv_close((uv_handle_t *)&daemon->tick, NULL);
 			uv_close((uv_handle_t *)&daemon->turner, NULL);
+			uv_close((uv_handle_t *)&daemon->moment, NULL);
 		}
 		uv_run(daemon->loop, UV_RUN_DEFAULT);
 	}

@@ -19,6 +19,7 @@
 #include "daemon/pressure.h"
 #include "daemon/list.h"
 #include "daemon/reading.h"
+#include "daemon/share.h"
 #include "index/budget.h"
 #include "index/hnsw.h"
 #include "storage/clock.h"
@@ -35,9 +36,11 @@ struct spill_file;
 struct daemon_world {
 	struct store_io *io;
 	struct clock *clock;
+	uid_t owner;                                      /* whose connections may do everything */
 	struct lanes_observer *observer;                  /* may be NULL */
 	const struct pressure_source *pressure;           /* NULL: memory is never short */
 	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
+	uint64_t reserve_bytes;                           /* 0: RESERVE_BYTES */
 };
 
 struct daemon {
@@ -45,6 +48,7 @@ struct daemon {
 	struct config config;
 	struct store_io *io;
 	struct clock *clock;
+	uid_t owner;
 	struct dir_lock data_lock, cache_lock;
 	struct reserve *reserve;
 	bool said_full; /* that the reserve was given up */
@@ -62,9 +66,12 @@ struct daemon {
 	struct read_turns read_turns;
 	struct collections *collections;
 	struct server *server;
-	uv_timer_t tick;        /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
-	uv_idle_t turner;       /* runs while there are turns or gatherings */
-	struct list turns;      /* struct session.turn_link: they wait for their turn */
+	uv_timer_t tick;     /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
+	uv_idle_t turner;    /* runs while there are turns or gatherings */
+	struct list turns;   /* struct session.turn_link: they wait for their turn */
+	struct list resting; /* the same: those that had their share, until the next moment */
+	uv_timer_t moment;   /* which that begins */
+	struct asking asking;
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
@@ -113,6 +120,8 @@ struct session;
 struct collection;
 /* Gives the session another turn, after the others'. */
 void daemon_queue_turn(struct daemon *daemon, struct session *session);
+/* Gives it the next one when the next moment has begun. */
+void daemon_rest_session(struct daemon *daemon, struct session *session);
 /* Kicks the collection again, until its group has gathered. */
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection);
 /* A session or a collection has closed: goes on stopping if that was what it waited for. */

@@ -179,7 +179,7 @@ static void survey_done(struct job *job)
 static struct surveyed survey_collection(struct collection *collection)
 {
 	struct surveyed surveyed = {.collection = collection_ref(collection),
-	                            .is_open = collection->state == COLLECTION_OPEN};
+	                            .is_open = collection_is_open(collection)};
 
 	strcpy(surveyed.name, collection->entry.name);
 	if (!surveyed.is_open)

@@ -72,6 +72,7 @@
 #include "daemon/generation.h"
 #include "daemon/list.h"
 #include "daemon/request.h"
+#include "daemon/retry.h"
 #include "protocol/methods.h"
 #include "storage/record_store.h"
 
@@ -141,7 +142,7 @@ struct index {
 	uint64_t n_pending;  /* live rows that the serving, or evicted, generation does not cover */
 	uint64_t pending_ns; /* since when rows are pending; 0: none are */
 	uint64_t unsaved_ns;
-	uint64_t retry_ns, retry_pause_ms;
+	struct retry retry;                  /* of what nobody waits for */
 	uint64_t place_ns;                   /* a mapped one is not loaded into memory before */
 	char error[WIRE_ERROR_MESSAGE_SIZE]; /* of the last flight, "" after success */
 	/* Figures. */

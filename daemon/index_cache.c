@@ -275,7 +275,7 @@ void index_look_evicted(struct index *index)
 	uint64_t now_ns = clock_monotonic_ns(index->collection->daemon->clock);
 
 	if ((index->has_successor || index->ends_bulk || !list_empty(&index->optimizing)) &&
-	    now_ns >= index->retry_ns)
+	    retry_is_due(&index->retry, now_ns))
 		(void)flight_begin(index, FLIGHT_LOAD, &index->params, NULL);
 }
 
@@ -308,7 +308,7 @@ void index_warm(struct index *index, struct request *request)
 		/* A flight brings it, or will: the snapshot's first load, a build. */
 		request->has_loaded = true;
 		list_append(&index->waiting, &request->wait_link);
-		index_look(index);
+		index_look_again(index);
 		return;
 	}
 	r = get_or_load(index, request, &entry);

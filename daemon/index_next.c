@@ -145,10 +145,10 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		index->ends_bulk = false;
 	answer_optimized(index);
 	asked = !list_empty(&index->optimizing);
-	if (now_ns < index->retry_ns && !asked && list_empty(&index->evicting))
+	if (!retry_is_due(&index->retry, now_ns) && !asked && list_empty(&index->evicting))
 		return;
 	if (n_unsaved == hnsw_covered(index->serving->hnsw) && n_unsaved > 0 &&
-	    index->retry_pause_ms == 0) {
+	    index->retry.pause_ms == 0) {
 		/* Never saved: a kill now would cost the whole build. */
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (index->ends_bulk && !rests && has_vectors) {
@@ -227,9 +227,10 @@ void index_look(struct index *index)
 		index->has_successor = false;
 		begin(index, FLIGHT_BUILD, &index->successor, &index->successor_waiters);
 	} else if (index->may_have_snapshot) {
-		if ((index->n_failed_loads == 0 || now_ns >= index->retry_ns) && !is_held(index))
+		if ((index->n_failed_loads == 0 || retry_is_due(&index->retry, now_ns)) &&
+		    !is_held(index))
 			begin(index, FLIGHT_LOAD, &index->params, NULL);
-	} else if (index->wants_build && now_ns >= index->retry_ns && !is_held(index)) {
+	} else if (index->wants_build && retry_is_due(&index->retry, now_ns) && !is_held(index)) {
 		struct index_params params = index->params;
 
 		index_begin_build(index, &params, NULL);
@@ -241,7 +242,7 @@ void index_look(struct index *index)
 void index_look_again(struct index *index)
 {
 	if (index->may_have_snapshot)
-		index->retry_ns = 0;
+		retry_at_once(&index->retry);
 	index_look(index);
 }
 
@@ -260,6 +261,7 @@ static void note_failure(struct index *index, const struct flight *flight)
 	        [FLIGHT_LOAD] = "load",
 	        [FLIGHT_SAVE] = "save",
 	};
+	uint64_t now_ns = clock_monotonic_ns(index->collection->daemon->clock);
 	char title[256];
 
 	snprintf(index->error, sizeof(index->error), "%s: %s", doing[flight->kind], flight->why);
@@ -267,20 +269,14 @@ static void note_failure(struct index *index, const struct flight *flight)
 		/* It was cancelled, or has logged its own: a build comes next, or it stays evicted
 		 * and does not come to this again at once. */
 		if (flight->reopens)
-			index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
-			                  INDEX_RETRY_MS * NS_PER_MS;
+			retry_put_off(&index->retry, now_ns, INDEX_RETRY_MS);
 		return;
 	}
 	if (flight->result == -ECANCELED) {
-		index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
-		                  INDEX_RETRY_MS * NS_PER_MS;
+		retry_put_off(&index->retry, now_ns, INDEX_RETRY_MS);
 		return; /* no failure, but whoever cancelled it does not want it at once */
 	}
-	index->retry_pause_ms = index->retry_pause_ms ? index->retry_pause_ms * 2 : INDEX_RETRY_MS;
-	if (index->retry_pause_ms > INDEX_RETRY_MAX_MS)
-		index->retry_pause_ms = INDEX_RETRY_MAX_MS;
-	index->retry_ns = clock_monotonic_ns(index->collection->daemon->clock) +
-	                  index->retry_pause_ms * NS_PER_MS;
+	retry_failed(&index->retry, now_ns, INDEX_RETRY_MS, INDEX_RETRY_MAX_MS);
 	/* What the truth declares is built in the end, whoever asked. */
 	if (index->declared && !index->serving && flight->kind != FLIGHT_LOAD)
 		index->wants_build = true;
@@ -312,7 +308,7 @@ static void note_success(struct index *index, const struct flight *flight)
 	char title[256];
 
 	index->error[0] = '\0';
-	index->retry_ns = index->retry_pause_ms = 0;
+	retry_succeeded(&index->retry);
 	if (flight->kind == FLIGHT_BUILD)
 		log_info("index '%s' (hnsw, M=%u): built, %u nodes in %llu ms",
 		         index_title(index, title), index->params.m,

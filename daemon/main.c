@@ -140,6 +140,7 @@ int main(int argc, char **argv)
 	const struct daemon_world world = {
 	        .io = store_io_posix(),
 	        .clock = clock_system(),
+	        .owner = geteuid(),
 	        .pressure = &pressure,
 	};
 	const sigset_t stop = stop_set();

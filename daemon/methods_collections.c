@@ -162,7 +162,8 @@ void handle_drop_collection(struct request *request)
 		                       "there is no collection '%.*s'", (int)params->collection.n,
 		                       params->collection.data);
 	} else if (collection->state == COLLECTION_CREATING || collection->dropping ||
-	           collection->state == COLLECTION_OPENING) {
+	           collection->state == COLLECTION_OPENING ||
+	           collection->state == COLLECTION_RENEWING) {
 		request->next = handle_drop_collection;
 		list_append(&collection->waiting, &request->wait_link);
 	} else {

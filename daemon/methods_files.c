@@ -2,10 +2,9 @@
 
 /* The methods about files: checkpoint, backup, restore, verify, repair, disk_usage. */
 
-#include <unistd.h>
-
 #include "daemon/backup.h"
 #include "daemon/collection.h"
+#include "daemon/daemon.h"
 #include "daemon/disk_usage.h"
 #include "daemon/dispatch.h"
 #include "daemon/repair.h"
@@ -22,11 +21,11 @@ void handle_checkpoint(struct request *request)
  * not have. */
 static bool is_owner(struct request *request)
 {
-	if (request->session && request->session->uid == geteuid())
+	if (request->session && request->session->uid == request->daemon->owner)
 		return true;
 	request_finish_refusal(request, WIRE_ERROR_OWNER_ONLY, "directory",
 	                       "only uid %u, that kithd runs as, may name directories to it",
-	                       (unsigned)geteuid());
+	                       (unsigned)request->daemon->owner);
 	return false;
 }
 

@@ -69,13 +69,13 @@ static struct usage_row usage_of(const struct collection *collection)
 {
 	return (struct usage_row){
 	        .name = wire_text(collection->entry.name),
-	        .open = collection->state == COLLECTION_OPEN,
+	        .open = collection_is_open(collection),
 	        .records = collection->n_live,
 	        .rows = collection->n_rows,
 	        .resident_rows = collection->resident.n_rows,
 	        .mapped_rows = collection->mapped_rows,
 	        .table_bytes = collection->table.grant.granted_bytes,
-	        .wal_bytes = collection->state == COLLECTION_OPEN
+	        .wal_bytes = collection_is_open(collection)
 	                             ? record_store_wal_bytes(collection->store)
 	                             : 0,
 	        .searches = collection->n_searches,

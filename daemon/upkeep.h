@@ -32,8 +32,9 @@
 #include <stdint.h>
 
 #include "daemon/lanes.h"
-#include "daemon/write_queue.h"
 #include "daemon/reading.h"
+#include "daemon/retry.h"
+#include "daemon/write_queue.h"
 
 struct collection;
 
@@ -88,8 +89,7 @@ struct care_state {
 	uint64_t bad_extent;         /* load: the one that is damaged */
 	struct vector_file *vectors; /* reopen: the new file */
 	struct renewal *renewal;     /* renew: NULL when it gave up */
-	uint64_t retry_ns;           /* not before */
-	uint64_t retry_pause_ms;     /* the last pause after a failure, 0 after success */
+	struct retry retry;
 };
 
 struct upkeep {

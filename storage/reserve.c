@@ -16,6 +16,7 @@ enum state {
 struct reserve {
 	struct store_io *io;
 	char *path;
+	uint64_t n_bytes;
 	pthread_mutex_t mutex; /* over the file: writers of several collections meet here */
 	struct store_file *file;
 	/* Changed under the mutex. A lone word: who reads it stale finds out when it writes. */
@@ -37,7 +38,7 @@ static bool is_full(int error)
 	return error == -ENOSPC || error == -EDQUOT;
 }
 
-int reserve_new(struct store_io *io, const char *dir, struct reserve **ret)
+int reserve_new(struct store_io *io, const char *dir, uint64_t n_bytes, struct reserve **ret)
 {
 	struct reserve *reserve = calloc(1, sizeof(*reserve));
 
@@ -48,6 +49,7 @@ int reserve_new(struct store_io *io, const char *dir, struct reserve **ret)
 		return -ENOMEM;
 	}
 	reserve->io = io;
+	reserve->n_bytes = n_bytes;
 	pthread_mutex_init(&reserve->mutex, NULL);
 	*ret = reserve;
 	return 0;
@@ -72,7 +74,7 @@ static int take(struct reserve *reserve)
 		r = store_open(reserve->io, reserve->path, STORE_READ | STORE_WRITE | STORE_CREATE,
 		               &reserve->file);
 	if (r == 0)
-		r = store_allocate(reserve->file, 0, RESERVE_BYTES);
+		r = store_allocate(reserve->file, 0, reserve->n_bytes);
 	if (r < 0 && reserve->file) /* a part of it is of no use to anybody */
 		(void)store_truncate(reserve->file, 0);
 	enter(reserve, r == 0 ? RESERVE_HELD : is_full(r) ? RESERVE_GIVEN_UP : RESERVE_NONE);

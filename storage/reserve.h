@@ -14,6 +14,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "storage/store_io.h"
 
@@ -23,8 +24,8 @@
 
 struct reserve;
 
-/* Of the data directory dir; does not take it yet. -ENOMEM. */
-int reserve_new(struct store_io *io, const char *dir, struct reserve **ret);
+/* Of so many bytes in the data directory dir; does not take it yet. -ENOMEM. */
+int reserve_new(struct store_io *io, const char *dir, uint64_t n_bytes, struct reserve **ret);
 /* The file stays. NULL is fine; returns NULL. */
 struct reserve *reserve_free(struct reserve *reserve);
 

@@ -44,6 +44,7 @@ struct restart_run {
 	const struct dataset *dataset;
 	bool indexed;
 	uint64_t next_id;
+	uint64_t n_builds; /* told by the daemons that opened the index */
 	size_t query_idx;
 	size_t n_first_by_index; /* first answers */
 	struct sample connected_ms;
@@ -130,6 +131,7 @@ static int await_index(struct restart_run *run, uint64_t start)
 		r = kith_side_index(&run->side, COLLECTION, &index);
 	}
 	sample_add(&run->serving_ms, elapsed_us(start) * 1e-3);
+	run->n_builds += r ? 0 : index.builds;
 	if (!r && (index.builds > 0 || index.nodes < run->dataset->n_base))
 		r = bench_fail("the index was built again", -EBADMSG);
 	return r;
@@ -168,7 +170,7 @@ static void tell(struct report *report, struct restart_run *run, const struct sc
 	if (run->indexed) {
 		report_count(report, "first_answers_by_index", run->n_first_by_index);
 		report_number(report, "index_serves_p50_ms", sample_p50(&run->serving_ms));
-		report_count(report, "builds", 0);
+		report_count(report, "builds", run->n_builds);
 	}
 	report_end(report);
 }
@@ -178,6 +180,7 @@ static int measure(struct bench *bench, struct restart_run *run, const struct sc
 	int r = 0;
 
 	run->n_first_by_index = 0;
+	run->n_builds = 0;
 	for (size_t i = 0; i < ROUNDS && !r; i++) {
 		nanosleep(&(struct timespec){.tv_sec = scenario->rest_s}, NULL);
 		r = pick_query(run);

@@ -660,6 +660,35 @@ static void a_collection_that_rests_can_be_dropped(void **state)
 	daemon_thread_free(daemon);
 }
 
+/* The clock is turned while the worker stands at the gate, and stands still otherwise. */
+static void a_search_tells_how_long_it_took(void **state)
+{
+	static const uint64_t spent_us[] = {0, 1, 1234, 5000000};
+	struct fake_clock clock;
+	struct daemon_thread *daemon = never_pausing(&clock);
+	struct kith_conn *conn = connect_to(daemon);
+	struct gate *gate;
+
+	(void)state;
+	create(conn, "notes", DIM);
+	put(conn, "notes", 1, 10);
+	gate = daemon_thread_gate(daemon, "search", "start");
+	for (size_t i = 0; i < sizeof(spent_us) / sizeof(*spent_us); i++) {
+		uint64_t ticket = submit_search(conn, "notes", 10);
+		struct kith_search_result *found;
+
+		gate_await(gate);
+		fake_clock_advance_ns(&clock, spent_us[i] * 1000 + 999);
+		gate_pass(gate);
+		found = collect_search(conn, ticket);
+		assert_int_equal(found->time_us, spent_us[i]);
+		kith_free(found);
+	}
+	gate_open(gate);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
 /* Ends ----------------------------------------------------------------------------------------- */
 
 static void closing_a_connection_cancels_its_search_and_keeps_the_daemon(void **state)
@@ -800,6 +829,7 @@ int main(void)
 	        cmocka_unit_test(a_long_row_of_writes_syncs_the_vector_file_now_and_then),
 	        cmocka_unit_test(what_comes_while_a_collection_rests_is_answered_after_it),
 	        cmocka_unit_test(a_collection_that_rests_can_be_dropped),
+	        cmocka_unit_test(a_search_tells_how_long_it_took),
 	        cmocka_unit_test(closing_a_connection_cancels_its_search_and_keeps_the_daemon),
 	        cmocka_unit_test(a_stop_lets_the_running_write_end_and_refuses_what_waits),
 	        cmocka_unit_test(requests_that_wait_for_an_opening_are_answered_in_order),

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/index.h"
 #include "tests/lib/array_cache.h"
 #include "tests/lib/index_stage.h"
 #include "tests/lib/store_twin.h"
@@ -262,10 +263,51 @@ static void a_failure_leaves_each_state_in_order(void **state)
 	}
 }
 
+/* How often the snapshot was opened in vain by the end of what is under way. Each commit has the
+ * index looked at: what is due has begun when the commit is acknowledged. */
+static uint64_t n_tries_after_a_commit(struct index_stage *stage, struct store_twin *twin)
+{
+	put_records(stage->conn, STAGE_COLLECTION, stage->n_records++, 1, 1);
+	await_no_jobs(stage->conn);
+	return store_twin_n_failed(twin);
+}
+
+static void a_load_that_fails_is_tried_again_after_pauses_that_double(void **state)
+{
+	static const uint64_t pauses_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+	const struct store_twin_fault fault = {.kind = STORE_TWIN_OPEN,
+	                                       .path_part = "hnsw-",
+	                                       .nth = 1,
+	                                       .err = EMFILE,
+	                                       .lasting = true};
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct index_stage stage;
+
+	(void)state;
+	index_stage_enter_on(&stage, STAGE_SERVING, store_twin_io(twin), NULL);
+	store_twin_fail(twin, fault);
+	index_stage_restart(&stage);
+	/* The open looks for it, and nothing comes of that. */
+	assert_int_equal(n_tries_after_a_commit(&stage, twin), 1);
+	for (uint64_t i = 0; i < sizeof(pauses_ms) / sizeof(*pauses_ms); i++) {
+		fake_clock_advance_ms(&stage.clock, pauses_ms[i] - 1);
+		assert_int_equal(n_tries_after_a_commit(&stage, twin), i + 1);
+		fake_clock_advance_ms(&stage.clock, 1);
+		assert_int_equal(n_tries_after_a_commit(&stage, twin), i + 2);
+	}
+	store_twin_heal(twin);
+	index_stage_fold_in(&stage);
+	index_stage_expect_sound(&stage, STAGE_M);
+	assert_int_equal(index_of(stage.conn, STAGE_COLLECTION, NULL).at.builds, 0);
+	index_stage_leave(&stage);
+	store_twin_free(twin);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_failure_leaves_each_state_in_order),
+	        cmocka_unit_test(a_load_that_fails_is_tried_again_after_pauses_that_double),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <cmocka.h>
@@ -20,6 +21,8 @@
 #include "daemon/log.h"
 #include "tests/lib/scratch_dir.h"
 
+/* For the deletes of a test; its daemons start by the thousand. */
+#define RESERVE_ENOUGH_BYTES (512u << 10)
 #define N_GATES 8
 /* A test that waits longer than this for a worker has found a bug. */
 #define PATIENCE_S 60
@@ -263,7 +266,9 @@ struct daemon_thread *daemon_thread_new_stopped(struct store_io *io, struct cloc
 	scratch_dir_init(&thread->root);
 	thread->observer.phase = on_phase;
 	thread->world.io = io;
+	thread->world.reserve_bytes = RESERVE_ENOUGH_BYTES;
 	thread->world.clock = clock ? clock : clock_system();
+	thread->world.owner = geteuid();
 	thread->world.observer = &thread->observer;
 	thread->config = (struct config){
 	        .log_level = CONFIG_LOG_ERROR,
@@ -329,6 +334,16 @@ void daemon_thread_set_share(struct daemon_thread *thread, const char *collectio
 
 	snprintf(share->collection, sizeof(share->collection), "%s", collection);
 	share->index_cache_mb = index_cache_mb;
+}
+
+void daemon_thread_set_owner(struct daemon_thread *thread, uid_t owner)
+{
+	thread->world.owner = owner;
+}
+
+void daemon_thread_set_guest(struct daemon_thread *thread, uid_t guest)
+{
+	thread->config.allow_uids = (struct config_uids){.n = 1, .uids = {guest}};
 }
 
 void daemon_thread_set_cache(struct daemon_thread *thread, int (*make)(struct cache_backend **ret))

@@ -18,6 +18,7 @@
  */
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "storage/clock.h"
 #include "storage/store_io.h"
@@ -57,6 +58,10 @@ void daemon_thread_set_inflight(struct daemon_thread *daemon, uint32_t mb);
 /* What the next start lets the collection's indexes take of the budget. */
 void daemon_thread_set_share(struct daemon_thread *daemon, const char *collection,
                              uint32_t index_cache_mb);
+/* Who the next start takes for its own user, this process's at first; and one guest (allow_uids).
+ */
+void daemon_thread_set_owner(struct daemon_thread *daemon, uid_t owner);
+void daemon_thread_set_guest(struct daemon_thread *daemon, uid_t guest);
 /* What makes the backend of the next start's cache; NULL, at first: the config says. */
 void daemon_thread_set_cache(struct daemon_thread *daemon, int (*make)(struct cache_backend **ret));
 /* Where the next start listens for memory pressure (borrowed); NULL, at first: memory is never

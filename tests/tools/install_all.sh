@@ -24,7 +24,13 @@ bin=$tree/usr/bin
 for page in man1/kith.1 man3/kith.3 man5/kith.conf.5 man8/kithd.8; do
 	[ -f "$tree/usr/share/man/$page" ] || fail "$page is not installed"
 done
-grep -qx "ExecStart=$bin/kithd" "$tree/usr/lib/systemd/user/kithd.service" ||
+units=$tree/usr/lib/systemd/user
+for unit in kithd.socket kithd.service; do
+	[ -f "$units/$unit" ] || fail "$unit is not installed"
+done
+grep -qx 'ListenStream=%t/kith/kith.sock' "$units/kithd.socket" ||
+	fail "kithd.socket does not listen where clients look"
+grep -qx "ExecStart=$bin/kithd" "$units/kithd.service" ||
 	fail "kithd.service does not start $bin/kithd"
 
 # The user's own Kith stays out of it.

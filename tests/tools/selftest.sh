@@ -103,6 +103,8 @@ finds headers_alone "client/kith.h is not for everybody's compiler"
 
 echo 'int x;' >"$tree/storage/bare.c"
 finds sources 'storage/bare.c (no SPDX line)'
+echo 'int x;' >"$tree/storage/bare.cc"
+finds sources 'storage/bare.cc (no SPDX line)'
 echo 'int x;' >"$tree/bootstrap"
 finds sources 'bootstrap (no SPDX line)'
 printf '/* %s%s: later */\n' TO DO >>"$tree/daemon/daemon.c"
@@ -130,8 +132,12 @@ finds man_options 'has no key colour'
 
 sed -i 's/^Restart=.*/&\nRestrat=on-failure/' "$tree/systemd/kithd.service.in"
 finds units 'Restrat'
-sed -i 's/^SocketMode=.*/SocketMode=private/' "$tree/systemd/kithd.socket"
-finds units 'private'
+sed -i 's/^DirectoryMode=.*/&\nBacklog=many/' "$tree/systemd/kithd.socket"
+finds units 'many'
+sed -i 's/^SocketMode=.*/SocketMode=0666/' "$tree/systemd/kithd.socket"
+finds units "kithd.socket: no line 'SocketMode=0600'"
+sed -i '/^StateDirectory=/d' "$tree/systemd/kithd.service.in"
+finds units "kithd.service.in: no line 'StateDirectory=kith'"
 rm "$tree/program"
 finds units 'is not executable'
 

@@ -23,7 +23,7 @@ report() {
 # In the patterns a bracket keeps this file from finding itself.
 
 report "no SPDX line" <<END
-$(tree_files \( -name '*.[chS]' -o -name '*.sh' -o -name '*.cmake' -o -name '*.in' -o -name '*.[1-9]' \
+$(tree_files \( -name '*.[chS]' -o -name '*.cc' -o -name '*.hh' -o -name '*.sh' -o -name '*.cmake' -o -name '*.in' -o -name '*.[1-9]' \
 	-o -name '*.socket' -o -name '*.service' -o -name '*.py' -o -name CMakeLists.txt \
 	-o -path ./bootstrap -o -path ./.ci/run \) | while read -r file; do
 	head -n 3 "$file" | grep -q 'SPDX-Licens[e]-Identifier: Apache-2\.0' || echo "$file"

@@ -6,12 +6,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sqlite3.h>
 
 #include "storage/catalog.h"
 #include "storage/sqlite_vfs.h"
+#include "tests/lib/schema_text.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/store_twin.h"
 
@@ -89,6 +91,18 @@ static void exec_plain(const char *sql)
 	                 SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
+}
+
+static void a_fresh_catalog_has_its_table(void **state)
+{
+	(void)state;
+	char path[SCRATCH_PATH_SIZE];
+	char *schema = schema_text(scratch_dir_path(&scratch, "catalog.db", path));
+
+	assert_string_equal(schema,
+	                    "collections: uuid name state dim metric dtype space created_ms bulk\n"
+	                    "collections_name: on collections, unique, partial, name\n");
+	free(schema);
 }
 
 static void an_entry_comes_back_as_it_was(void **state)
@@ -304,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	        TEST(a_fresh_catalog_has_its_table),
 	        TEST(an_entry_comes_back_as_it_was),
 	        TEST(a_collection_is_made_and_dropped_in_two_steps_each),
 	        TEST(a_state_never_goes_back),

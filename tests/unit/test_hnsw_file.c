@@ -196,6 +196,8 @@ static void a_saved_graph_is_loaded_equal_and_goes_on_growing(void **state)
 		open_saved(&fixture, &shelf, sizes[i], i % 2 ? 12 : 16);
 		assert_int_equal(load(&fixture, &shelf, &loaded), 0);
 		assert_equal_graphs(fixture.hnsw, loaded);
+		assert_int_equal(hnsw_check(loaded, &report), 0);
+		assert_int_equal(report.n_reachable, sizes[i]);
 
 		/* The same nodes come to the same links in both. */
 		struct hnsw_fixture twin = fixture;

@@ -15,6 +15,7 @@
 
 #include "storage/sqlite_vfs.h"
 #include "tests/lib/record_fixture.h"
+#include "tests/lib/schema_text.h"
 
 static struct record_fixture fixture;
 
@@ -55,6 +56,33 @@ static void a_store_explains_itself(void **state)
 	assert_int_equal(fixture_state(&fixture).seq, 0);
 	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"),
 	                 RECORD_STORE_SCHEMA_VERSION);
+}
+
+/* What later methods keep (expiry, metadata, indexes, evaluation) has its place from the start. */
+static void a_fresh_store_has_all_its_tables(void **state)
+{
+	(void)state;
+	static const char expected[] =
+	        "collection: one uuid dim metric dtype space\n"
+	        "contents: slot text meta fields\n"
+	        "epochs: number epoch seq next_slot\n"
+	        "evaluation_queries: evaluation_set query vector text truth\n"
+	        "evaluation_sets: evaluation_set name seq k params\n"
+	        "fields: field value slot\n"
+	        "indexes: name kind params state\n"
+	        "namespaces: ns name\n"
+	        "records: slot id seq retired_seq ns expires_at\n"
+	        "records_live: on records, unique, partial, id\n"
+	        "records_retired: on records, partial, retired_seq\n"
+	        "retirements: seq slot\n"
+	        "state: one seq floor_seq next_slot n_live n_retired n_retirements\n"
+	        "trials: trial evaluation_set index_name started_ms params result\n"
+	        "vectors: slot vector\n";
+	char path[SCRATCH_PATH_SIZE];
+	char *schema = schema_text(scratch_dir_path(&fixture.scratch, "records.db", path));
+
+	assert_string_equal(schema, expected);
+	free(schema);
 }
 
 static void everything_is_there_after_reopening(void **state)
@@ -399,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        TEST(a_store_explains_itself),
+	        TEST(a_fresh_store_has_all_its_tables),
 	        TEST(everything_is_there_after_reopening),
 	        TEST(no_store_is_told_from_a_broken_one),
 	        TEST(a_newer_schema_is_refused_and_left_alone),

@@ -27,7 +27,9 @@ static int setup(void **state)
 	scratch_dir_init(&bench.dir);
 	scratch_dir_path(&bench.dir, "reserve", bench.path);
 	bench.twin = store_twin_new(store_io_posix());
-	assert_int_equal(reserve_new(store_twin_io(bench.twin), bench.dir.path, &bench.reserve), 0);
+	assert_int_equal(reserve_new(store_twin_io(bench.twin), bench.dir.path, RESERVE_BYTES,
+	                             &bench.reserve),
+	                 0);
 	*state = &bench;
 	return 0;
 }
@@ -128,7 +130,8 @@ static void the_file_of_an_earlier_life_is_taken_over(void **state)
 
 	assert_int_equal(reserve_take(bench->reserve), 0);
 	reserve_free(bench->reserve);
-	assert_int_equal(reserve_new(store_twin_io(bench->twin), bench->dir.path, &bench->reserve),
+	assert_int_equal(reserve_new(store_twin_io(bench->twin), bench->dir.path, RESERVE_BYTES,
+	                             &bench->reserve),
 	                 0);
 	store_twin_fill(bench->twin, 1);
 	assert_int_equal(reserve_take(bench->reserve), 0);
