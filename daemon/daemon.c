@@ -90,7 +90,7 @@ static void worker_rests(struct lanes_rest *rest, uint32_t worker)
 {
 	struct daemon *daemon = LIST_ELEMENT(rest, struct daemon, rest);
 
-	hnsw_scratch_release(&daemon->scratch[worker]);
+	hnsw_scratch_rest(&daemon->scratches.of_worker[worker]);
 	slab_collect();
 }
 
@@ -238,6 +238,7 @@ static void on_tick(uv_timer_t *timer)
 	if (daemon->config.idle_unload_s > 0)
 		cache_shed(daemon->cache, NULL, UINT64_MAX,
 		           daemon->config.idle_unload_s * UINT64_C(1000000000));
+	scratches_look(daemon, now_ns);
 	if (daemon->stopping)
 		stop_step(daemon);
 	else
@@ -385,11 +386,8 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	int r;
 
 	/* Workers may rest as soon as they are there. */
-	for (int i = 0; i < LANE_N; i++)
-		daemon->n_scratch += n_threads[i];
-	daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
 	daemon->rest.rest = worker_rests;
-	r = daemon->scratch ? 0 : -ENOMEM;
+	r = scratches_init(daemon, n_threads);
 	if (r == 0)
 		r = lanes_new(daemon->loop, n_threads, observer, &daemon->rest, &daemon->lanes);
 	daemon->build_workers = background > 1 ? background - 1 : 1;
@@ -481,6 +479,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
+	guests_init(&daemon->guests, &config->allow_uids);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
 	if (config->index_cache_mb == 0)
@@ -533,10 +532,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 		uv_run(daemon->loop, UV_RUN_DEFAULT);
 	}
 	daemon->collections = collections_free(daemon->collections);
-	for (uint32_t i = 0; i < daemon->n_scratch; i++)
-		hnsw_scratch_release(&daemon->scratch[i]);
-	free(daemon->scratch);
 	daemon->cache = cache_free(daemon->cache);
+	scratches_release(daemon);
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
 	daemon->journal = journal_free(daemon->journal);

@@ -14,14 +14,15 @@
 #include "daemon/cache.h"
 #include "daemon/config.h"
 #include "daemon/footprint.h"
+#include "daemon/guest.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
 #include "daemon/pressure.h"
 #include "daemon/list.h"
 #include "daemon/reading.h"
+#include "daemon/scratch.h"
 #include "daemon/share.h"
 #include "index/budget.h"
-#include "index/hnsw.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
 #include "storage/reserve.h"
@@ -61,6 +62,7 @@ struct daemon {
 	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct pressure pressure;
 	struct inflight inflight;
+	struct guests guests;
 	struct footprint footprint;
 	struct lanes_rest rest; /* of workers that have nothing to do */
 	struct read_turns read_turns;
@@ -75,9 +77,8 @@ struct daemon {
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
-	struct list flights;          /* struct flight.link: jobs on indexes */
-	struct hnsw_scratch *scratch; /* one a worker, its own */
-	uint32_t n_scratch;
+	struct list flights; /* struct flight.link: jobs on indexes */
+	struct scratches scratches;
 	uint32_t build_workers;   /* that one build may have */
 	uint64_t session_numbers; /* given out so far */
 	uint64_t flight_numbers;

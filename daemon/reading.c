@@ -173,6 +173,8 @@ static void reading_done(struct job *job)
 		                                                              collection->vectors));
 	if (reading->generation && generation_is_lost(reading->generation))
 		index_graph_lost(reading->generation);
+	if (reading->generation)
+		scratch_return(daemon, LANE_INTERACTIVE);
 	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
 	collection->n_sql_reads -= reading->uses_sql;
@@ -226,6 +228,10 @@ static void reading_begin(struct request *request)
 	if (request->wire.method == WIRE_METHOD_search)
 		vectors_cache_use(collection);
 	collection_pin(collection, &reading->pin);
+	/* Without room for a worker's marks every record is compared. */
+	if (reading->generation &&
+	    scratch_lend(daemon, LANE_INTERACTIVE, reading->generation->hnsw) != 0)
+		reading->generation = generation_unref(reading->generation);
 	reading->view.seq = reading->pin.seq;
 	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;
 	reading->job.what = read_methods[request->wire.method].what;
