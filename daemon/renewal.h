@@ -27,7 +27,8 @@ struct renewal;
 
 /* Whether there are that many, and the vector file is whole. [loop] */
 bool renewal_is_due(const struct collection *collection, bool paused);
-/* Whether nobody works on an index or copies the truth; readings may be under way. [loop] */
+/* Whether nobody works on an index, copies the truth or surveys rows; readings may be under way.
+ * [loop] */
 bool renewal_is_possible(const struct collection *collection);
 /* NULL: no memory. Nobody reads or changes the collection from here to the end. [loop] */
 struct renewal *renewal_new(struct collection *collection);
