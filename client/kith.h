@@ -432,6 +432,7 @@ struct kith_budget {
 	uint64_t record_tables_bytes;
 	uint64_t graphs_bytes;
 	uint64_t vectors_bytes;
+	uint64_t marks_bytes; /* of workers that walk graphs */
 	uint64_t spilled_bytes;
 	uint64_t dirty_bytes; /* returned, not yet purged */
 	uint64_t refused;     /* grants that did not fit */

@@ -33,8 +33,6 @@
 
 /* How long a stop waits for clients to read their last answers. */
 #define STOP_FLUSH_MS 2000
-/* Reads in the lane for each of its workers: one at work, one ready. */
-#define READS_PER_WORKER 2
 #define PURGE_BATCH 64
 
 /* Purging ------------------------------------------------------------------------------------- */
@@ -92,7 +90,7 @@ static void worker_rests(struct lanes_rest *rest, uint32_t worker)
 {
 	struct daemon *daemon = LIST_ELEMENT(rest, struct daemon, rest);
 
-	hnsw_scratch_release(&daemon->scratch[worker]);
+	hnsw_scratch_rest(&daemon->scratches.of_worker[worker]);
 	slab_collect();
 }
 
@@ -166,6 +164,27 @@ void daemon_queue_turn(struct daemon *daemon, struct session *session)
 	uv_idle_start(&daemon->turner, on_turn);
 }
 
+static void on_moment(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+	struct list *link;
+
+	while ((link = list_pop(&daemon->resting))) {
+		struct session *session = LIST_ELEMENT(link, struct session, turn_link);
+
+		share_renew(&session->share);
+		daemon_queue_turn(daemon, session);
+	}
+}
+
+void daemon_rest_session(struct daemon *daemon, struct session *session)
+{
+	list_remove(&session->turn_link);
+	list_append(&daemon->resting, &session->turn_link);
+	if (!uv_is_active((uv_handle_t *)&daemon->moment))
+		uv_timer_start(&daemon->moment, on_moment, SHARE_MOMENT_NS / 1000000, 0);
+}
+
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection)
 {
 	list_append(&daemon->gatherings, &collection->gather_link);
@@ -200,6 +219,7 @@ static void on_tick(uv_timer_t *timer)
 	if (daemon->config.idle_unload_s > 0)
 		cache_shed(daemon->cache, NULL, UINT64_MAX,
 		           daemon->config.idle_unload_s * UINT64_C(1000000000));
+	scratches_look(daemon, now_ns);
 	if (daemon->stopping)
 		stop_step(daemon);
 	else
@@ -249,6 +269,7 @@ static void stop_step(struct daemon *daemon)
 	pressure_close(&daemon->pressure);
 	uv_close((uv_handle_t *)&daemon->tick, NULL);
 	uv_close((uv_handle_t *)&daemon->turner, NULL);
+	uv_close((uv_handle_t *)&daemon->moment, NULL);
 }
 
 void daemon_closed_one(struct daemon *daemon)
@@ -330,11 +351,8 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	int r;
 
 	/* Workers may rest as soon as they are there. */
-	for (int i = 0; i < LANE_N; i++)
-		daemon->n_scratch += n_threads[i];
-	daemon->scratch = calloc(daemon->n_scratch, sizeof(*daemon->scratch));
 	daemon->rest.rest = worker_rests;
-	r = daemon->scratch ? 0 : -ENOMEM;
+	r = scratches_init(daemon, n_threads);
 	if (r == 0)
 		r = lanes_new(daemon->loop, n_threads, observer, &daemon->rest, &daemon->lanes);
 	daemon->build_workers = background > 1 ? background - 1 : 1;
@@ -345,12 +363,14 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 		log_error("cannot start the workers: %s", strerror(-r));
 		return r;
 	}
-	read_turns_init(&daemon->read_turns, n_threads[LANE_INTERACTIVE] * READS_PER_WORKER);
+	read_turns_init(&daemon->read_turns, n_threads[LANE_INTERACTIVE]);
 	uv_timer_init(daemon->loop, &daemon->tick);
 	daemon->tick.data = daemon;
 	uv_timer_start(&daemon->tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
 	uv_idle_init(daemon->loop, &daemon->turner);
 	daemon->turner.data = daemon;
+	uv_timer_init(daemon->loop, &daemon->moment);
+	daemon->moment.data = daemon;
 	return 0;
 }
 
@@ -420,6 +440,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->owner = world->owner;
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
+	list_init(&daemon->resting);
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
@@ -468,14 +489,13 @@ struct daemon *daemon_free(struct daemon *daemon)
 			pressure_close(&daemon->pressure);
 			uv_close((uv_handle_t *)&daemon->tick, NULL);
 			uv_close((uv_handle_t *)&daemon->turner, NULL);
+			uv_close((uv_handle_t *)&daemon->moment, NULL);
 		}
 		uv_run(daemon->loop, UV_RUN_DEFAULT);
 	}
 	daemon->collections = collections_free(daemon->collections);
-	for (uint32_t i = 0; i < daemon->n_scratch; i++)
-		hnsw_scratch_release(&daemon->scratch[i]);
-	free(daemon->scratch);
 	daemon->cache = cache_free(daemon->cache);
+	scratches_release(daemon);
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
 	daemon->journal = journal_free(daemon->journal);

@@ -19,8 +19,9 @@
 #include "daemon/pressure.h"
 #include "daemon/list.h"
 #include "daemon/reading.h"
+#include "daemon/scratch.h"
+#include "daemon/share.h"
 #include "index/budget.h"
-#include "index/hnsw.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
 #include "storage/store_io.h"
@@ -64,12 +65,14 @@ struct daemon {
 	uv_timer_t tick;        /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
 	uv_idle_t turner;       /* runs while there are turns or gatherings */
 	struct list turns;      /* struct session.turn_link: they wait for their turn */
+	struct list resting;    /* the same: those that had their share, until the next moment */
+	uv_timer_t moment;      /* which that begins */
+	struct asking asking;
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
-	struct list flights;          /* struct flight.link: jobs on indexes */
-	struct hnsw_scratch *scratch; /* one a worker, its own */
-	uint32_t n_scratch;
+	struct list flights; /* struct flight.link: jobs on indexes */
+	struct scratches scratches;
 	uint32_t build_workers;   /* that one build may have */
 	uint64_t session_numbers; /* given out so far */
 	uint64_t flight_numbers;
@@ -112,6 +115,8 @@ struct session;
 struct collection;
 /* Gives the session another turn, after the others'. */
 void daemon_queue_turn(struct daemon *daemon, struct session *session);
+/* Gives it the next one when the next moment has begun. */
+void daemon_rest_session(struct daemon *daemon, struct session *session);
 /* Kicks the collection again, until its group has gathered. */
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection);
 /* A session or a collection has closed: goes on stopping if that was what it waited for. */

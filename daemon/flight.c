@@ -189,6 +189,8 @@ void flight_end(struct flight *flight, int result, const char *why)
 	flight_tell(flight);
 	list_remove(&flight->link);
 	index->flight = NULL;
+	if (flight->has_scratch)
+		scratch_return(collection->daemon, LANE_BACKGROUND);
 	generation_unref(flight->generation);
 	answer_waiters(flight);
 	index_flight_ended(index, flight);

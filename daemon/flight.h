@@ -91,6 +91,7 @@ struct flight {
 	struct hnsw_build build;
 	struct flight_share shares[FLIGHT_JOBS_MAX];
 	uint32_t n_sharing;      /* of them, at work */
+	bool has_scratch;        /* workers have marks for it, until it ends */
 	uint64_t from_row;       /* collect: the first row to append */
 	uint64_t coded_rows;     /* vectors: those that are to have codes before the graph begins */
 	struct uuid epoch;       /* save: the pin's; load: the snapshot's */

@@ -32,7 +32,7 @@ static void graph_work(struct job *job, uint32_t worker)
 	struct flight_share *share = LIST_ELEMENT(job, struct flight_share, job);
 	struct flight *flight = share->flight;
 	struct daemon *daemon = flight->collection->daemon;
-	struct hnsw_scratch *scratch = &daemon->scratch[worker];
+	struct hnsw_scratch *scratch = &daemon->scratches.of_worker[worker];
 	int r;
 
 	/* A worker without memory leaves its share to the others; none at all shows at the end. */
@@ -89,7 +89,13 @@ static void graph_begin(struct flight *flight)
 {
 	struct collection *collection = flight->collection;
 	struct hnsw *hnsw = flight->generation->hnsw;
+	int r = scratch_lend(collection->daemon, LANE_BACKGROUND, hnsw);
 
+	if (r) {
+		flight_end(flight, r < 0 ? r : -ENOMEM, "no memory for the workers");
+		return;
+	}
+	flight->has_scratch = true;
 	row_source_init(&flight->source, collection, &flight->params, &flight->pin);
 	hnsw_build_init(&flight->build, hnsw, flight->source.space);
 	flight_enter(flight, flight->kind == FLIGHT_BUILD ? PHASE_GRAPH : PHASE_INSERT,

@@ -197,7 +197,7 @@ static void measure_work(struct job *job, uint32_t worker)
 {
 	struct flight *flight = LIST_ELEMENT(job, struct flight, job);
 	struct measure *measure = flight->measure;
-	struct hnsw_scratch *scratch = &flight->collection->daemon->scratch[worker];
+	struct hnsw_scratch *scratch = &flight->collection->daemon->scratches.of_worker[worker];
 
 	do
 		measure->result = measure->step(flight, scratch);

@@ -40,6 +40,7 @@ static void generation_removed(struct cache_entry *entry, enum cache_removal why
 
 static void generation_free(struct cache_entry *entry)
 {
+	scratch_graph_went(generation_of(entry)->daemon);
 	hnsw_free(generation_of(entry)->hnsw);
 	snapshot_close(generation_of(entry)->snapshot);
 	tally_unref(generation_of(entry)->tally);
@@ -81,6 +82,8 @@ int generation_new(const struct collection *collection, const struct index_param
 		return r;
 	}
 	cache_entry_init(&generation->entry, &key, 0);
+	generation->daemon = collection->daemon;
+	scratch_graph_came(generation->daemon);
 	generation->snapshot = snapshot ? snapshot_ref(snapshot) : NULL;
 	generation->params = *params;
 	generation->tally = tally_ref(tally);

@@ -42,8 +42,9 @@ struct index_params {
 
 struct generation {
 	struct cache_entry entry; /* first: what the cache sees */
-	struct index *index;      /* that it serves, while the cache keeps it */
-	uint64_t number;          /* within its index, counted from 1 */
+	struct daemon *daemon;
+	struct index *index; /* that it serves, while the cache keeps it */
+	uint64_t number;     /* within its index, counted from 1 */
 	struct index_params params;
 	struct hnsw *hnsw;
 	struct recall_curve curve; /* of the graph */

@@ -14,11 +14,15 @@
 
 static void turns_kick(struct daemon *daemon);
 
-void read_turns_init(struct read_turns *turns, uint32_t max_running)
+/* Reads in the lane for each of its workers: one at work, one ready. */
+#define READS_PER_WORKER 2
+
+void read_turns_init(struct read_turns *turns, uint32_t n_workers)
 {
 	list_init(&turns->sessions);
 	turns->n_running = 0;
-	turns->max_running = max_running;
+	turns->max_running = n_workers * READS_PER_WORKER;
+	turns->max_shared = n_workers > 1 ? n_workers - 1 : 1;
 }
 
 /* What a method reads. */
@@ -143,6 +147,13 @@ static void count_search(const struct reading *reading)
 	collection->n_comparisons += reading->comparisons + reading->scanned;
 }
 
+/* The session takes part in the turns, if it has reads that wait. */
+static void queue_session(struct session *session)
+{
+	if (!list_empty(&session->reads) && list_empty(&session->reads_link))
+		list_append(&session->daemon->read_turns.sessions, &session->reads_link);
+}
+
 static void reading_done(struct job *job)
 {
 	struct reading *reading = LIST_ELEMENT(job, struct reading, job);
@@ -162,6 +173,8 @@ static void reading_done(struct job *job)
 		                                                              collection->vectors));
 	if (reading->generation && generation_is_lost(reading->generation))
 		index_graph_lost(reading->generation);
+	if (reading->generation)
+		scratch_return(daemon, LANE_INTERACTIVE);
 	generation_unref(reading->generation);
 	collection_unpin(collection, &reading->pin);
 	collection->n_sql_reads -= reading->uses_sql;
@@ -169,6 +182,10 @@ static void reading_done(struct job *job)
 	upkeep_look(collection);
 	daemon->read_turns.n_running--;
 	free(reading);
+	if (request->session) {
+		request->session->n_reading--;
+		queue_session(request->session);
+	}
 	request_finish(request);
 	turns_kick(daemon);
 }
@@ -211,6 +228,10 @@ static void reading_begin(struct request *request)
 	if (request->wire.method == WIRE_METHOD_search)
 		vectors_cache_use(collection);
 	collection_pin(collection, &reading->pin);
+	/* Without room for a worker's marks every record is compared. */
+	if (reading->generation &&
+	    scratch_lend(daemon, LANE_INTERACTIVE, reading->generation->hnsw) != 0)
+		reading->generation = generation_unref(reading->generation);
 	reading->view.seq = reading->pin.seq;
 	reading->view.now_s = clock_wall_ms(daemon->clock) / 1000;
 	reading->job.what = read_methods[request->wire.method].what;
@@ -218,15 +239,23 @@ static void reading_begin(struct request *request)
 	reading->job.work = reading_work;
 	collection->n_sql_reads += reading->uses_sql;
 	daemon->read_turns.n_running++;
+	request->session->n_reading++;
 	request->job = &reading->job;
 	lanes_submit(daemon->lanes, LANE_INTERACTIVE, &reading->job);
 }
 
-/* Whether the client has answers enough to read: over the daemon's limit for all, any are. */
-static bool is_behind(const struct session *session)
+/* Whether the session must wait: for a read of its own to end, or for its client to read some of
+ * the answers that it has. Over the daemon's limit for all answers, any are enough. */
+static bool has_enough(const struct session *session)
 {
-	return session->unread_bytes >= SESSION_UNREAD_BYTES ||
-	       (session->unread_bytes > 0 && inflight_answers_full(&session->daemon->inflight));
+	const struct daemon *daemon = session->daemon;
+
+	if (session->unread_bytes >= SESSION_UNREAD_BYTES ||
+	    (session->unread_bytes > 0 && inflight_answers_full(&daemon->inflight)))
+		return true;
+	return (session->n_reading >= daemon->read_turns.max_shared ||
+	        session->unread_bytes >= SHARE_UNREAD_BYTES) &&
+	       asking_is_shared(&daemon->asking, clock_monotonic_ns(daemon->clock));
 }
 
 static void turns_kick(struct daemon *daemon)
@@ -238,22 +267,18 @@ static void turns_kick(struct daemon *daemon)
 		struct session *session = LIST_ELEMENT(link, struct session, reads_link);
 		struct request *request;
 
-		if (is_behind(session))
-			continue; /* reading_join() brings it back */
+		if (has_enough(session))
+			continue; /* the end of a read, or reading_join(), brings it back */
 		request = LIST_ELEMENT(list_pop(&session->reads), struct request, wait_link);
-		if (!list_empty(&session->reads))
-			list_append(&turns->sessions, &session->reads_link);
+		queue_session(session);
 		reading_begin(request);
 	}
 }
 
 void reading_join(struct session *session)
 {
-	struct daemon *daemon = session->daemon;
-
-	if (!list_empty(&session->reads) && list_empty(&session->reads_link))
-		list_append(&daemon->read_turns.sessions, &session->reads_link);
-	turns_kick(daemon);
+	queue_session(session);
+	turns_kick(session->daemon);
 }
 
 void reading_queue(struct request *request)

@@ -8,8 +8,10 @@
  *
  * Sessions take turns: each has a queue of its reads, and no more reads are in the lane than keep
  * its workers busy, so that one session's thousand searches do not stand before another's one, and
- * answers under way stay few. The reads of a session whose client is behind with reading its
- * answers wait until it has caught up: an answer can be a thousand times as large as its request.
+ * answers under way stay few. While others ask as well, a session has no more of them than all but
+ * one of the workers can do: one is always there for somebody else (share.h). The reads of a
+ * session whose client is behind with reading its answers wait until it has caught up: an answer
+ * can be a thousand times as large as its request.
  *
  * Threads: planned and ended on the loop; run() on a worker sees only what the reading holds.
  */
@@ -61,11 +63,12 @@ struct reading {
 struct read_turns {
 	struct list sessions; /* struct session.reads_link: those with reads waiting */
 	uint32_t n_running, max_running;
+	uint32_t max_shared; /* of one session, while others ask too */
 };
 
 struct session;
 
-void read_turns_init(struct read_turns *turns, uint32_t max_running);
+void read_turns_init(struct read_turns *turns, uint32_t n_workers);
 /* The request's turn comes later; its collection is open. [loop] */
 void reading_queue(struct request *request);
 /* Lets the session take part in the turns if it has reads: anew, or again when its client has read

@@ -291,7 +291,8 @@ static int search_graph(struct search *search)
 {
 	struct reading *reading = search->reading;
 	struct hnsw *hnsw = reading->generation->hnsw;
-	struct hnsw_scratch *scratch = &search->collection->daemon->scratch[search->worker];
+	struct hnsw_scratch *scratch =
+	        &search->collection->daemon->scratches.of_worker[search->worker];
 	uint32_t k = (uint32_t)search->scan.best[0].k;
 	struct hit *hits = malloc(k * sizeof(*hits));
 	struct row_source source;

@@ -19,13 +19,18 @@
 
 /* Connections that the kernel holds until they are accepted. */
 #define SERVER_BACKLOG 128
-/* Connections that are accepted before it is the sessions' turn: a flood of connects must not keep
- * the loop from those that are in. */
+/* Connections that are accepted before it is the sessions' turn, and in a moment: a flood of
+ * connects must not keep the loop from those that are in. */
 #define SERVER_TURN_CONNECTIONS 4
+#define SERVER_MOMENT_CONNECTIONS 8
+#define SERVER_MOMENT_MS 1
 
 struct server {
 	struct daemon *daemon;
 	uv_poll_t poll;
+	uv_timer_t moment;
+	uint32_t n_taken; /* in this moment */
+	uint32_t n_handles;
 	int fd;
 	int spare_fd; /* given up for a moment when descriptors are out; < 0: there is none */
 	bool own;     /* made here: unlinked at the end */
@@ -118,6 +123,28 @@ static bool turn_one_away(struct server *server)
 	return fd >= 0;
 }
 
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void on_moment(uv_timer_t *timer)
+{
+	struct server *server = timer->data;
+
+	server->n_taken = 0;
+	uv_poll_start(&server->poll, UV_READABLE, on_readable);
+}
+
+/* Whether one more may come in now; if not, the next moment goes on. */
+static bool take_place(struct server *server)
+{
+	if (server->n_taken == SERVER_MOMENT_CONNECTIONS) {
+		uv_poll_stop(&server->poll);
+		return false;
+	}
+	if (server->n_taken++ == 0)
+		uv_timer_start(&server->moment, on_moment, SERVER_MOMENT_MS, 0);
+	return true;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct server *server = poll->data;
@@ -125,7 +152,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	/* What is left wakes the loop again. */
-	for (uint32_t i = 0; i < SERVER_TURN_CONNECTIONS; i++) {
+	for (uint32_t i = 0; i < SERVER_TURN_CONNECTIONS && take_place(server); i++) {
 		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
@@ -247,6 +274,8 @@ int server_new(struct daemon *daemon, int fd, struct server **ret)
 		server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		r = uv_poll_init(daemon->loop, &server->poll, fd);
 	}
+	if (r == 0)
+		r = uv_timer_init(daemon->loop, &server->moment);
 	if (r < 0) {
 		if (fd >= 0)
 			close(fd);
@@ -255,7 +284,8 @@ int server_new(struct daemon *daemon, int fd, struct server **ret)
 		free(server);
 		return r;
 	}
-	server->poll.data = server;
+	server->poll.data = server->moment.data = server;
+	server->n_handles = 2;
 	uv_poll_start(&server->poll, UV_READABLE, on_readable);
 	*ret = server;
 	return 0;
@@ -266,6 +296,8 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct server *server = handle->data;
 
+	if (--server->n_handles > 0)
+		return;
 	close(server->fd);
 	if (server->spare_fd >= 0)
 		close(server->spare_fd);
@@ -280,4 +312,5 @@ void server_close(struct server *server)
 	if (server->own)
 		unlink(server->daemon->config.socket);
 	uv_close((uv_handle_t *)&server->poll, on_closed);
+	uv_close((uv_handle_t *)&server->moment, on_closed);
 }

@@ -214,6 +214,7 @@ static void session_take_frame(struct session *session, const uint8_t *payload, 
 		session_close(session);
 		return;
 	}
+	asking_note(&session->daemon->asking, session->number, request->started_ns);
 	if (n > SESSION_INLINE_BYTES)
 		r = decode_on_worker(session, request, payload);
 	else
@@ -335,20 +336,32 @@ static bool session_step(struct session *session)
 	return true;
 }
 
+static bool session_may_go_on(const struct session *session)
+{
+	return !session->closing && !session->ended && !session->waiting && !session->decoding &&
+	       !session_is_full(session);
+}
+
 void session_turn(struct session *session)
 {
+	struct daemon *daemon = session->daemon;
+	uint64_t began_ns = clock_monotonic_ns(daemon->clock), now_ns = began_ns;
 	uint32_t n_frames = 0;
+	bool has_more = true;
 
-	while (!session->closing && !session->ended && !session->waiting && !session->decoding &&
-	       !session_is_full(session) && session_step(session)) {
-		if (++n_frames == SESSION_TURN_FRAMES) {
-			daemon_queue_turn(session->daemon, session);
-			session_read(session, false);
-			return;
-		}
+	while (n_frames < SESSION_TURN_FRAMES && now_ns - began_ns < SESSION_TURN_NS &&
+	       session_may_go_on(session) && (has_more = session_step(session))) {
+		n_frames++;
+		now_ns = clock_monotonic_ns(daemon->clock);
 	}
-	session_read(session, !session->ended && !session->waiting && !session->decoding &&
-	                              !session_is_full(session));
+	if (session->closing)
+		return;
+	if (!share_spend(&session->share, began_ns, now_ns) &&
+	    asking_is_shared(&daemon->asking, now_ns))
+		daemon_rest_session(daemon, session);
+	else if (has_more && session_may_go_on(session))
+		daemon_queue_turn(daemon, session);
+	session_read(session, list_empty(&session->turn_link) && session_may_go_on(session));
 }
 
 void session_answered(struct session *session, struct request *request)

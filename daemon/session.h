@@ -8,7 +8,8 @@
  *   reading ──► splitter ──► small frame: decoded here ─────────┐
  *      ▲            └──────► large frame: decoded by a worker ──┴─► dispatch, in arrival order
  *      └── stops while: too much is unanswered, a large frame waits for memory or is decoded,
- *          or the session's turn is over (the next session goes first)
+ *          the session's turn is over (the next session goes first), or it has had its share
+ *          of the loop and rests for a moment (share.h)
  *
  * A client that does not read its answers stops being read, and is closed when it took nothing
  * for SESSION_STALL_MS. session_close() may be called at any time and twice; the session is freed
@@ -22,10 +23,13 @@
 #include "daemon/inflight.h"
 #include "daemon/list.h"
 #include "daemon/request.h"
+#include "daemon/share.h"
 #include "protocol/frame.h"
 
-/* Frames that a session may dispatch before it is another one's turn. */
+/* Frames that a session may dispatch before it is another one's turn, and the time after which it
+ * is, however few they were. */
 #define SESSION_TURN_FRAMES 16
+#define SESSION_TURN_NS UINT64_C(200000)
 /* Payloads up to this are decoded on the loop (tens of microseconds at most). */
 #define SESSION_INLINE_BYTES (16u << 10)
 /* How long a client may leave its answers unread before it is closed. */
@@ -40,10 +44,11 @@
 
 struct session {
 	struct daemon *daemon;
-	uint64_t number;       /* never used again, unlike the address */
-	struct list link;      /* in the daemon's sessions */
-	struct list turn_link; /* in the daemon's turns */
-	uid_t uid;             /* the peer's */
+	uint64_t number;         /* never used again, unlike the address */
+	struct list link;        /* in the daemon's sessions */
+	struct list turn_link;   /* in the daemon's turns, or its resting ones */
+	struct loop_share share; /* of the loop's time */
+	uid_t uid;               /* the peer's */
 	uv_pipe_t pipe;
 	struct frame_splitter splitter;
 	struct list requests; /* unanswered, struct request.session_link */
@@ -57,6 +62,7 @@ struct session {
 	uint32_t held_n;
 	struct list reads;      /* its reads that wait for their turn, struct request.wait_link */
 	struct list reads_link; /* in the daemon's read_turns, while there are any */
+	uint32_t n_reading;     /* its reads in the lane */
 	struct inflight_wait wait;
 	uint32_t wait_bytes; /* taken from the bytes in flight for the frame at hand */
 	uint64_t claim_ns;   /* since when, for a large frame that has not come yet; 0: none */

@@ -43,6 +43,7 @@ enum budget_kind {
 	BUDGET_RECORD_TABLE,
 	BUDGET_VECTORS,
 	BUDGET_HNSW,
+	BUDGET_MARKS, /* of who walks a graph */
 	BUDGET_N_KINDS,
 };
 

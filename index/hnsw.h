@@ -99,6 +99,8 @@ void hnsw_params(const struct hnsw *hnsw, struct hnsw_params *ret); /* [any] */
  * and rows take memory. It is filled by hnsw_load() and nothing is ever appended. */
 int hnsw_new_mapped(const struct hnsw_params *params, struct budget *budget, struct hnsw **ret);
 bool hnsw_is_mapped(const struct hnsw *hnsw); /* [any] */
+/* Nodes that there is room for: there are never more before the next hnsw_reserve(). [loop] */
+uint32_t hnsw_room(const struct hnsw *hnsw);
 
 /* Makes sure of room for n_nodes more than are appended (exactly: their levels are known).
  * BUDGET_FULL when the ceiling forbids it and it may not or cannot spill, -ENOSPC beyond
@@ -134,24 +136,45 @@ bool hnsw_is_dead(const struct hnsw *hnsw, uint32_t node); /* [any] */
 
 /* Scratch */
 
-/* What one worker needs to search or insert: visited marks (one byte a node) and queues, in plain
- * memory. One a thread, for all graphs that thread works on. All zeros is empty. */
-struct hnsw_scratch {
-	uint8_t *marks;
-	uint32_t n_marks;
+/* Visited marks: one byte a node, in runs that never move. */
+struct hnsw_marks {
+	struct grant grant; /* without a budget: plain memory */
+	uint8_t *runs[HNSW_NODES_MAX / RUN_BYTES];
+	_Atomic uint32_t n_room; /* nodes that there are runs for */
+	/* The worker's. */
+	uint32_t n_clear; /* nodes whose marks were cleared once, and are in use since */
 	uint8_t epoch;
-	uint64_t *candidates; /* queues of packed distance and node, see hnsw_graph.h */
+};
+
+/* What one worker needs to search or insert: visited marks, which are lent to it, and queues, which
+ * are as large as ef asks for, in plain memory. One a thread, for all graphs that thread works on.
+ * All zeros is empty, and takes marks by itself in plain memory: for tools. */
+struct hnsw_scratch {
+	struct hnsw_marks marks;
+	uint64_t *candidates; /* queues of packed distance and node, see hnsw_scratch.h */
+	uint32_t n_candidates;
 	uint64_t *found;
 	uint32_t n_found;
 	void *query; /* for the space, twice */
 	size_t query_bytes;
 };
 
+/* Empty, with marks out of the budget. [loop] */
+void hnsw_scratch_init(struct hnsw_scratch *scratch, struct budget *budget);
+/* Lends marks for n_nodes in all, spilled ones when the budget has none. Its worker may be at work:
+ * what it has stays where it is. BUDGET_FULL, -ENOMEM. [loop] */
+int hnsw_scratch_lend(struct hnsw_scratch *scratch, uint32_t n_nodes);
+/* Takes the marks back. Its worker is not at work with a graph. [loop] */
+void hnsw_scratch_take_back(struct hnsw_scratch *scratch);
+
 /* Sizes it for a search of hnsw as it is now, in that space, with up to ef candidates, so that the
- * search takes no memory; a build does so itself. It only grows. -ENOMEM. [worker] */
+ * search takes no memory; a build does so itself. It only grows, but for marks of the budget: nodes
+ * that no marks were lent for, since they came later, are not met. -ENOMEM. [worker] */
 int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw,
                          const struct hnsw_space *space, uint32_t ef);
-/* Fine to call twice; the scratch is then empty. */
+/* Gives back all but the marks: the next search sizes it again. [worker] */
+void hnsw_scratch_rest(struct hnsw_scratch *scratch);
+/* Fine to call twice; the scratch is then empty. [loop, where it has a budget] */
 void hnsw_scratch_release(struct hnsw_scratch *scratch);
 
 /* Insertion */
@@ -204,7 +227,9 @@ struct hnsw_search_stats {
 	uint64_t comparisons; /* distances taken; 0 only from an empty graph */
 	uint64_t hops;        /* nodes whose links were followed */
 	uint64_t refined;     /* estimates that were replaced by the distance itself */
-	bool is_cut; /* max_comparisons was reached: an exact scan may be the better answer */
+	bool is_cut; /* max_comparisons was reached, or more ways lay open than the queue holds
+	              * and one of those let go may have led nearer: an exact scan may be the better
+	              * answer */
 };
 
 /* The k nearest visible nodes as rows, nearest first, ties by lower row; returns how many. Nodes

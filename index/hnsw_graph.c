@@ -289,6 +289,11 @@ int hnsw_reserve(struct hnsw *hnsw, uint32_t n_nodes, bool may_spill)
 	return r;
 }
 
+uint32_t hnsw_room(const struct hnsw *hnsw)
+{
+	return hnsw->n_room;
+}
+
 static void append_node(struct hnsw *hnsw, uint64_t slot, uint32_t row)
 {
 	uint32_t node = hnsw->base.n;

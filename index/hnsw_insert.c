@@ -370,6 +370,7 @@ int hnsw_build_some(struct hnsw_build *build, struct hnsw_scratch *scratch, uint
 	int r = hnsw_scratch_size(scratch, build->end, ef, build->space->query_bytes);
 	if (r < 0)
 		return r;
+	assert(scratch->marks.n_clear >= build->end);
 	for (uint32_t i = 0; i < max_nodes; i++) {
 		uint32_t node = take_node(build);
 

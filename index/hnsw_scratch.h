@@ -71,6 +71,10 @@ static inline void hnsw_queue_replace(uint64_t *queue, uint32_t n, uint64_t key)
 	queue[i] = key;
 }
 
+/* Keeps of a full queue the quarter to half of it that is nearest; returns the nearest key that
+ * went. Keys are distinct. */
+uint64_t hnsw_queue_shorten(uint64_t *queue, uint32_t *n);
+
 static inline uint64_t hnsw_queue_pop(uint64_t *queue, uint32_t *n)
 {
 	uint64_t top = queue[0];
@@ -85,9 +89,12 @@ static inline uint64_t hnsw_queue_pop(uint64_t *queue, uint32_t *n)
 /* Forgets what was visited. */
 static inline void hnsw_marks_clear(struct hnsw_scratch *scratch)
 {
-	if (++scratch->epoch == 0) {
-		memset(scratch->marks, 0, scratch->n_marks);
-		scratch->epoch = 1;
+	struct hnsw_marks *marks = &scratch->marks;
+
+	if (++marks->epoch == 0) {
+		for (uint32_t at = 0; at < marks->n_clear; at += RUN_BYTES)
+			memset(marks->runs[at / RUN_BYTES], 0, RUN_BYTES);
+		marks->epoch = 1;
 	}
 }
 
@@ -95,9 +102,14 @@ static inline void hnsw_marks_clear(struct hnsw_scratch *scratch)
  * sized for it. */
 static inline bool hnsw_mark(struct hnsw_scratch *scratch, uint32_t node)
 {
-	if (node >= scratch->n_marks || scratch->marks[node] == scratch->epoch)
+	struct hnsw_marks *marks = &scratch->marks;
+
+	if (node >= marks->n_clear)
 		return false;
-	scratch->marks[node] = scratch->epoch;
+	uint8_t *mark = &marks->runs[node / RUN_BYTES][node % RUN_BYTES];
+	if (*mark == marks->epoch)
+		return false;
+	*mark = marks->epoch;
 	return true;
 }
 

@@ -85,7 +85,8 @@ struct beam {
 	uint32_t ef;
 	uint64_t *candidates;
 	uint32_t n_candidates;
-	uint64_t *found; /* complements */
+	uint64_t nearest_gone; /* of the candidates that the queue did not hold; UINT64_MAX: none */
+	uint64_t *found;       /* complements */
 	uint32_t n_found;
 };
 
@@ -135,11 +136,22 @@ static void keep_visible(struct beam *beam, const uint64_t *keys, uint32_t n)
 	}
 }
 
+/* Makes room among the candidates. */
+static void shorten(struct beam *beam)
+{
+	uint64_t gone = hnsw_queue_shorten(beam->candidates, &beam->n_candidates);
+
+	if (gone < beam->nearest_gone)
+		beam->nearest_gone = gone;
+}
+
 static void offer(struct beam *beam, const struct batch *batch)
 {
 	uint64_t wanted[HNSW_BATCH];
 	uint32_t n = 0;
 
+	if (beam->n_candidates + batch->n > beam->walk->scratch->n_candidates)
+		shorten(beam);
 	for (uint32_t i = 0; i < batch->n; i++) {
 		uint64_t key = hnsw_key(batch->distances[i], batch->nodes[i]);
 		if (!is_wanted(beam, key))
@@ -182,12 +194,18 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 	}
 }
 
-/* Takes the nearest candidate out; false when none is left that may lead nearer. */
+/* Whether following it may lead to nearer ones than those found. */
+static bool may_lead_nearer(const struct beam *beam, uint64_t key)
+{
+	return beam->n_found < beam->ef || hnsw_key_rank(key) <= hnsw_key_rank(~beam->found[0]);
+}
+
+/* Takes the nearest candidate out; false when none is left that may lead nearer, or one that the
+ * queue did not hold would have come first. */
 static bool next_candidate(struct beam *beam, uint32_t *ret_node)
 {
-	if (beam->n_candidates == 0 ||
-	    (beam->n_found == beam->ef &&
-	     hnsw_key_rank(beam->candidates[0]) > hnsw_key_rank(~beam->found[0])))
+	if (beam->n_candidates == 0 || !may_lead_nearer(beam, beam->candidates[0]) ||
+	    beam->candidates[0] > beam->nearest_gone)
 		return false;
 	*ret_node = hnsw_key_node(hnsw_queue_pop(beam->candidates, &beam->n_candidates));
 	return true;
@@ -211,6 +229,7 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	        .level = level,
 	        .ef = ef,
 	        .candidates = walk->scratch->candidates,
+	        .nearest_gone = UINT64_MAX,
 	        .found = walk->scratch->found,
 	};
 	struct batch first = {.n = 1,
@@ -229,6 +248,8 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 		follow(&beam, node, &batch);
 		measure(&beam, &batch);
 	}
+	if (beam.nearest_gone != UINT64_MAX && may_lead_nearer(&beam, beam.nearest_gone))
+		walk->stats.is_cut = true;
 	return beam.n_found;
 }
 

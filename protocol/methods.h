@@ -127,6 +127,7 @@
 	F(X, u64, record_tables_bytes, REQUIRED, 0, 0, 0) \
 	F(X, u64, graphs_bytes, REQUIRED, 0, 0, 0)        \
 	F(X, u64, vectors_bytes, REQUIRED, 0, 0, 0)       \
+	F(X, u64, marks_bytes, REQUIRED, 0, 0, 0)         \
 	F(X, u64, spilled_bytes, REQUIRED, 0, 0, 0)       \
 	F(X, u64, dirty_bytes, REQUIRED, 0, 0, 0)         \
 	F(X, u64, refused, REQUIRED, 0, 0, 0)

@@ -140,11 +140,11 @@ _Static_assert(N_OF(limits_numbers) * sizeof(uint64_t) == sizeof(struct kith_lim
                "a limit is not printed");
 
 static const struct number budget_numbers[] = {
-        NUMBER(kith_budget, limit_bytes),   NUMBER(kith_budget, used_bytes),
-        NUMBER(kith_budget, peak_bytes),    NUMBER(kith_budget, record_tables_bytes),
-        NUMBER(kith_budget, graphs_bytes),  NUMBER(kith_budget, vectors_bytes),
-        NUMBER(kith_budget, spilled_bytes), NUMBER(kith_budget, dirty_bytes),
-        NUMBER(kith_budget, refused),
+        NUMBER(kith_budget, limit_bytes),  NUMBER(kith_budget, used_bytes),
+        NUMBER(kith_budget, peak_bytes),   NUMBER(kith_budget, record_tables_bytes),
+        NUMBER(kith_budget, graphs_bytes), NUMBER(kith_budget, vectors_bytes),
+        NUMBER(kith_budget, marks_bytes),  NUMBER(kith_budget, spilled_bytes),
+        NUMBER(kith_budget, dirty_bytes),  NUMBER(kith_budget, refused),
 };
 _Static_assert(N_OF(budget_numbers) * sizeof(uint64_t) == sizeof(struct kith_budget),
                "a number of the budget is not printed");
@@ -318,9 +318,10 @@ static void print_daemon(const struct kith_stats_result *stats)
 	       output_bytes(budget->used_bytes, a), output_bytes(budget->limit_bytes, b),
 	       output_bytes(budget->peak_bytes, c), output_bytes(budget->dirty_bytes, d),
 	       output_count(budget->refused, e));
-	printf("        record tables %s, graphs %s, vectors %s, spilled to disk %s\n",
+	printf("        record tables %s, graphs %s, vectors %s, marks %s, spilled to disk %s\n",
 	       output_bytes(budget->record_tables_bytes, a), output_bytes(budget->graphs_bytes, b),
-	       output_bytes(budget->vectors_bytes, c), output_bytes(budget->spilled_bytes, d));
+	       output_bytes(budget->vectors_bytes, c), output_bytes(budget->marks_bytes, d),
+	       output_bytes(budget->spilled_bytes, e));
 	printf("cache   %s in %s indexes, %s hits, %s misses, %s loads, %s evictions\n",
 	       output_bytes(cache->size_bytes, a), output_count(cache->entries, b),
 	       output_count(cache->hits, c), output_count(cache->misses, d),

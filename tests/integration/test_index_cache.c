@@ -64,6 +64,15 @@ static uint64_t graphs_bytes(struct kith_conn *conn)
 	return bytes;
 }
 
+static uint64_t marks_bytes(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats = stats_of(conn);
+	uint64_t bytes = stats->budget.marks_bytes;
+
+	kith_free(stats);
+	return bytes;
+}
+
 static uint64_t submit_near(struct kith_conn *conn, const char *collection, uint64_t number)
 {
 	float vector[RECORD_DIM];
@@ -493,10 +502,95 @@ static void what_nobody_searches_leaves_the_memory_without_being_asked(void **st
 	fake_clock_advance_ms(&clock, 21000);
 	await_state(conn, "notes", NULL, KITH_INDEX_STATE_EVICTED);
 	assert_int_equal(graphs_bytes(conn), 0);
+	assert_int_equal(marks_bytes(conn), 0);
 	await(has_no_vectors, conn, "the vectors have left the memory");
 	expect_records(conn, "notes", 0, RECORDS + 256, 1);
 	await(has_vectors, conn, "the vectors are in memory again");
 	end(daemon, conn);
+}
+
+/* Marks come in runs of the budget. */
+#define RUN_BYTES (64u << 10)
+
+static bool has_no_marks(void *ctx)
+{
+	return marks_bytes(ctx) == 0;
+}
+
+static void what_walks_a_graph_is_charged_until_there_is_none(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	uint64_t bytes;
+
+	(void)state;
+	fake_clock_init(&clock, 1700000000000);
+	daemon = daemon_thread_new_with(store_io_posix(), &clock.clock, 32);
+	conn = connect_to(daemon);
+	fill(conn, "notes");
+	/* Of the one background worker: the build has ended, but the clock stands still. */
+	assert_int_equal(marks_bytes(conn), RUN_BYTES);
+	fake_clock_advance_ms(&clock, 1000);
+	await(has_no_marks, conn, "the build's marks are given back");
+	expect_search(conn, "notes", true, true);
+	bytes = marks_bytes(conn);
+	assert_true(bytes >= RUN_BYTES);
+	expect_search(conn, "notes", true, true);
+	assert_int_equal(marks_bytes(conn), bytes);
+	evict(conn, "notes", NULL);
+	assert_int_equal(marks_bytes(conn), 0);
+	expect_search(conn, "notes", true, false);
+	assert_int_equal(marks_bytes(conn), bytes);
+	assert_int_equal(drop_index(conn, "notes", NULL), 0);
+	assert_int_equal(marks_bytes(conn), 0);
+	end(daemon, conn);
+}
+
+/* What is spilled to comes in slabs. */
+#define SLAB_BYTES (2u << 20)
+
+/* Whether less is left of them than two workers need. */
+static bool is_spill_used_up(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats = stats_of(conn);
+	uint64_t bytes = stats->budget.spilled_bytes;
+
+	kith_free(stats);
+	return bytes % SLAB_BYTES == 0 || bytes % SLAB_BYTES > SLAB_BYTES - 2 * RUN_BYTES;
+}
+
+static void without_room_for_marks_every_record_is_compared(void **state)
+{
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	char name[32];
+
+	(void)state;
+	fake_clock_init(&clock, 1700000000000);
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 0);
+	conn = connect_to(daemon);
+	fill(conn, "notes");
+	/* Each takes a little, until nothing is left of what was spilled to. */
+	for (int i = 0; !is_spill_used_up(conn); i++) {
+		snprintf(name, sizeof(name), "other%d", i);
+		make_collection(conn, name, KITH_METRIC_L2);
+		put_records(conn, name, 0, 1, 1);
+	}
+	store_twin_fail(twin, (struct store_twin_fault){.kind = STORE_TWIN_ALLOCATE,
+	                                                .path_part = "/spill",
+	                                                .nth = 1,
+	                                                .err = ENOSPC,
+	                                                .lasting = true});
+	expect_search(conn, "notes", false, false);
+	assert_true(store_twin_n_failed(twin) > 0);
+	assert_int_equal(index_of(conn, "notes", NULL).at.state, KITH_INDEX_STATE_SERVING);
+	store_twin_heal(twin);
+	expect_search(conn, "notes", true, false);
+	end(daemon, conn);
+	store_twin_free(twin);
 }
 
 #define N_COLLECTIONS 16
@@ -524,6 +618,7 @@ static void more_indexes_than_fit_take_turns_and_never_more_than_the_budget(void
 	}
 	stats = stats_of(conn);
 	assert_true(stats->budget.peak_bytes <= stats->budget.limit_bytes);
+	assert_true(stats->budget.marks_bytes > 0);
 	assert_true(stats->cache.evictions > 0);
 	assert_int_equal(stats->cache.failures, 0);
 	kith_free(stats);
@@ -577,6 +672,8 @@ int main(void)
 	        cmocka_unit_test(a_snapshot_that_was_damaged_meanwhile_is_built_anew),
 	        cmocka_unit_test(a_file_that_has_not_changed_is_read_and_not_looked_at),
 	        cmocka_unit_test(what_nobody_searches_leaves_the_memory_without_being_asked),
+	        cmocka_unit_test(what_walks_a_graph_is_charged_until_there_is_none),
+	        cmocka_unit_test(without_room_for_marks_every_record_is_compared),
 	        cmocka_unit_test(more_indexes_than_fit_take_turns_and_never_more_than_the_budget),
 	        cmocka_unit_test(another_backend_serves_as_well),
 	};

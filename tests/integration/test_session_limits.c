@@ -17,6 +17,7 @@
 #include "daemon/session.h"
 #include "protocol/limits.h"
 #include "tests/lib/daemon_thread.h"
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/raw_client.h"
 
@@ -213,6 +214,8 @@ static void a_connection_has_so_many_bytes_unanswered(void **state)
 /* A clock that holds the daemon's loop when it looks at it. */
 struct holding_clock {
 	struct clock clock;
+	uint64_t step_ns; /* what each look costs, beyond the time that it takes */
+	uint64_t stepped_ns;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	pthread_t loop; /* who looked first */
@@ -222,6 +225,7 @@ struct holding_clock {
 static uint64_t holding_monotonic_ns(struct clock *clock)
 {
 	struct holding_clock *holding = (struct holding_clock *)clock;
+	uint64_t stepped_ns;
 
 	pthread_mutex_lock(&holding->mutex);
 	if (!holding->has_loop) {
@@ -235,8 +239,9 @@ static uint64_t holding_monotonic_ns(struct clock *clock)
 			pthread_cond_wait(&holding->changed, &holding->mutex);
 		holding->holds = false;
 	}
+	stepped_ns = holding->stepped_ns += holding->step_ns;
 	pthread_mutex_unlock(&holding->mutex);
-	return clock_monotonic_ns(clock_system());
+	return clock_monotonic_ns(clock_system()) + stepped_ns;
 }
 
 static int64_t holding_wall_ms(struct clock *clock)
@@ -270,12 +275,14 @@ static uint64_t n_answered(struct raw_client *raw, uint32_t id)
 	return stats.requests;
 }
 
-/* The loop stands still where it has read the pile and looked at none of it; meanwhile the other
- * connection asks. So what the daemon does next is up to it alone. */
-static void a_pile_of_frames_is_taken_in_turns(void **state)
+/* The loop stands still where it has read a pile and looked at none of it; meanwhile another
+ * connection asks. So what the daemon does next is up to it alone. Returns how many of the pile are
+ * answered before that. */
+static uint64_t n_before_another(uint64_t step_ns, uint32_t n_frames)
 {
 	struct holding_clock holding = {
 	        .clock = {holding_monotonic_ns, holding_wall_ms},
+	        .step_ns = step_ns,
 	        .mutex = PTHREAD_MUTEX_INITIALIZER,
 	        .changed = PTHREAD_COND_INITIALIZER,
 	};
@@ -285,10 +292,9 @@ static void a_pile_of_frames_is_taken_in_turns(void **state)
 	struct pile pile;
 	uint64_t before, meanwhile;
 
-	(void)state;
 	raw_greet_at(daemon_thread_socket(daemon), &many);
 	raw_greet_at(daemon_thread_socket(daemon), &one);
-	pile_make(&pile, 200, WIRE_METHOD_ping, &nothing);
+	pile_make(&pile, n_frames, WIRE_METHOD_ping, &nothing);
 	raw_say(&one, "[0, 1, 'stats', {}]");
 	before = n_answered(&one, 1) + 1;
 	set_hold(&holding, true);
@@ -297,14 +303,27 @@ static void a_pile_of_frames_is_taken_in_turns(void **state)
 	raw_say(&one, "[0, 2, 'stats', {}]");
 	set_hold(&holding, false);
 	meanwhile = n_answered(&one, 2) - before;
-	/* One turn when it was read, one before the loop reads again. */
-	assert_in_range(meanwhile, 0, 2 * SESSION_TURN_FRAMES);
 	pile_finish(&pile, &many);
 	raw_close(&many);
 	raw_close(&one);
 	daemon_thread_free(daemon);
 	pthread_cond_destroy(&holding.changed);
 	pthread_mutex_destroy(&holding.mutex);
+	return meanwhile;
+}
+
+static void a_pile_of_frames_is_taken_in_turns(void **state)
+{
+	(void)state;
+	/* One turn when it was read, one before the loop reads again. */
+	assert_in_range(n_before_another(0, 200), 0, 2 * SESSION_TURN_FRAMES);
+}
+
+/* Each frame takes longer than a turn may: so each is one, and behind each the session rests. */
+static void a_turn_ends_by_time_however_few_frames_it_took(void **state)
+{
+	(void)state;
+	assert_in_range(n_before_another(SESSION_TURN_NS + SHARE_NS, 50), 0, 2);
 }
 
 #define N_SEARCHES 20u
@@ -370,14 +389,145 @@ static void reads_are_taken_in_turn_from_the_connections(void **state)
 	kith_close(one);
 }
 
+/* Shares --------------------------------------------------------------------------------------- */
+
+/* A daemon whose time stands still: who asked once has asked lately. */
+struct shared_stage {
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *many, *one;
+};
+
+static int shared_setup(void **state)
+{
+	struct shared_stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	fake_clock_init(&stage->clock, 1000000);
+	stage->daemon = daemon_thread_new_with(store_io_posix(), &stage->clock.clock, 32);
+	stage->many = connect_to(stage->daemon);
+	stage->one = connect_to(stage->daemon);
+	make_collection(stage->many, "notes", KITH_METRIC_L2);
+	put_records(stage->many, "notes", 0, N_SEARCHES, 1);
+	DONE(stage->one, kith_ping(stage->one));
+	*state = stage;
+	return 0;
+}
+
+static int shared_teardown(void **state)
+{
+	struct shared_stage *stage = *state;
+
+	kith_close(stage->many);
+	kith_close(stage->one);
+	daemon_thread_free(stage->daemon);
+	free(stage);
+	return 0;
+}
+
+static uint64_t submit_scan(struct kith_conn *conn, unsigned include)
+{
+	struct kith_scan_params params = {.collection = kith_text("notes"), .include = include};
+	uint64_t ticket;
+
+	DONE(conn, kith_submit_scan(conn, &params, &ticket));
+	return ticket;
+}
+
+/* All of its scans stand where they begin, and another one's search goes by. */
+static void a_worker_is_left_for_who_else_asks(void **state)
+{
+	struct shared_stage *stage = *state;
+	struct gate *scans = daemon_thread_gate(stage->daemon, "scan", "start");
+	uint64_t tickets[N_SEARCHES];
+
+	for (uint32_t i = 0; i < N_SEARCHES; i++)
+		tickets[i] = submit_scan(stage->many, 0);
+	DONE(stage->many, kith_ping(stage->many)); /* the daemon has them all */
+	gate_await(scans);
+	expect_records(stage->one, "notes", 0, N_SEARCHES, 1);
+	gate_open(scans);
+	for (uint32_t i = 0; i < N_SEARCHES; i++)
+		DONE(stage->many, kith_collect_scan(stage->many, tickets[i], KITH_USUAL, NULL));
+}
+
+/* Once the other one has been silent for a while, all workers are anybody's. */
+static void who_is_alone_has_all_workers(void **state)
+{
+	struct shared_stage *stage = *state;
+	struct gate *first = daemon_thread_gate_one(stage->daemon, "scan", "start");
+	struct gate *second = daemon_thread_gate(stage->daemon, "scan", "fetch");
+	uint64_t tickets[2];
+
+	DONE(stage->many, kith_ping(stage->many));
+	fake_clock_advance_ns(&stage->clock, SHARE_LATELY_NS);
+	for (uint32_t i = 0; i < 2; i++)
+		tickets[i] = submit_scan(stage->many, 0);
+	DONE(stage->many, kith_ping(stage->many));
+	gate_await(first);
+	gate_await(second);
+	gate_open(first);
+	gate_open(second);
+	for (uint32_t i = 0; i < 2; i++)
+		DONE(stage->many, kith_collect_scan(stage->many, tickets[i], KITH_USUAL, NULL));
+}
+
+#define PAGE_BYTES (256u << 10)
+#define N_PAGES 40u
+
+static bool has_its_share_of_answers(void *ctx)
+{
+	return inflight_bytes(ctx) >= SHARE_UNREAD_BYTES;
+}
+
+/* Reads of one that does not take its answers stop at a smaller bound when others ask. */
+static void unread_answers_are_fewer_beside_others(void **state)
+{
+	struct shared_stage *stage = *state;
+	const struct scan_params scan = {.collection = {"pages", 5},
+	                                 .limit = 1,
+	                                 .include = 1u << WIRE_include_texts};
+	struct kith_id id = kith_id_number(1);
+	float vector[RECORD_DIM];
+	struct kith_str text = {malloc(PAGE_BYTES), PAGE_BYTES};
+	struct kith_upsert_params page = {
+	        .collection = kith_text("pages"),
+	        .ids = {&id, 1},
+	        .vectors = kith_vectors(record_vector(1, 1, vector), RECORD_DIM),
+	        .texts = {&text, 1},
+	};
+	struct raw_client raw;
+	struct pile pile;
+
+	assert_non_null(text.data);
+	memset((char *)text.data, 'p', PAGE_BYTES);
+	make_collection(stage->one, "pages", KITH_METRIC_L2);
+	DONE(stage->one, kith_upsert(stage->one, &page, NULL));
+	free((char *)text.data);
+	raw_greet_at(daemon_thread_socket(stage->daemon), &raw);
+	DONE(stage->one, kith_ping(stage->one));
+	pile_make(&pile, N_PAGES, WIRE_METHOD_scan, &scan);
+	pile_send_what_goes(&pile, &raw);
+	await(has_its_share_of_answers, stage->one, "the answers are as many as they may be");
+	for (uint32_t i = 0; i < N_ROUNDS; i++)
+		assert_true(inflight_bytes(stage->one) < SHARE_UNREAD_BYTES + 2 * PAGE_BYTES);
+	pile_finish(&pile, &raw);
+	raw_close(&raw);
+}
+
 int main(void)
 {
+#define ON_SHARED(test) cmocka_unit_test_setup_teardown(test, shared_setup, shared_teardown)
 #define ON_DAEMON(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	        ON_DAEMON(a_connection_has_so_many_requests_unanswered),
 	        ON_DAEMON(a_connection_has_so_many_bytes_unanswered),
 	        cmocka_unit_test(a_pile_of_frames_is_taken_in_turns),
+	        cmocka_unit_test(a_turn_ends_by_time_however_few_frames_it_took),
 	        ON_DAEMON(reads_are_taken_in_turn_from_the_connections),
+	        ON_SHARED(a_worker_is_left_for_who_else_asks),
+	        ON_SHARED(who_is_alone_has_all_workers),
+	        ON_SHARED(unread_answers_are_fewer_beside_others),
 	};
 
 	return cmocka_run_group_tests_name("session_limits", tests, NULL, NULL);

@@ -95,18 +95,15 @@ static void flood_of_connects(struct abuse *abuse)
 }
 
 /* Asks for as much as the socket takes and reads a byte now and then. */
-static void slow_reader(struct abuse *abuse)
+static void read_slowly(struct abuse *abuse, const struct scan_params *scan)
 {
-	const struct scan_params scan = {.collection = {COLLECTION, strlen(COLLECTION)},
-	                                 .include = 1u << WIRE_include_texts |
-	                                            1u << WIRE_include_vectors};
 	struct raw_client raw;
 	struct wire_buf frame;
 	size_t at = 0;
 	char byte;
 
 	wire_buf_init(&frame);
-	assert_int_equal(message_encode_request(&frame, 1, WIRE_METHOD_scan, &scan), 0);
+	assert_int_equal(message_encode_request(&frame, 1, WIRE_METHOD_scan, scan), 0);
 	raw_greet(abuse->service->daemon, &raw);
 	while (!atomic_load(&abuse->enough)) {
 		ssize_t n =
@@ -120,6 +117,25 @@ static void slow_reader(struct abuse *abuse)
 	}
 	raw_close(&raw);
 	wire_buf_release(&frame);
+}
+
+/* Of answers as large as they may be. */
+static void slow_reader(struct abuse *abuse)
+{
+	const struct scan_params scan = {.collection = {COLLECTION, strlen(COLLECTION)},
+	                                 .limit = LIMIT_SCAN_ROWS,
+	                                 .include = 1u << WIRE_include_texts |
+	                                            1u << WIRE_include_vectors};
+
+	read_slowly(abuse, &scan);
+}
+
+/* Of refusals, which cost nothing but the loop's time. */
+static void slow_reader_of_refusals(struct abuse *abuse)
+{
+	const struct scan_params scan = {.collection = {COLLECTION, strlen(COLLECTION)}};
+
+	read_slowly(abuse, &scan);
 }
 
 /* One batch of the most records after the other. */
@@ -152,6 +168,7 @@ static const struct {
         {"a flood of pings", "bytes sent", flood_of_pings},
         {"a flood of connects", "connects", flood_of_connects},
         {"a slow reader", "bytes read", slow_reader},
+        {"a slow reader of refusals", "bytes read", slow_reader_of_refusals},
         {"giant batches", "records", giant_batches},
 };
 #define N_ABUSES (sizeof(abuses) / sizeof(abuses[0]))

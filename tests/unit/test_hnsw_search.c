@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "index/hnsw_scratch.h"
 #include "tests/lib/hnsw_fixture.h"
 
 #define PARAMS                                              \
@@ -313,6 +314,141 @@ static void a_scratch_serves_graphs_of_any_size_in_turn(void **state)
 	hnsw_fixture_close(&large);
 }
 
+static void a_full_queue_keeps_the_nearest_and_tells_the_nearest_that_went(void **state)
+{
+	uint64_t queue[1000], keys[1000];
+	uint32_t n = 0, n_within = 0;
+
+	(void)state;
+	srand48(5);
+	for (uint32_t i = 0; i < 1000; i++) {
+		/* Many at the same distance, as duplicates are. */
+		keys[i] = hnsw_key((float)(lrand48() % 7), i);
+		hnsw_queue_push(queue, &n, keys[i]);
+	}
+	uint64_t gone = hnsw_queue_shorten(queue, &n);
+	assert_true(n >= 250 && n <= 500);
+	for (uint32_t i = 0; i < 1000; i++)
+		n_within += keys[i] < gone;
+	assert_int_equal(n_within, n);
+	for (uint64_t before = 0; n > 0;) {
+		uint64_t key = hnsw_queue_pop(queue, &n);
+		assert_true(key > before && key < gone);
+		before = key;
+	}
+}
+
+/* What a search for query idx finds with a queue of so many candidates; false: it says that it may
+ * not be all. */
+static bool search_with_queue(struct hnsw_fixture *fixture, uint32_t idx, struct every *every,
+                              uint32_t n_candidates, struct hit hits[10], uint32_t *ret_n)
+{
+	struct hnsw_search search = filtered(fixture, idx, every);
+	struct hnsw_search_stats stats;
+	uint32_t n_there = fixture->scratch.n_candidates;
+
+	fixture->scratch.n_candidates = n_candidates;
+	*ret_n = hnsw_search(fixture->hnsw, &search, &fixture->scratch, hits, &stats);
+	fixture->scratch.n_candidates = n_there;
+	return !stats.is_cut;
+}
+
+static void a_short_queue_finds_the_same_or_says_that_it_may_not(void **state)
+{
+	static const uint32_t steps[] = {1, 10, 300};
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 16, .n_rows = 3000, .n_queries = 20, .params = PARAMS};
+	struct hit all[10], hits[10];
+	uint32_t n_all, n, n_cut = 0;
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	assert_int_equal(hnsw_scratch_reserve(&fixture.scratch, fixture.hnsw, fixture.space, 32),
+	                 0);
+	for (size_t s = 0; s < 3; s++) {
+		struct every every = {.step = steps[s], .below = 3000};
+		for (uint32_t q = 0; q < 20; q++) {
+			assert_true(search_with_queue(&fixture, q, &every,
+			                              fixture.scratch.n_candidates, all, &n_all));
+			if (!search_with_queue(&fixture, q, &every, 256, hits, &n)) {
+				n_cut++;
+				continue;
+			}
+			assert_int_equal(n, n_all);
+			for (uint32_t i = 0; i < n; i++) {
+				assert_int_equal(hits[i].row_idx, all[i].row_idx);
+				assert_true(hits[i].distance == all[i].distance);
+			}
+		}
+		/* Where all may be returned, what is let go of leads nowhere. */
+		assert_true(steps[s] > 1 || n_cut == 0);
+	}
+	assert_true(n_cut > 0);
+	hnsw_fixture_close(&fixture);
+}
+
+/* Marks ---------------------------------------------------------------------------------------- */
+
+static uint64_t marks_bytes(const struct hnsw_fixture *fixture)
+{
+	struct budget_figures figures;
+
+	budget_figures(fixture->budget, &figures);
+	return figures.used_by_kind[BUDGET_MARKS];
+}
+
+static void marks_are_lent_out_of_the_budget_and_taken_back(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 8, .n_rows = 500, .n_queries = 300, .params = PARAMS};
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_fixture_fill(&fixture, 1);
+	hnsw_scratch_init(&fixture.scratch, fixture.budget);
+	assert_int_equal(marks_bytes(&fixture), 0);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(hnsw_scratch_lend(&fixture.scratch, 500), 0);
+		assert_int_equal(marks_bytes(&fixture), RUN_BYTES);
+		/* More searches than there are epochs. */
+		assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.99);
+		assert_int_equal(hnsw_scratch_lend(&fixture.scratch, RUN_BYTES), 0);
+		assert_int_equal(marks_bytes(&fixture), RUN_BYTES);
+		assert_int_equal(hnsw_scratch_lend(&fixture.scratch, RUN_BYTES + 1), 0);
+		assert_int_equal(marks_bytes(&fixture), 2 * RUN_BYTES);
+		hnsw_scratch_rest(&fixture.scratch);
+		assert_true(hnsw_fixture_recall(&fixture, 10, 64) > 0.99);
+		hnsw_scratch_take_back(&fixture.scratch);
+		assert_int_equal(marks_bytes(&fixture), 0);
+	}
+	assert_int_equal(hnsw_scratch_lend(&fixture.scratch, HNSW_NODES_MAX), 0);
+	assert_int_equal(marks_bytes(&fixture), HNSW_NODES_MAX);
+	hnsw_scratch_release(&fixture.scratch);
+	assert_int_equal(marks_bytes(&fixture), 0);
+	hnsw_fixture_close(&fixture);
+}
+
+static void a_full_budget_lends_none_and_takes_nothing(void **state)
+{
+	struct hnsw_fixture fixture;
+	struct hnsw_fixture_spec spec = {
+	        .dim = 8, .n_rows = 1, .n_queries = 1, .params = PARAMS, .limit_bytes = SLAB_BYTES};
+
+	(void)state;
+	hnsw_fixture_open(&fixture, &spec);
+	hnsw_scratch_init(&fixture.scratch, fixture.budget);
+	assert_int_equal(hnsw_scratch_lend(&fixture.scratch, SLAB_BYTES + 1), BUDGET_FULL);
+	assert_int_equal(marks_bytes(&fixture), 0);
+	assert_int_equal(hnsw_scratch_lend(&fixture.scratch, SLAB_BYTES), 0);
+	assert_int_equal(hnsw_scratch_lend(&fixture.scratch, SLAB_BYTES + 1), BUDGET_FULL);
+	assert_int_equal(marks_bytes(&fixture), SLAB_BYTES);
+	hnsw_scratch_release(&fixture.scratch);
+	hnsw_fixture_close(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +463,10 @@ int main(void)
 	        cmocka_unit_test(a_bound_on_comparisons_cuts_a_search_and_says_so),
 	        cmocka_unit_test(a_search_returns_nothing_from_its_bound_on),
 	        cmocka_unit_test(a_scratch_serves_graphs_of_any_size_in_turn),
+	        cmocka_unit_test(a_full_queue_keeps_the_nearest_and_tells_the_nearest_that_went),
+	        cmocka_unit_test(a_short_queue_finds_the_same_or_says_that_it_may_not),
+	        cmocka_unit_test(marks_are_lent_out_of_the_budget_and_taken_back),
+	        cmocka_unit_test(a_full_budget_lends_none_and_takes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,9 +251,9 @@ static void the_first_bad_vector_of_f16_is_told(void **state)
 				memset(packed, 0x11, sizeof(packed));
 				memcpy(packed + 1 + (37 + at) * 2, &cases[c].bits, 2);
 				row = 99;
-				assert_int_equal(
-				        vector_check(packed + 1, 3, 37, DTYPE_F16, metric, &row),
-				        cases[c].fault);
+				assert_int_equal(vector_check(packed + 1, 3, 37, DTYPE_F16,
+				                              (enum metric)metric, &row),
+				                 cases[c].fault);
 				assert_int_equal(row, cases[c].fault ? 1 : 99);
 			}
 	memset(packed + 1 + 2 * 37 * 2, 0, 37 * 2);
@@ -273,14 +273,14 @@ static void what_f16_cannot_hold_is_told(void **state)
 	for (int metric = 0; metric < N_METRICS; metric++) {
 		fill(vectors[0], 3 * 20, 1);
 		vectors[1][7] = nextafterf(-65520, 0);
-		assert_int_equal(
-		        vector_convert(vectors, 3, 20, DTYPE_F32, metric, DTYPE_F16, halves, &row),
-		        0);
+		assert_int_equal(vector_convert(vectors, 3, 20, DTYPE_F32, (enum metric)metric,
+		                                DTYPE_F16, halves, &row),
+		                 0);
 		assert_int_equal(halves[1][7], 0xfbff);
 		vectors[1][7] = -65520;
-		assert_int_equal(
-		        vector_convert(vectors, 3, 20, DTYPE_F32, metric, DTYPE_F16, halves, &row),
-		        VECTOR_OVERFLOW);
+		assert_int_equal(vector_convert(vectors, 3, 20, DTYPE_F32, (enum metric)metric,
+		                                DTYPE_F16, halves, &row),
+		                 VECTOR_OVERFLOW);
 		assert_int_equal(row, 1);
 	}
 	fill(vectors[0], 3 * 20, 1);

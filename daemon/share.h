@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What one client may have of what all share. Whoever is alone has everything. When another one
+ * has asked lately, a session has
+ *
+ *   of the loop:     half of each moment (SHARE_MOMENT_NS): then it rests until the next one
+ *   of the workers:  all but one of the interactive lane (reading.h)
+ *   of its answers:  SHARE_UNREAD_BYTES that its client has not read, before more reads begin
+ *
+ * so that however much it sends, there is time and a worker for somebody else. The loop's time is
+ * what counts, not the number of frames: a ping is one microsecond, a list of all collections
+ * hundreds.
+ *
+ * Threads: all [loop].
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SHARE_MOMENT_NS UINT64_C(1000000)
+/* Of a moment, that one session may have beside others. */
+#define SHARE_NS (SHARE_MOMENT_NS / 2)
+/* Reads go on for a client that has less than this to read. */
+#define SHARE_UNREAD_BYTES (1u << 20)
+/* How long a session is one of several after the last change of who asks. */
+#define SHARE_LATELY_NS UINT64_C(100000000)
+
+/* Who asks, of the whole daemon. */
+struct asking {
+	uint64_t session_number; /* who asked last; 0: nobody yet */
+	uint64_t changed_ns;     /* when that was another one than before */
+	bool changed;            /* ever */
+};
+
+/* What one session has had. */
+struct loop_share {
+	uint64_t since_ns; /* when its moment began */
+	uint64_t spent_ns; /* in it */
+};
+
+/* A session has asked for something. */
+void asking_note(struct asking *asking, uint64_t session_number, uint64_t now_ns);
+/* Whether more than one have, lately. */
+bool asking_is_shared(const struct asking *asking, uint64_t now_ns);
+
+/* The session has had the loop from began_ns to now_ns. False: beside others that is enough for
+ * this moment. */
+bool share_spend(struct loop_share *share, uint64_t began_ns, uint64_t now_ns);
+/* The next moment begins. */
+void share_renew(struct loop_share *share);

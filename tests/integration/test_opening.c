@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A collection that is being opened for a search: its vector file is checked by one worker while
+ * another loads the record table. Whichever is done first, and whatever is found, the search is
+ * answered right, and nothing uses the files longer than they are open.
+ */
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/kith_calls.h"
+
+#define N_RECORDS 100u
+#define WANTED 42u
+
+struct opening {
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	struct gate *table; /* every turn of the job that opens stops before it */
+	struct gate *check; /* so does the one that checks */
+	char cache_dir[DAEMON_PROCESS_PATH_SIZE];
+	char data_dir[DAEMON_PROCESS_PATH_SIZE];
+};
+
+/* A daemon that has not opened its collection yet. */
+static int setup(void **state)
+{
+	struct opening *opening = calloc(1, sizeof(*opening));
+
+	*state = opening;
+	opening->daemon = daemon_thread_new();
+	opening->conn = connect_to(opening->daemon);
+	make_collection(opening->conn, "notes", KITH_METRIC_L2);
+	put_records(opening->conn, "notes", 0, N_RECORDS, 1);
+	collection_path(opening->conn, "notes", daemon_thread_cache_dir(opening->daemon),
+	                opening->cache_dir);
+	collection_path(opening->conn, "notes", daemon_thread_data_dir(opening->daemon),
+	                opening->data_dir);
+	kith_close(opening->conn);
+	daemon_thread_stop(opening->daemon);
+	return 0;
+}
+
+static void start(struct opening *opening)
+{
+	daemon_thread_start(opening->daemon);
+	opening->table = daemon_thread_gate(opening->daemon, "open", "start");
+	opening->check = daemon_thread_gate(opening->daemon, "check", "start");
+	opening->conn = connect_to(opening->daemon);
+}
+
+static int teardown(void **state)
+{
+	struct opening *opening = *state;
+
+	kith_close(opening->conn);
+	daemon_thread_free(opening->daemon);
+	free(opening);
+	return 0;
+}
+
+static uint64_t submit_search(struct opening *opening)
+{
+	float query[RECORD_DIM];
+	struct kith_search_params params = {
+	        .collection = kith_text("notes"), .k = 3, .include = KITH_INCLUDE_TEXTS};
+	uint64_t ticket;
+
+	record_vector(WANTED, 1, query);
+	params.vectors = kith_vectors(query, RECORD_DIM);
+	DONE(opening->conn, kith_submit_search(opening->conn, &params, &ticket));
+	DONE(opening->conn, kith_flush(opening->conn));
+	return ticket;
+}
+
+static void expect_found(struct opening *opening, uint64_t ticket)
+{
+	struct kith_search_result *found;
+
+	DONE(opening->conn, kith_collect_search(opening->conn, ticket, KITH_USUAL, &found));
+	assert_int_equal(found->ids.n, 3);
+	assert_int_equal(found->ids.v[0].number, WANTED);
+	assert_true(holds_record(found, WANTED, 1));
+	kith_free(found);
+}
+
+/* Until the table is about to be loaded and the check has begun. */
+static uint64_t search_until_both_are_held(struct opening *opening)
+{
+	uint64_t ticket = submit_search(opening);
+
+	gate_await(opening->table);
+	gate_pass(opening->table);
+	gate_await(opening->table);
+	gate_await(opening->check);
+	return ticket;
+}
+
+static void the_check_may_end_before_the_table_is_loaded(void **state)
+{
+	struct opening *opening = *state;
+	struct gate *checked;
+	uint64_t ticket;
+
+	start(opening);
+	checked = daemon_thread_gate(opening->daemon, "check", "end");
+	ticket = search_until_both_are_held(opening);
+	gate_open(opening->check);
+	gate_await(checked);
+	gate_open(checked);
+	gate_open(opening->table);
+	expect_found(opening, ticket);
+}
+
+static void the_table_may_be_loaded_before_the_check_begins(void **state)
+{
+	struct opening *opening = *state;
+	struct gate *loaded;
+	uint64_t ticket;
+
+	start(opening);
+	ticket = search_until_both_are_held(opening);
+	loaded = daemon_thread_gate(opening->daemon, "open", "end");
+	gate_open(opening->table);
+	gate_await(loaded);
+	gate_open(loaded);
+	gate_open(opening->check);
+	expect_found(opening, ticket);
+}
+
+static void damage_that_the_check_finds_changes_no_answer(void **state)
+{
+	struct opening *opening = *state;
+	struct gate *checked;
+	uint64_t ticket;
+
+	spoil_vectors(opening->cache_dir, WANTED);
+	start(opening);
+	checked = daemon_thread_gate(opening->daemon, "check", "end");
+	ticket = search_until_both_are_held(opening);
+	gate_open(opening->check);
+	gate_await(checked);
+	gate_open(checked);
+	gate_open(opening->table);
+	expect_found(opening, ticket);
+}
+
+static void *drop(void *arg)
+{
+	struct opening *opening = arg;
+	struct kith_drop_collection_params params = {.collection = kith_text("notes")};
+	struct kith_conn *conn = connect_to(opening->daemon);
+
+	DONE(conn, kith_drop_collection(conn, &params, NULL));
+	kith_close(conn);
+	return NULL;
+}
+
+static void a_drop_waits_for_the_check(void **state)
+{
+	struct opening *opening = *state;
+	struct kith_search_result *found = NULL;
+	struct gate *loaded;
+	pthread_t dropping;
+	uint64_t search;
+
+	start(opening);
+	search = search_until_both_are_held(opening);
+	assert_int_equal(pthread_create(&dropping, NULL, drop, opening), 0);
+	loaded = daemon_thread_gate(opening->daemon, "open", "end");
+	gate_open(opening->table);
+	gate_await(loaded);
+	gate_open(loaded);
+	assert_int_equal(access(opening->data_dir, F_OK), 0);
+	gate_open(opening->check);
+	/* Either came first. */
+	(void)kith_collect_search(opening->conn, search, KITH_USUAL, &found);
+	kith_free(found);
+	assert_int_equal(pthread_join(dropping, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(the_check_may_end_before_the_table_is_loaded, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(the_table_may_be_loaded_before_the_check_begins,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(damage_that_the_check_finds_changes_no_answer,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(a_drop_waits_for_the_check, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
