@@ -8,8 +8,8 @@
  * The live rows go into a new table, in the same order and under new numbers; the vector file is
  * emptied, and the restore care fills it from the truth; a graph that is in memory stays, and its
  * nodes get the new numbers. Only one of which more than GENERATION_LOST_SHARE led through dead
- * rows is built anew. Meanwhile nobody may read or change the collection (upkeep.c sees to that,
- * as for an opening); afterwards searches compare what the truth has until the file is filled.
+ * rows is built anew. Meanwhile nobody may read or change the collection (care_vectors.c sees to
+ * it, as for an opening); afterwards searches compare what the truth has until the file is filled.
  *
  * A crash at any point leaves a vector file that has rows of the truth, or none.
  */
