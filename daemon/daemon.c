@@ -444,6 +444,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
+	guests_init(&daemon->guests, &config->allow_uids);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
 	if (config->index_cache_mb == 0)

@@ -36,7 +36,8 @@ static void print_usage(FILE *to)
 	      "/{base,query,gt_dist}.fvecs and more such sets;\n"
 	      "                 else $KITH_DATA\n"
 	      "  --set NAME     of the suite `vector`, only this set\n"
-	      "  --peers        measure other engines too, those that are built in\n"
+	      "  --peers        measure other engines too, those that are built in: g++ and\n"
+	      "                 libhnswlib-dev, libfaiss-dev were there for the build\n"
 	      "  --peer NAME    only those whose names begin so: hnswlib, faiss, 'faiss sq8'\n"
 	      "  --socket none  leave out what needs a daemon\n"
 	      "  --rows N       of the suite `memory`, fewer than its 100000 for a quick look\n",

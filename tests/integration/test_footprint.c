@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 
 #define RECORDS 300u
@@ -80,6 +83,41 @@ static void each_index_is_told_with_what_it_holds_and_how_it_was_found(void **st
 	daemon_thread_free(daemon);
 }
 
+/* The tick gives back what connections keep, once the clock says that nobody came for a while. */
+static bool holds_less(void *ctx)
+{
+	return sqlite3_memory_used() < *(const sqlite3_int64 *)ctx;
+}
+
+static void databases_keep_to_their_cache_and_give_it_back_when_nobody_comes(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	sqlite3_int64 before;
+
+	(void)state;
+	fake_clock_init(&clock, 1700000000000);
+	daemon = daemon_thread_new_with(store_io_posix(), &clock.clock, 32);
+	/* What daemon_thread configures. */
+	assert_int_equal(sqlite3_soft_heap_limit64(-1), 16 << 20);
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 10 * RECORDS, 1);
+	await_mapped(conn, "notes");
+	expect_records(conn, "notes", 0, 10 * RECORDS, 1);
+	/* A page cache of at least what was just read. */
+	before = sqlite3_memory_used() - (256 << 10);
+	assert_true(before > 0);
+	assert_false(holds_less(&before));
+	fake_clock_advance_ms(&clock, 10000);
+	await(holds_less, &before, "the databases give their caches back");
+	expect_records(conn, "notes", 0, 10 * RECORDS, 1);
+	assert_true(sqlite3_memory_highwater(0) < 16 << 20);
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
 static bool has_seen_its_share(void *ctx)
 {
 	struct kith_stats_result *stats;
@@ -125,6 +163,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(each_index_is_told_with_what_it_holds_and_how_it_was_found),
+	        cmocka_unit_test(databases_keep_to_their_cache_and_give_it_back_when_nobody_comes),
 	        cmocka_unit_test(the_process_is_told_with_its_share),
 	        cmocka_unit_test(the_cache_is_logged_when_asked_for),
 	};

@@ -20,15 +20,15 @@
 
 #define BUDGET_MB 2u
 #define N_COLLECTIONS 20u
-#define BATCH 460u
+#define BATCH 285u
 #define BATCHES_FIRST 9u
 #define BATCHES_MAX 12u
-#define N_STEPS SCALED(120)
-/* Of links, so that a build takes little. */
-#define M 8u
-/* What a record takes in memory where all is loaded: 35 of the table, 104 of codes, 121 of such a
- * graph, as stats tells with room for all of it. */
-#define RECORD_BYTES 260u
+#define N_STEPS SCALED(90)
+/* Of links: many, so that few records fill much. */
+#define M 32u
+/* What a record takes in memory where all is loaded: 35 of the table, 104 of codes, and of such a
+ * graph 256 for its links and 18 beside them. */
+#define RECORD_BYTES 413u
 
 static_assert(N_COLLECTIONS * BATCHES_FIRST * BATCH * RECORD_BYTES >= 10 * (BUDGET_MB << 20),
               "ten times what the budget holds");

@@ -303,6 +303,50 @@ static void a_link_is_not_followed_but_above_the_file(void **state)
 	sqlite3_close(other);
 }
 
+/* The heap ---------------------------------------------------------------------------------------
+ */
+
+#define HEAP_ROWS 4000 /* of some 1000 bytes */
+
+/* The most that SQLite held while the whole table went through two connections, each of which may
+ * keep far more than it; with a soft limit of that many bytes. */
+static sqlite3_int64 most_held(size_t limit_bytes)
+{
+	const char *name;
+	sqlite3_int64 most;
+	sqlite3 *other;
+
+	assert_int_equal(sqlite_setup(limit_bytes), 0);
+	assert_int_equal(sqlite_vfs_for(store_twin_io(twin), &name), 0);
+	assert_int_equal(sqlite3_open_v2(path, &other, SQLITE_OPEN_READWRITE, name), SQLITE_OK);
+	assert_int_equal(exec("PRAGMA cache_size = -65536"), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "PRAGMA cache_size = -65536", NULL, NULL, NULL),
+	                 SQLITE_OK);
+	sqlite3_memory_highwater(1);
+	assert_int_equal(query(db, "SELECT sum(length(x)) FROM t"), HEAP_ROWS * 1000);
+	assert_int_equal(query(other, "SELECT sum(length(x)) FROM t"), HEAP_ROWS * 1000);
+	most = sqlite3_memory_highwater(0);
+	sqlite3_db_release_memory(db);
+	sqlite3_close(other);
+	return most;
+}
+
+static void all_caches_together_keep_to_the_limit_of_the_heap(void **state)
+{
+	const size_t limit_bytes = 2 << 20;
+
+	(void)state;
+	assert_int_equal(exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+	                      " WHERE i < 4000) INSERT INTO t SELECT printf('%01000d', i) FROM n"),
+	                 SQLITE_OK);
+	assert_int_equal(exec("PRAGMA wal_checkpoint(TRUNCATE)"), SQLITE_OK);
+	sqlite3_db_release_memory(db);
+	/* Without one each keeps what it read. */
+	assert_true(most_held(0) > 2 * HEAP_ROWS * 1000);
+	assert_true(most_held(limit_bytes) < (sqlite3_int64)(limit_bytes + limit_bytes / 4));
+	assert_int_equal(sqlite_setup(0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,7 +363,12 @@ int main(void)
 	        TEST(another_process_reads_beside_us),
 	        TEST(a_link_is_not_followed_but_above_the_file),
 #undef TEST
+	        cmocka_unit_test_setup_teardown(all_caches_together_keep_to_the_limit_of_the_heap,
+	                                        setup, teardown),
 	};
 
+	/* Before the first connection, as programs do. */
+	if (sqlite_setup(0) < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
