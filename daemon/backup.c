@@ -281,7 +281,7 @@ static void let_go(struct backup *backup)
 {
 	struct collection *collection = backup->items[backup->at].collection;
 
-	collection->n_copies--;
+	collection_end_copy(collection);
 	backup->items[backup->at].collection = NULL;
 	collection_unref(collection);
 }
@@ -310,7 +310,7 @@ static void backup_stepped(struct long_job *job)
 	}
 	backup->clearing = backup->result != 0;
 	if (!backup->clearing && backup->at < backup->n)
-		backup->items[backup->at].collection->n_copies++;
+		collection_begin_copy(backup->items[backup->at].collection);
 	long_job_step(job);
 }
 

@@ -539,7 +539,7 @@ static void publish(struct group *group)
 		collection->mapped_rows = collection->n_rows;
 	if (group->vectors_error)
 		upkeep_lost_vectors(collection, collection->mapped_rows);
-	collection->upkeep.n_retired += group->n_retired;
+	upkeep_retired(collection, group->n_retired);
 	collection->n_writes += group->n_members;
 	collection->n_groups++;
 }

@@ -32,6 +32,7 @@ struct gate {
 	const char *what, *phase; /* NULL: not in use */
 	uint32_t n_waiting;
 	uint32_t n_passes; /* that may go through */
+	uint32_t n_came;
 	bool one_at_a_time;
 	bool open;
 };
@@ -73,6 +74,8 @@ static void on_phase(struct lanes_observer *observer, struct job *job, const cha
 
 	pthread_mutex_lock(&thread->mutex);
 	gate = find_gate(thread, job->what, phase);
+	if (gate)
+		gate->n_came++;
 	if (gate && !(gate->one_at_a_time && gate->n_waiting > 0)) {
 		gate->n_waiting++;
 		pthread_cond_broadcast(&thread->changed);
@@ -162,6 +165,16 @@ void gate_open(struct gate *gate)
 void gate_close(struct gate *gate)
 {
 	set_open(gate, false);
+}
+
+uint32_t gate_n_came(struct gate *gate)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&gate->daemon->mutex);
+	n = gate->n_came;
+	pthread_mutex_unlock(&gate->daemon->mutex);
+	return n;
 }
 
 static void open_all(struct daemon_thread *thread)
