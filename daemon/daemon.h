@@ -25,6 +25,7 @@
 #include "index/budget.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
+#include "storage/reserve.h"
 #include "storage/store_io.h"
 
 struct collections;
@@ -40,6 +41,7 @@ struct daemon_world {
 	struct lanes_observer *observer;                  /* may be NULL */
 	const struct pressure_source *pressure;           /* NULL: memory is never short */
 	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
+	uint64_t reserve_bytes;                           /* 0: RESERVE_BYTES */
 };
 
 struct daemon {
@@ -49,6 +51,8 @@ struct daemon {
 	struct clock *clock;
 	uid_t owner;
 	struct dir_lock data_lock, cache_lock;
+	struct reserve *reserve;
+	bool said_full; /* that the reserve was given up */
 	struct journal *journal;
 	struct lanes *lanes;
 	struct spill_file *spill;

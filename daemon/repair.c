@@ -46,7 +46,7 @@ static void repaired(void *ctx, int result)
 
 	long_job_end(&repairing->job);
 	request->job = NULL;
-	collection->n_copies--;
+	collection_end_copy(collection);
 	if (result == 0) {
 		log_info("collection '%s': %llu records saved, %llu lost", collection->entry.name,
 		         (unsigned long long)found->n_records, (unsigned long long)found->n_lost);
@@ -76,7 +76,7 @@ static int begin(struct request *request, struct repairing *repairing)
 		r = collections_restore(request->daemon->collections, &entry, salvage, repaired,
 		                        repairing);
 	if (r == 0) {
-		request->collection->n_copies++;
+		collection_begin_copy(request->collection);
 		request->job = &repairing->job.job;
 	}
 	return r;
