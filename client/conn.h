@@ -105,8 +105,8 @@ int conn_exchange(struct kith_conn *conn, struct deadline *deadline);
 /* Waits, taking in what comes, until at most n bytes are left to send. */
 int conn_drain(struct kith_conn *conn, size_t n, struct deadline *deadline);
 /* Takes frames out of what was received: events and answers go where they wait to be collected.
- * Stops at the answer to id, which *ret_answer then borrows, with 1; 0 when nothing is left. An id
- * of 0 is nobody's, ret_answer may be NULL then. */
+ * Stops at the answer to id, which *ret_answer then borrows (its n is not 0), or when nothing is
+ * left. An id of 0 is nobody's, ret_answer may be NULL then. 0, or why the connection broke. */
 int conn_route(struct kith_conn *conn, uint64_t id, struct answer *ret_answer);
 /* Makes the answer that was just routed independent of the splitter. -ENOMEM. */
 int answer_keep(struct answer *answer, struct frame_splitter *in);

@@ -27,12 +27,14 @@
  *	-ETIMEDOUT   the deadline passed; the connection stays usable (see below)
  *	-ECANCELED   kith_interrupt()
  *	-ECONNRESET  the daemon closed the connection
- *	-EPROTO      the daemon sent what this library cannot read
+ *	-EPROTO      the daemon sent what this library cannot read, or could not read this one
  *	-ENOBUFS     KITH_MAX_TICKETS requests wait to be collected
  *	-ENOMEM      no memory
  *
  * After -ECANCELED, -ECONNRESET and -EPROTO the connection is of no more use: close it and
- * connect again. Answers that had come before can still be collected.
+ * connect again. Answers that had come before can still be collected. kith_connect() returns
+ * KITH_ERROR_OVER_LIMIT where there are as many connections as may be, and KITH_ERROR_OWNER_ONLY
+ * to a user that may not connect.
  *
  * Deadlines. Every call that waits has one: the connection's timeout, which kith_connect() and
  * kith_set_timeout() set, or that of the call. A call that timed out may still be carried out by
@@ -419,6 +421,8 @@ struct kith_limits_result {
 	uint64_t session_requests;  /* unanswered, of a connection */
 	uint64_t session_bytes;     /* of these, and of answers not read */
 	uint64_t guest_connections; /* of each user that the daemon's config allows */
+	uint64_t guest_requests;    /* unanswered, of all of those */
+	uint64_t guest_bytes;       /* of these */
 	uint64_t deadline_ms;       /* what a request may take */
 	uint64_t usual_deadline_ms; /* and what it takes at most when it does not say */
 };

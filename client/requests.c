@@ -208,7 +208,7 @@ static int collect(struct kith_conn *conn, struct ticket *ticket, struct deadlin
 
 	while (ticket->answer.n == 0 && r == 0) {
 		r = conn_route(conn, ticket->id, &ticket->answer);
-		if (r == 0)
+		if (r == 0 && ticket->answer.n == 0)
 			r = conn_exchange(conn, deadline);
 	}
 	if (r == -ETIMEDOUT)
@@ -216,7 +216,7 @@ static int collect(struct kith_conn *conn, struct ticket *ticket, struct deadlin
 	answer = ticket->answer;
 	ticket->answer.memory = NULL;
 	conn_forget(conn, ticket);
-	return r < 0 ? r : finish(conn, method, &answer, ret);
+	return r ? r : finish(conn, method, &answer, ret);
 }
 
 /* Sends of what waits to be sent so much that another request may be added, and adds it. */

@@ -201,8 +201,9 @@ int answer_keep(struct answer *answer, struct frame_splitter *in)
 	return 0;
 }
 
-/* The daemon could not tell what it was asked: says why, and will close. */
-static int broken_by_us(struct kith_conn *conn, const struct answer *answer)
+/* What the daemon says before it closes: it takes no connection now, or could not tell what it was
+ * asked. */
+static int last_words(struct kith_conn *conn, const struct answer *answer)
 {
 	struct ping_result nothing;
 	struct wire_error error;
@@ -213,12 +214,19 @@ static int broken_by_us(struct kith_conn *conn, const struct answer *answer)
 	r = message_decode_response(answer->payload, answer->n, WIRE_METHOD_ping, &arena, &nothing,
 	                            &error);
 	wire_arena_release(&arena);
-	return conn_break(conn, -EPROTO, "the daemon could not read a request: %s",
-	                  r == MESSAGE_REFUSED ? error.message : "it does not say why");
+	if (r != MESSAGE_REFUSED)
+		return conn_break(conn, -EPROTO, "the daemon closes and does not say why");
+	if (error.code == WIRE_ERROR_BAD_FRAME || error.code == WIRE_ERROR_BAD_MESSAGE)
+		return conn_break(conn, -EPROTO, "the daemon could not read a request: %s",
+		                  error.message);
+	r = conn_break(conn, conn_refuse(conn, &error), "%s", error.message);
+	conn->error = conn->broken_error = error;
+	return r;
 }
 
-/* Hands one payload to where it belongs. 1: it is the answer to id. */
-static int route_one(struct kith_conn *conn, struct answer *answer, uint64_t id)
+/* Hands one payload to where it belongs: into *ret_answer when it is the answer to id. */
+static int route_one(struct kith_conn *conn, struct answer *answer, uint64_t id,
+                     struct answer *ret_answer)
 {
 	struct wire_peek peek;
 	struct ticket *ticket;
@@ -234,10 +242,12 @@ static int route_one(struct kith_conn *conn, struct answer *answer, uint64_t id)
 		return 0;
 	}
 	if (peek.id == UINT64_MAX)
-		return broken_by_us(conn, answer);
+		return last_words(conn, answer);
 	answer->is_error = peek.is_error;
-	if (id != 0 && peek.id == id)
-		return 1;
+	if (id != 0 && peek.id == id) {
+		*ret_answer = *answer;
+		return 0;
+	}
 	ticket = conn_ticket(conn, peek.id);
 	if (!ticket || ticket->answer.n > 0)
 		return 0;
@@ -265,10 +275,8 @@ int conn_route(struct kith_conn *conn, uint64_t id, struct answer *ret_answer)
 			                  "the daemon announced a frame of %u bytes; at most %d "
 			                  "are allowed",
 			                  answer.n, LIMIT_FRAME_BYTES);
-		r = route_one(conn, &answer, id);
-		if (r == 1)
-			*ret_answer = answer;
-		if (r)
+		r = route_one(conn, &answer, id, ret_answer);
+		if (r || (id != 0 && ret_answer->n > 0))
 			return r;
 	}
 }

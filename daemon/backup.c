@@ -203,6 +203,8 @@ static int begin_directory(struct backup *backup, struct store_io *io)
 
 	if (r != 0)
 		return r;
+	if (reserve_lacks_room(backup->job.request->daemon->reserve))
+		return -ENOSPC;
 	r = io->ops->list(io, backup->path, nothing, NULL);
 	if (r != -ENOENT)
 		return fail(backup, WIRE_ERROR_BAD_VALUE, "directory", "directory",
@@ -279,7 +281,7 @@ static void let_go(struct backup *backup)
 {
 	struct collection *collection = backup->items[backup->at].collection;
 
-	collection->n_copies--;
+	collection_end_copy(collection);
 	backup->items[backup->at].collection = NULL;
 	collection_unref(collection);
 }
@@ -308,7 +310,7 @@ static void backup_stepped(struct long_job *job)
 	}
 	backup->clearing = backup->result != 0;
 	if (!backup->clearing && backup->at < backup->n)
-		backup->items[backup->at].collection->n_copies++;
+		collection_begin_copy(backup->items[backup->at].collection);
 	long_job_step(job);
 }
 

@@ -12,6 +12,9 @@
  * One that takes no turn, or holds nothing, goes on at once. Care that holds makes others wait from
  * its turn on; its end, or let_go() when it is cancelled before it began, lets them go.
  *
+ * work() returns 0, -errno or RECORD_STORE_BUSY, which are logged and tried again after a pause;
+ * -EAGAIN, what it waits for did not end, is no failure, but has the same pauses.
+ *
  * Threads: all [loop], but work() [worker].
  */
 
@@ -20,10 +23,18 @@
 
 #include "daemon/upkeep.h"
 
+/* What a care does to a full disk (storage/reserve.h). */
+enum care_room {
+	CARE_KEEPS_ROOM,
+	CARE_TAKES_ROOM, /* waits while what is reserved for deletes is given up */
+	CARE_GIVES_ROOM, /* may have that */
+};
+
 struct care_kind {
 	const char *name;
 	bool takes_turn; /* with the groups of writes */
 	bool is_urgent;  /* writes wait for it, so it does not wait for builds */
+	enum care_room room;
 	bool (*wanted)(struct collection *collection, bool paused);
 	/* Its turn has come. False: there is no reason any more. */
 	bool (*hold)(struct collection *collection);
@@ -48,6 +59,10 @@ uint64_t care_now_ns(const struct collection *collection);
 bool care_begin(struct care_state *care);
 /* It did what it could; there is no use in trying again at once. */
 void care_retry_soon(struct care_state *care);
+/* It tried for long enough to begin: a pause, longer each time. */
+void care_gave_up(struct care_state *care);
+/* A restart found the database in use, and by whom is known: it is wanted again afterwards. */
+bool care_met_copy(const struct care_state *care);
 /* Reads that were held go on. */
 void care_let_reads_go(struct collection *collection);
 /* Answers the checkpoint requests: 0, RECORD_STORE_BUSY or -errno. */

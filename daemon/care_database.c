@@ -20,15 +20,24 @@ static bool reap_wanted(struct collection *collection, bool paused)
 	return n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG);
 }
 
-static void reap_prepare(struct collection *collection, struct care_state *care)
+uint32_t upkeep_reap_rows(uint64_t n_retired, uint64_t n_new)
 {
-	uint64_t n_rows = collection->upkeep.n_retired / 2;
+	uint64_t n_rows = n_retired / 2;
+	uint64_t max = n_new > UPKEEP_REAP_ROWS_MAX ? n_new : UPKEEP_REAP_ROWS_MAX;
 
 	if (n_rows < UPKEEP_REAP_ROWS)
 		n_rows = UPKEEP_REAP_ROWS;
-	if (n_rows > UPKEEP_REAP_ROWS_MAX)
-		n_rows = UPKEEP_REAP_ROWS_MAX;
-	care->to = n_rows;
+	if (n_rows > max)
+		n_rows = max;
+	return n_rows < UINT32_MAX ? (uint32_t)n_rows : UINT32_MAX;
+}
+
+static void reap_prepare(struct collection *collection, struct care_state *care)
+{
+	struct upkeep *upkeep = &collection->upkeep;
+
+	care->to = upkeep_reap_rows(upkeep->n_retired, upkeep->n_retired_new);
+	upkeep->n_retired_new = 0;
 	care->seq = collection_reap_seq(collection);
 	care->n = 0;
 }
@@ -56,10 +65,17 @@ static void reap_ended(struct collection *collection, struct care_state *care)
 		care_retry_soon(care);
 }
 
+void upkeep_retired(struct collection *collection, uint64_t n_rows)
+{
+	collection->upkeep.n_retired += n_rows;
+	collection->upkeep.n_retired_new += n_rows;
+}
+
 const struct care_kind reap_care = {
         .name = "reap",
         .takes_turn = true,
         .is_urgent = true,
+        .room = CARE_GIVES_ROOM,
         .wanted = reap_wanted,
         .prepare = reap_prepare,
         .work = reap_work,
@@ -101,6 +117,7 @@ const struct care_kind compact_care = {
         .name = "compact",
         .takes_turn = true,
         .is_urgent = true,
+        .room = CARE_GIVES_ROOM,
         .wanted = compact_wanted,
         .work = compact_work,
         .ended = compact_ended,
@@ -108,9 +125,14 @@ const struct care_kind compact_care = {
 
 /* checkpoint, restart ------------------------------------------------------------------------- */
 
-/* What a pause is not to begin with. */
+/* What a pause is not to begin with. What leaves the database is written to the WAL first: all of
+ * that is worth one restart, when it has left. */
 static bool leaves_too_much(const struct collection *collection, uint64_t wal)
 {
+	const struct care_state *care = collection->upkeep.care;
+
+	if (care[CARE_REAP].active || care[CARE_COMPACT].active)
+		return false;
 	return wal >= UPKEEP_WAL_IDLE_BYTES || (collection->upkeep.shrinks && wal > 0);
 }
 
@@ -175,6 +197,7 @@ static int restart_work(struct collection *collection, struct care_state *care, 
 static bool restart_hold(struct collection *collection)
 {
 	collection->upkeep.holds_reads = true;
+	collection->upkeep.copied = collection->n_copies > 0;
 	return true;
 }
 
@@ -210,7 +233,8 @@ static void restart_ended(struct collection *collection, struct care_state *care
 		collection->upkeep.checkpointed_at = record_store_wal_bytes(collection->store);
 		collection->upkeep.shrinks = false;
 	}
-	care_answer_checkpoints(collection, care->result);
+	if (!care_met_copy(care))
+		care_answer_checkpoints(collection, care->result);
 	care_let_reads_go(collection);
 }
 

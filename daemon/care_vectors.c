@@ -51,6 +51,7 @@ const struct care_kind reopen_care = {
         .name = "reopen",
         .takes_turn = true,
         .is_urgent = true,
+        .room = CARE_TAKES_ROOM,
         .wanted = reopen_wanted,
         .work = reopen_work,
         .ended = reopen_ended,
@@ -177,6 +178,7 @@ const struct care_kind restore_care = {
         .name = "restore",
         .takes_turn = true,
         .is_urgent = true,
+        .room = CARE_TAKES_ROOM,
         .wanted = restore_wanted,
         .prepare = restore_prepare,
         .work = restore_work,
@@ -185,11 +187,23 @@ const struct care_kind restore_care = {
 
 /* renew --------------------------------------------------------------------------------------- */
 
+/* While a flight is under way, flights and loads of others wait with it, but not for ever. */
 static bool renew_wanted(struct collection *collection, bool paused)
 {
-	collection->upkeep.wants_renewal =
-	        collection->n_copies == 0 && renewal_is_due(collection, paused);
-	return collection->upkeep.wants_renewal && renewal_is_possible(collection);
+	struct upkeep *upkeep = &collection->upkeep;
+	bool was_wanted = upkeep->wants_renewal;
+
+	upkeep->wants_renewal = collection->n_copies == 0 && collection->n_row_surveys == 0 &&
+	                        renewal_is_due(collection, paused);
+	if (!upkeep->wants_renewal || renewal_is_possible(collection))
+		return upkeep->wants_renewal;
+	if (!was_wanted)
+		upkeep->renew_ns = care_now_ns(collection);
+	if (care_now_ns(collection) - upkeep->renew_ns >= UPKEEP_RENEW_FLIGHTS_MS * NS_PER_MS) {
+		upkeep->wants_renewal = false;
+		care_gave_up(&upkeep->care[CARE_RENEW]);
+	}
+	return false;
 }
 
 /* Who comes now waits as for an opening, and who reads already is waited for. A flight may have
@@ -211,19 +225,21 @@ static bool renew_is_ready(const struct collection *collection)
 	       care_now_ns(collection) - collection->upkeep.renew_ns >= UPKEEP_RENEW_MS * NS_PER_MS;
 }
 
-/* Without one there is nothing to do: readings were under way for too long, or there is no memory.
- */
 static void renew_prepare(struct collection *collection, struct care_state *care)
 {
-	if (list_empty(&collection->pins) && !vector_file_is_lost(collection->vectors))
-		care->renewal = renewal_new(collection);
+	care->result = -EAGAIN;
+	if (!list_empty(&collection->pins) || vector_file_is_lost(collection->vectors))
+		return;
+	care->renewal = renewal_new(collection);
+	if (!care->renewal)
+		care->result = -ENOMEM;
 }
 
 static int renew_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	(void)collection;
 	(void)worker;
-	return care->renewal ? renewal_work(care->renewal) : 0;
+	return care->renewal ? renewal_work(care->renewal) : care->result;
 }
 
 static void renew_let_go(struct collection *collection)
@@ -234,8 +250,6 @@ static void renew_let_go(struct collection *collection)
 
 static void renew_ended(struct collection *collection, struct care_state *care)
 {
-	if (!care->renewal)
-		care_retry_soon(care);
 	care->renewal = renewal_end(care->renewal, care->result == 0);
 	renew_let_go(collection);
 	collection_opened(collection, NULL);

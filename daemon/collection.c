@@ -280,6 +280,18 @@ int collection_writer(struct collection *collection)
 	return record_writer_new(collection->store, &collection->writer);
 }
 
+void collection_begin_copy(struct collection *collection)
+{
+	collection->n_copies++;
+	collection->upkeep.copied = true;
+}
+
+void collection_end_copy(struct collection *collection)
+{
+	collection->n_copies--;
+	upkeep_look(collection);
+}
+
 uint64_t collection_reap_seq(const struct collection *collection)
 {
 	if (list_empty(&collection->pins))

@@ -12,9 +12,9 @@
  *
  * An open one is RENEWING while it gets rid of its dead rows (renewal.h); that always ends in OPEN.
  *
- * Requests that come while it is created, opened, renewed or dropped wait in `waiting` and are admitted
- * again when that has ended. A drop marks it (`dropped`), takes it out of the registry and lets
- * what runs end; late completions find their own collection through their reference, never a
+ * Requests that come while it is created, opened, renewed or dropped wait in `waiting` and are
+ * admitted again when that has ended. A drop marks it (`dropped`), takes it out of the registry and
+ * lets what runs end; late completions find their own collection through their reference, never a
  * namesake made since.
  *
  * Publishing: a write job changes the truth, then the record table and the vector file behind what
@@ -92,7 +92,9 @@ struct collection {
 	struct list gather_link; /* in the daemon's gatherings, while a group gathers */
 	struct list held_reads;  /* they need SQL, and a restart checkpoint goes first */
 	uint32_t n_sql_reads;    /* under way */
-	uint32_t n_copies;       /* long readings of the truth: the WAL cannot begin anew */
+	uint32_t n_copies;       /* readings of the truth that are not ours to hold back: the WAL
+	                          * cannot begin anew */
+	uint32_t n_row_surveys;  /* long readings of rows, which keep their numbers meanwhile */
 	struct upkeep upkeep;
 	struct list indexes; /* struct index.link; empty unless open */
 
@@ -153,6 +155,9 @@ void collection_unpin(struct collection *collection, struct pin *pin);
 /* Makes sure that there is a writer: one that failed was freed, since what a failed commit left in
  * it is not known. For who has the collection's turn. [worker] */
 int collection_writer(struct collection *collection);
+/* Somebody begins, or ends, to read the truth by other connections than ours. */
+void collection_begin_copy(struct collection *collection);
+void collection_end_copy(struct collection *collection);
 /* Rows that were retired at or before this are seen by nobody. */
 uint64_t collection_reap_seq(const struct collection *collection);
 

@@ -253,6 +253,17 @@ static int open_files(struct opening *opening, uint32_t worker)
 	return 0;
 }
 
+static void close_files(struct collection *collection)
+{
+	uint32_t n_workers = lanes_n_workers(collection->daemon->lanes);
+
+	for (uint32_t i = 0; i < n_workers; i++)
+		collection->readers[i] = record_reader_free(collection->readers[i]);
+	collection->writer = record_writer_free(collection->writer);
+	collection->store = record_store_free(collection->store);
+	collection->vectors = vector_file_free(collection->vectors);
+}
+
 /* The slot of the file's row `file_at`. */
 static int file_slot(struct opening *opening, uint64_t *ret_slot)
 {
@@ -373,6 +384,11 @@ static void opening_work(struct job *job, uint32_t worker)
 
 	if (!opening->opened) {
 		r = open_files(opening, worker);
+		if (reserve_helps(collection->daemon->reserve, r)) {
+			close_files(collection);
+			opening->n_declared = 0;
+			r = open_files(opening, worker);
+		}
 		if (r)
 			refuse(opening, r);
 		else
@@ -416,17 +432,6 @@ static void checking_work(struct job *job, uint32_t worker)
 }
 
 /* Closing ------------------------------------------------------------------------------------- */
-
-static void close_files(struct collection *collection)
-{
-	uint32_t n_workers = lanes_n_workers(collection->daemon->lanes);
-
-	for (uint32_t i = 0; i < n_workers; i++)
-		collection->readers[i] = record_reader_free(collection->readers[i]);
-	collection->writer = record_writer_free(collection->writer);
-	collection->store = record_store_free(collection->store);
-	collection->vectors = vector_file_free(collection->vectors);
-}
 
 static void release_memory(struct collection *collection)
 {
@@ -628,6 +633,13 @@ static void save_indexes(struct collection *collection)
 	}
 }
 
+/* What cannot be moved for want of room stays where it is: SQLite would try that at the close. */
+static void checkpoint_before_close(struct collection *collection)
+{
+	if (record_store_checkpoint(collection->store, false) == -ENOSPC)
+		record_store_keep_wal(collection->store);
+}
+
 static void closing_work(struct job *job, uint32_t worker)
 {
 	struct collection *collection = LIST_ELEMENT(job, struct collection, close_job);
@@ -640,7 +652,7 @@ static void closing_work(struct job *job, uint32_t worker)
 		collection->close_error =
 		        vector_file_sync(collection->vectors, collection_epoch(collection));
 	if (!collection->dropped && collection->store)
-		(void)record_store_checkpoint(collection->store, false);
+		checkpoint_before_close(collection);
 	close_files(collection);
 	if (collection->dropped) {
 		collection->close_error = store_remove_tree(io, collection->cache_dir);

@@ -138,7 +138,9 @@ static int create_commit(struct change *change)
 	struct catalog *catalog = change->collections->catalog;
 	struct store_io *io = collection->daemon->io;
 	const struct uuid *uuid = &collection->entry.spec.uuid;
-	int r = catalog_add(catalog, &collection->entry);
+	int r = reserve_lacks_room(collection->daemon->reserve)
+	                ? -ENOSPC
+	                : catalog_add(catalog, &collection->entry);
 
 	if (r) /* an entry of the same uuid is not gone yet */
 		return r == -EBADMSG && change->fill ? -EBUSY : r;
@@ -377,8 +379,13 @@ void collections_set_bulk(struct collections *collections, struct request *reque
 
 static int drop_commit(struct change *change)
 {
-	return catalog_set_state(change->collections->catalog, &change->collection->entry.spec.uuid,
-	                         CATALOG_DROPPED);
+	struct collections *collections = change->collections;
+	const struct uuid *uuid = &change->collection->entry.spec.uuid;
+	int r = catalog_set_state(collections->catalog, uuid, CATALOG_DROPPED);
+
+	if (reserve_helps(collections->daemon->reserve, r))
+		r = catalog_set_state(collections->catalog, uuid, CATALOG_DROPPED);
+	return r;
 }
 
 static void drop_committed(struct change *change)
@@ -425,7 +432,12 @@ static void left(struct collections *collections)
 
 static int forget_commit(struct change *change)
 {
-	return catalog_remove(change->collections->catalog, &change->uuid);
+	struct collections *collections = change->collections;
+	int r = catalog_remove(collections->catalog, &change->uuid);
+
+	if (reserve_helps(collections->daemon->reserve, r))
+		r = catalog_remove(collections->catalog, &change->uuid);
+	return r;
 }
 
 static void forget_committed(struct change *change)
@@ -577,6 +589,8 @@ int collections_new(struct daemon *daemon, struct collections **ret)
 	list_init(&collections->waiting);
 	*ret = collections; /* collections find the registry through the daemon */
 	r = catalog_open(daemon->io, daemon->config.data_dir, &collections->catalog);
+	if (reserve_helps(daemon->reserve, r))
+		r = catalog_open(daemon->io, daemon->config.data_dir, &collections->catalog);
 	if (r == 0)
 		r = load_all(collections);
 	if (r == 0)

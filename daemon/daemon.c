@@ -137,6 +137,24 @@ static void look_at_pressure(struct daemon *daemon)
 	log_info("memory is not short any more");
 }
 
+/* Room --------------------------------------------------------------------------------------------
+ */
+
+static void look_at_room(struct daemon *daemon)
+{
+	bool is_full = reserve_is_given_up(daemon->reserve);
+
+	if (is_full == daemon->said_full)
+		return;
+	daemon->said_full = is_full;
+	if (!is_full)
+		log_info("there is room on the disk again");
+	else
+		log_warning("the disk of %s is full: what was reserved is left to deletes, and "
+		            "nothing is added until there is room",
+		            daemon->config.data_dir);
+}
+
 /* Turns and ticks ----------------------------------------------------------------------------- */
 
 static void on_turn(uv_idle_t *idle)
@@ -214,6 +232,7 @@ static void on_tick(uv_timer_t *timer)
 		session_check_stall(session, now_ns);
 	}
 	look_at_pressure(daemon);
+	look_at_room(daemon);
 	while ((collection = collections_next(daemon->collections, collection)))
 		upkeep_look(collection);
 	if (daemon->config.idle_unload_s > 0)
@@ -327,6 +346,22 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* Without it deletes may fail when the disk is full, and nothing else. */
+static int take_reserve(struct daemon *daemon, uint64_t bytes)
+{
+	int r = reserve_new(daemon->io, daemon->config.data_dir, bytes ? bytes : RESERVE_BYTES,
+	                    &daemon->reserve);
+
+	if (r < 0)
+		return r;
+	r = reserve_take(daemon->reserve);
+	daemon->said_full = r == -ENOSPC;
+	if (r < 0)
+		log_warning("cannot reserve room for deletes in %s: %s", daemon->config.data_dir,
+		            strerror(-r));
+	return 0;
 }
 
 static uint32_t n_cores(void)
@@ -444,6 +479,7 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);
+	guests_init(&daemon->guests, &config->allow_uids);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
 	if (config->index_cache_mb == 0)
@@ -453,6 +489,8 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 		r = lock_dir(daemon, &daemon->cache_lock, config->cache_dir);
 	if (r == 0)
 		r = journal_new(daemon->io, daemon->clock, config->data_dir, &daemon->journal);
+	if (r == 0)
+		r = take_reserve(daemon, world->reserve_bytes);
 	if (r == 0)
 		r = take_memory(daemon);
 	if (r == 0)
@@ -499,6 +537,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->budget = budget_free(daemon->budget);
 	daemon->spill = spill_file_free(daemon->spill);
 	daemon->journal = journal_free(daemon->journal);
+	daemon->reserve = reserve_free(daemon->reserve);
 	sqlite_vfs_drop(daemon->io);
 	dir_lock_release(&daemon->cache_lock);
 	dir_lock_release(&daemon->data_lock);

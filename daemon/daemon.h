@@ -14,6 +14,7 @@
 #include "daemon/cache.h"
 #include "daemon/config.h"
 #include "daemon/footprint.h"
+#include "daemon/guest.h"
 #include "daemon/inflight.h"
 #include "daemon/lanes.h"
 #include "daemon/pressure.h"
@@ -24,6 +25,7 @@
 #include "index/budget.h"
 #include "storage/clock.h"
 #include "storage/dir_lock.h"
+#include "storage/reserve.h"
 #include "storage/store_io.h"
 
 struct collections;
@@ -39,6 +41,7 @@ struct daemon_world {
 	struct lanes_observer *observer;                  /* may be NULL */
 	const struct pressure_source *pressure;           /* NULL: memory is never short */
 	int (*cache_backend)(struct cache_backend **ret); /* NULL: what the config says */
+	uint64_t reserve_bytes;                           /* 0: RESERVE_BYTES */
 };
 
 struct daemon {
@@ -48,6 +51,8 @@ struct daemon {
 	struct clock *clock;
 	uid_t owner;
 	struct dir_lock data_lock, cache_lock;
+	struct reserve *reserve;
+	bool said_full; /* that the reserve was given up */
 	struct journal *journal;
 	struct lanes *lanes;
 	struct spill_file *spill;
@@ -57,16 +62,17 @@ struct daemon {
 	bool spares_used;       /* who asks for memory now rather spills than pushes out others */
 	struct pressure pressure;
 	struct inflight inflight;
+	struct guests guests;
 	struct footprint footprint;
 	struct lanes_rest rest; /* of workers that have nothing to do */
 	struct read_turns read_turns;
 	struct collections *collections;
 	struct server *server;
-	uv_timer_t tick;        /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
-	uv_idle_t turner;       /* runs while there are turns or gatherings */
-	struct list turns;      /* struct session.turn_link: they wait for their turn */
-	struct list resting;    /* the same: those that had their share, until the next moment */
-	uv_timer_t moment;      /* which that begins */
+	uv_timer_t tick;     /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
+	uv_idle_t turner;    /* runs while there are turns or gatherings */
+	struct list turns;   /* struct session.turn_link: they wait for their turn */
+	struct list resting; /* the same: those that had their share, until the next moment */
+	uv_timer_t moment;   /* which that begins */
 	struct asking asking;
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list sessions;   /* struct session.link */

@@ -168,8 +168,10 @@ static void survey_done(struct job *job)
 		request_refuse_errno(request, survey->result, "disk usage");
 	for (uint32_t i = 0; i < survey->n_files; i++)
 		free(survey->files[i].path);
-	for (uint32_t i = 0; i < survey->n; i++)
+	for (uint32_t i = 0; i < survey->n; i++) {
+		collection_end_copy(survey->v[i].collection);
 		collection_unref(survey->v[i].collection);
+	}
 	free(survey->files);
 	free(survey->v);
 	free(survey);
@@ -181,6 +183,7 @@ static struct surveyed survey_collection(struct collection *collection)
 	struct surveyed surveyed = {.collection = collection_ref(collection),
 	                            .is_open = collection_is_open(collection)};
 
+	collection_begin_copy(collection); /* how much of it is live is asked of the database */
 	strcpy(surveyed.name, collection->entry.name);
 	if (!surveyed.is_open)
 		return surveyed;

@@ -14,6 +14,7 @@ static const request_step handlers[WIRE_N_METHODS] = {
 void dispatch(struct request *request)
 {
 	bool is_hello = request->wire.method == WIRE_METHOD_hello;
+	struct wire_error error;
 	uint64_t deadline_ms =
 	        request->wire.deadline_ms ? request->wire.deadline_ms : LIMIT_USUAL_DEADLINE_MS;
 
@@ -26,6 +27,11 @@ void dispatch(struct request *request)
 		request_finish_refusal(request, WIRE_ERROR_HELLO_FIRST, NULL,
 		                       is_hello ? "hello was said already"
 		                                : "the first request must be hello");
+		return;
+	}
+	if (request->guest && guest_is_over(request->guest, &error)) {
+		request_refuse_with(request, &error);
+		request_finish(request);
 		return;
 	}
 	request->due_ns = request->started_ns + deadline_ms * UINT64_C(1000000);

@@ -32,6 +32,7 @@
 /* A step found the snapshot missing or of no use; flight->why says so when it is worth a word. */
 #define LOAD_USELESS 1
 #define LOAD_MISSING 2
+#define LOAD_OUTLIVED 3 /* dead rows left the vector file, and took too many of its nodes along */
 
 struct chunk_source {
 	struct hnsw_source source;
@@ -198,8 +199,11 @@ static void read_work(struct job *job, uint32_t worker)
 	                             flight->pin.n_rows, flight->pin.seq,
 	                             &n_lost) != count_covered(flight))
 		useless(flight, "it lacks records that it should have");
-	else if (n_lost > flight->head.n_nodes / GENERATION_LOST_SHARE)
-		useless(flight, "too many of its nodes lead nowhere any more");
+	else if (n_lost > flight->head.n_nodes / GENERATION_LOST_SHARE) {
+		snprintf(flight->why, sizeof(flight->why), "%u of %u nodes lead nowhere any more",
+		         n_lost, flight->head.n_nodes);
+		flight->result = LOAD_OUTLIVED;
+	}
 }
 
 /* check ---------------------------------------------------------------------------------------- */
@@ -246,10 +250,20 @@ static void log_opened(const struct index *index, const struct generation *gener
 
 #define NO_PLACE "the cache has no place for it"
 
+/* An evicted index stays so. Each search tries again, and the next failure of that kind is no news.
+ */
+static void log_evicted_still(struct index *index, int error, const char *why)
+{
+	char title[256];
+
+	if (error != index->load_error)
+		log_error("index '%s': cannot be loaded: %s", index_title(index, title), why);
+	index->load_error = error;
+}
+
 static void loaded(struct flight *flight)
 {
 	struct index *index = flight->index;
-	char title[256];
 	struct generation *generation = flight->generation;
 	uint64_t now_ns = clock_monotonic_ns(flight->collection->daemon->clock);
 	int r;
@@ -273,9 +287,10 @@ static void loaded(struct flight *flight)
 	index->wants_build = false;
 	r = index_serve(index, generation, flight->covered_rows);
 	if (r == 0) {
+		index->load_error = 0;
 		log_opened(index, generation);
 	} else if (flight->reopens) {
-		log_error("index '%s': cannot be loaded: " NO_PLACE, index_title(index, title));
+		log_evicted_still(index, r, NO_PLACE);
 	} else {
 		/* It is opened again later. */
 		index_keep_snapshot(index, NULL, NULL);
@@ -313,8 +328,7 @@ static void load_ended(struct flight *flight)
 	close_snapshot(flight);
 	if (flight->reopens && result < 0 && result != -EBADMSG) {
 		/* Not the file's fault: it stays as it was. */
-		log_error("index '%s': cannot be loaded: %s", index_title(index, title),
-		          strerror(-result));
+		log_evicted_still(index, result, strerror(-result));
 		index_load_failed(index, result);
 		flight_end(flight, result, "cannot be loaded");
 		return;
@@ -334,6 +348,9 @@ static void load_ended(struct flight *flight)
 	if (result == LOAD_MISSING)
 		log_warning("index '%s' (hnsw, M=%u): no snapshot; it is built",
 		            index_title(index, title), flight->params.m);
+	else if (result == LOAD_OUTLIVED)
+		log_info("index '%s': %s; it is built again", index_title(index, title),
+		         flight->why);
 	else if (result == LOAD_USELESS)
 		log_error("index '%s': the snapshot is not used: %s; it is built again",
 		          index_title(index, title), flight->why);

@@ -77,6 +77,10 @@ static void save_work(struct job *job, uint32_t worker)
 	struct collection *collection = flight->collection;
 
 	(void)worker;
+	if (reserve_lacks_room(collection->daemon->reserve)) {
+		flight->result = -ENOSPC;
+		return;
+	}
 	/* Whoever emptied the cache meanwhile took the directory along. */
 	flight->result = store_make_dirs(collection->daemon->io, collection->cache_dir);
 	if (flight->result)

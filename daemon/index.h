@@ -131,6 +131,7 @@ struct index {
 	bool to_grow;            /* the next load is for an insert */
 	bool ends_bulk;          /* what bulk writing left is to go in, though it be evicted */
 	struct cache_load *load; /* that the load flight is for, or NULL */
+	int load_error;          /* why it could not come back, which was said; 0: it did */
 	struct list evicting;    /* requests that wait until it may be evicted */
 	/* The build that comes after the flight, with what it is for. */
 	bool has_successor;

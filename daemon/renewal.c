@@ -42,7 +42,8 @@ bool renewal_is_due(const struct collection *collection, bool paused)
 
 bool renewal_is_possible(const struct collection *collection)
 {
-	if (collection->n_copies > 0 || collection->upkeep.care[CARE_LOAD].active)
+	if (collection->n_copies > 0 || collection->n_row_surveys > 0 ||
+	    collection->upkeep.care[CARE_LOAD].active)
 		return false;
 	for (const struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {

@@ -8,8 +8,8 @@
  * The live rows go into a new table, in the same order and under new numbers; the vector file is
  * emptied, and the restore care fills it from the truth; a graph that is in memory stays, and its
  * nodes get the new numbers. Only one of which more than GENERATION_LOST_SHARE led through dead
- * rows is built anew. Meanwhile nobody may read or change the collection (upkeep.c sees to that,
- * as for an opening); afterwards searches compare what the truth has until the file is filled.
+ * rows is built anew. Meanwhile nobody may read or change the collection (care_vectors.c sees to
+ * it, as for an opening); afterwards searches compare what the truth has until the file is filled.
  *
  * A crash at any point leaves a vector file that has rows of the truth, or none.
  */
@@ -27,7 +27,8 @@ struct renewal;
 
 /* Whether there are that many, and the vector file is whole. [loop] */
 bool renewal_is_due(const struct collection *collection, bool paused);
-/* Whether nobody works on an index or copies the truth; readings may be under way. [loop] */
+/* Whether nobody works on an index, copies the truth or surveys rows; readings may be under way.
+ * [loop] */
 bool renewal_is_possible(const struct collection *collection);
 /* NULL: no memory. Nobody reads or changes the collection from here to the end. [loop] */
 struct renewal *renewal_new(struct collection *collection);

@@ -41,7 +41,7 @@ static void repaired(void *ctx, int result)
 	struct collection *collection = request->collection;
 	const struct record_salvage *found = &repairing->found;
 
-	collection->n_copies--;
+	collection_end_copy(collection);
 	if (result == 0) {
 		log_info("collection '%s': %llu records saved, %llu lost", collection->entry.name,
 		         (unsigned long long)found->n_records, (unsigned long long)found->n_lost);
@@ -71,7 +71,7 @@ static int begin(struct request *request, struct repairing *repairing)
 		r = collections_restore(request->daemon->collections, &entry, salvage, repaired,
 		                        repairing);
 	if (r == 0)
-		request->collection->n_copies++;
+		collection_begin_copy(request->collection);
 	return r;
 }
 

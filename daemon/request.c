@@ -24,6 +24,9 @@ struct request *request_new(struct daemon *daemon, struct session *session, uint
 	request->session = session;
 	request->session_number = session->number;
 	request->frame_bytes = frame_bytes;
+	request->guest = session->guest;
+	if (request->guest)
+		request->guest->n_requests++;
 	request->started_ns = clock_monotonic_ns(daemon->clock);
 	request->due_ns = UINT64_MAX;
 	request->used_before = budget_used_bytes(daemon->budget);
@@ -124,6 +127,10 @@ static void request_free(struct request *request)
 	wire_buf_release(&request->answer);
 	free(request->frame);
 	inflight_give(&daemon->inflight, request->frame_bytes);
+	if (request->guest) {
+		request->guest->n_requests--;
+		guest_give(request->guest, request->guest_bytes);
+	}
 	daemon->n_open_requests--;
 	free(request);
 	daemon_closed_one(daemon);

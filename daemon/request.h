@@ -22,6 +22,7 @@
 #include "protocol/message.h"
 
 struct daemon;
+struct guest;
 struct session;
 struct collection;
 struct request;
@@ -37,6 +38,8 @@ struct request {
 	struct wire_arena arena;
 	void *frame;            /* owned, when it did not fit in the arena */
 	uint32_t frame_bytes;   /* of the payload; counted in flight until the answer */
+	struct guest *guest;    /* whose it is, or NULL: the owner's */
+	uint32_t guest_bytes;   /* counted there until the answer */
 	struct wire_buf answer; /* the encoded response */
 	bool refused;           /* it is an error */
 	int failed;        /* -errno, of the daemon's own; the journal is to have it. 0: none */

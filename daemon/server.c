@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +18,7 @@
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "protocol/limits.h"
+#include "protocol/message.h"
 
 /* Connections that the kernel holds until they are accepted. */
 #define SERVER_BACKLOG 128
@@ -39,52 +42,67 @@ struct server {
 
 /* Accepting ----------------------------------------------------------------------------------- */
 
-static bool is_guest(const struct config *config, uid_t uid)
+static void turn_away(int fd, enum wire_error_code code, const char *field, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+
+/* Says why there is no place for it, if the socket takes that, and closes. */
+static void turn_away(int fd, enum wire_error_code code, const char *field, const char *format, ...)
 {
-	for (uint32_t i = 0; i < config->allow_uids.n; i++) {
-		if (config->allow_uids.uids[i] == uid)
-			return true;
-	}
-	return false;
+	char message[WIRE_ERROR_MESSAGE_SIZE];
+	struct wire_error error;
+	struct wire_buf buf;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	wire_error_set(&error, code, field, "%s", message);
+	wire_buf_init(&buf);
+	if (message_encode_error(&buf, UINT64_MAX, &error) == 0)
+		(void)!send(fd, buf.data, buf.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	wire_buf_release(&buf);
+	close(fd);
 }
 
-static uint32_t n_sessions_of(const struct daemon *daemon, uid_t uid)
-{
-	uint32_t n = 0;
-
-	for (const struct list *link = daemon->sessions.next; link != &daemon->sessions;
-	     link = link->next)
-		n += LIST_ELEMENT(link, struct session, link)->uid == uid;
-	return n;
-}
-
-/* 0 when the peer may come in; says who may not. */
-static int check_peer(const struct daemon *daemon, int fd, uid_t *ret_uid)
+/* Whether the peer may come in; if not, it was turned away. */
+static bool check_peer(struct daemon *daemon, int fd, uid_t *ret_uid, struct guest **ret_guest)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
-		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0) {
+		log_error("cannot tell who connects: %s", strerror(errno));
+		close(fd);
+		return false;
+	}
 	*ret_uid = peer.uid;
+	*ret_guest = NULL;
 	if (peer.uid == daemon->owner)
-		return 0;
-	if (!is_guest(&daemon->config, peer.uid)) {
+		return true;
+	*ret_guest = guests_find(&daemon->guests, peer.uid);
+	if (!*ret_guest) {
 		log_warning("refused a connection of uid %u (process %d)", (unsigned)peer.uid,
 		            (int)peer.pid);
-		return -EPERM;
+		turn_away(fd, WIRE_ERROR_OWNER_ONLY, NULL,
+		          "this daemon is that of uid %u, and allow_uids does not name uid %u",
+		          (unsigned)daemon->owner, (unsigned)peer.uid);
+		return false;
 	}
-	if (n_sessions_of(daemon, peer.uid) < LIMIT_GUEST_CONNECTIONS)
-		return 0;
+	if ((*ret_guest)->n_sessions < LIMIT_GUEST_CONNECTIONS)
+		return true;
 	log_warning("refused a connection of uid %u: it has %d, which is the limit",
 	            (unsigned)peer.uid, LIMIT_GUEST_CONNECTIONS);
-	return -EUSERS;
+	turn_away(fd, WIRE_ERROR_OVER_LIMIT, "guest_connections",
+	          "uid %u has %d connections, which is the limit", (unsigned)peer.uid,
+	          LIMIT_GUEST_CONNECTIONS);
+	return false;
 }
 
 static void accept_one(struct server *server, int fd)
 {
 	struct daemon *daemon = server->daemon;
-	uid_t uid = (uid_t)-1; /* nobody, for compilers that do not see that it is set */
+	struct guest *guest;
+	uid_t uid;
 	int r;
 
 	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {
@@ -92,15 +110,15 @@ static void accept_one(struct server *server, int fd)
 			log_warning("refused a connection: there are %u, which is the limit",
 			            (unsigned)LIMIT_CONNECTIONS);
 		server->full_said = true;
-		close(fd);
+		turn_away(fd, WIRE_ERROR_OVER_LIMIT, "connections",
+		          "there are %u connections, which is the limit",
+		          (unsigned)LIMIT_CONNECTIONS);
 		return;
 	}
 	server->full_said = false;
-	if (check_peer(daemon, fd, &uid) < 0) {
-		close(fd);
+	if (!check_peer(daemon, fd, &uid, &guest))
 		return;
-	}
-	r = session_new(daemon, fd, uid);
+	r = session_new(daemon, fd, uid, guest);
 	if (r < 0)
 		log_error("cannot serve a connection: %s", strerror(-r));
 }
@@ -118,7 +136,8 @@ static bool turn_one_away(struct server *server)
 		close(server->spare_fd);
 	fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		close(fd);
+		turn_away(fd, WIRE_ERROR_OVER_LIMIT, "connections",
+		          "no file descriptors are left for another connection");
 	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return fd >= 0;
 }

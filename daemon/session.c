@@ -214,6 +214,8 @@ static void session_take_frame(struct session *session, const uint8_t *payload, 
 		session_close(session);
 		return;
 	}
+	request->guest_bytes = session->guest_bytes;
+	session->guest_bytes = 0;
 	asking_note(&session->daemon->asking, session->number, request->started_ns);
 	if (n > SESSION_INLINE_BYTES)
 		r = decode_on_worker(session, request, payload);
@@ -283,11 +285,26 @@ static void on_granted(struct inflight_wait *wait)
 	daemon_queue_turn(session->daemon, session);
 }
 
+static void on_roomy(struct guest_wait *wait)
+{
+	struct session *session = LIST_ELEMENT(wait, struct session, guest_wait);
+
+	session->waiting = false;
+	daemon_queue_turn(session->daemon, session);
+}
+
 /* Takes n bytes in flight for the frame at hand; false: the session waits for them. */
 static bool session_take_bytes(struct session *session, uint32_t n)
 {
 	if (session->wait_bytes)
 		return true;
+	if (session->guest && session->guest_bytes == 0) {
+		if (!guest_ask(session->guest, &session->guest_wait, n)) {
+			session->waiting = true;
+			return false;
+		}
+		session->guest_bytes = n;
+	}
 	if (!inflight_ask(&session->daemon->inflight, &session->wait, n)) {
 		session->waiting = true;
 		return false;
@@ -400,6 +417,12 @@ void session_close(struct session *session)
 	list_remove(&session->link);
 	list_remove(&session->turn_link);
 	inflight_forget(&session->wait);
+	guest_forget(&session->guest_wait);
+	if (session->guest) {
+		session->guest->n_sessions--;
+		guest_give(session->guest, session->guest_bytes);
+	}
+	session->guest_bytes = 0;
 	inflight_give(&session->daemon->inflight, session->wait_bytes);
 	session->wait_bytes = 0;
 	while ((link = list_pop(&session->requests))) {
@@ -413,6 +436,13 @@ void session_close(struct session *session)
 	uv_close((uv_handle_t *)&session->pipe, on_closed);
 }
 
+/* Whether somebody waits for the memory that it has. */
+static bool is_waited_for(const struct session *session)
+{
+	return inflight_is_waited_for(&session->daemon->inflight) ||
+	       (session->guest && !list_empty(&session->guest->waiting));
+}
+
 void session_check_claim(struct session *session, uint64_t now_ns)
 {
 	uint64_t claim_ns = session->claim_ns;
@@ -420,7 +450,7 @@ void session_check_claim(struct session *session, uint64_t now_ns)
 	struct wire_error error;
 
 	if (claim_ns == 0 || session->closing || session->ended || !session->reading ||
-	    !inflight_is_waited_for(&session->daemon->inflight) ||
+	    !is_waited_for(session) ||
 	    (now_ns - last_ns < SESSION_CLAIM_PAUSE_MS * UINT64_C(1000000) &&
 	     now_ns - claim_ns < SESSION_CLAIM_WHOLE_MS * UINT64_C(1000000)))
 		return;
@@ -474,7 +504,7 @@ void session_check_stall(struct session *session, uint64_t now_ns)
 	}
 }
 
-int session_new(struct daemon *daemon, int fd, uid_t uid)
+int session_new(struct daemon *daemon, int fd, uid_t uid, struct guest *guest)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
@@ -495,6 +525,11 @@ int session_new(struct daemon *daemon, int fd, uid_t uid)
 	session->pipe.data = session;
 	session->wait.granted = on_granted;
 	list_init(&session->wait.link);
+	session->guest = guest;
+	if (guest)
+		guest->n_sessions++;
+	session->guest_wait.roomy = on_roomy;
+	list_init(&session->guest_wait.link);
 	list_init(&session->turn_link);
 	list_init(&session->requests);
 	list_init(&session->reads);

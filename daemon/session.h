@@ -20,6 +20,7 @@
 
 #include <uv.h>
 
+#include "daemon/guest.h"
 #include "daemon/inflight.h"
 #include "daemon/list.h"
 #include "daemon/request.h"
@@ -64,17 +65,21 @@ struct session {
 	struct list reads_link; /* in the daemon's read_turns, while there are any */
 	uint32_t n_reading;     /* its reads in the lane */
 	struct inflight_wait wait;
-	uint32_t wait_bytes; /* taken from the bytes in flight for the frame at hand */
-	uint64_t claim_ns;   /* since when, for a large frame that has not come yet; 0: none */
-	uint64_t fed_ns;     /* when bytes last came */
-	uint32_t topics;     /* bit 1 << enum wire_topic: events that it wants */
-	bool greeted;        /* hello was answered */
+	struct guest *guest; /* whose it is, or NULL: the owner's */
+	struct guest_wait guest_wait;
+	uint32_t guest_bytes; /* taken from its guest's for the frame at hand */
+	uint32_t wait_bytes;  /* taken from the bytes in flight for the frame at hand */
+	uint64_t claim_ns;    /* since when, for a large frame that has not come yet; 0: none */
+	uint64_t fed_ns;      /* when bytes last came */
+	uint32_t topics;      /* bit 1 << enum wire_topic: events that it wants */
+	bool greeted;         /* hello was answered */
 	bool reading, waiting, decoding, ended, closing;
 	char client[LIMIT_NAME_BYTES + 1];
 };
 
-/* Takes over the accepted pipe of fd, whose other end is that user's. -errno; then fd is closed. */
-int session_new(struct daemon *daemon, int fd, uid_t uid);
+/* Takes over the accepted pipe of fd, whose other end is that user's, and perhaps a guest's.
+ * -errno; then fd is closed. */
+int session_new(struct daemon *daemon, int fd, uid_t uid, struct guest *guest);
 void session_close(struct session *session);
 /* Gives the session its turn: dispatches what it has. */
 void session_turn(struct session *session);

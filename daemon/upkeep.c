@@ -47,23 +47,36 @@ void care_retry_soon(struct care_state *care)
 	retry_put_off(&care->retry, care_now_ns(care->collection), UPKEEP_RETRY_MS);
 }
 
+void care_gave_up(struct care_state *care)
+{
+	retry_failed(&care->retry, care_now_ns(care->collection), UPKEEP_RETRY_MS,
+	             UPKEEP_RETRY_MAX_MS);
+}
+
+bool care_met_copy(const struct care_state *care)
+{
+	return care->result == RECORD_STORE_BUSY && care->collection->upkeep.copied;
+}
+
 /* Sets when it may be tried again; a row of failures is logged at its begin only. */
 static void note_result(struct care_state *care)
 {
 	struct collection *collection = care->collection;
 
-	/* A copy that began meanwhile holds the WAL: it is wanted again afterwards. */
-	if (care->result == RECORD_STORE_BUSY && collection->n_copies > 0)
-		care->result = 0;
+	if (care_met_copy(care))
+		return;
 	if (care->result == 0) {
 		retry_succeeded(&care->retry);
+		care->told = false;
 		return;
 	}
-	if (care->retry.pause_ms == 0)
-		log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
-		          kind_of(care)->name,
-		          care->result < 0 ? strerror(-care->result) : "the database is in use");
-	retry_failed(&care->retry, care_now_ns(collection), UPKEEP_RETRY_MS, UPKEEP_RETRY_MAX_MS);
+	care_gave_up(care);
+	if (care->result == -EAGAIN || care->told)
+		return;
+	care->told = true;
+	log_error("collection '%s': %s: %s; it will be tried again", collection->entry.name,
+	          kind_of(care)->name,
+	          care->result < 0 ? strerror(-care->result) : "the database is in use");
 }
 
 /* One run ------------------------------------------------------------------------------------- */
@@ -71,8 +84,16 @@ static void note_result(struct care_state *care)
 static void care_work(struct job *job, uint32_t worker)
 {
 	struct care_state *care = LIST_ELEMENT(job, struct care_state, job);
+	struct reserve *reserve = care->collection->daemon->reserve;
+	const struct care_kind *kind = kind_of(care);
 
-	care->result = kind_of(care)->work(care->collection, care, worker);
+	if (kind->room == CARE_TAKES_ROOM && reserve_lacks_room(reserve)) {
+		care->result = -ENOSPC;
+		return;
+	}
+	care->result = kind->work(care->collection, care, worker);
+	if (kind->room == CARE_GIVES_ROOM && reserve_helps(reserve, care->result))
+		care->result = kind->work(care->collection, care, worker);
 }
 
 static void submit(struct care_state *care)
@@ -205,7 +226,9 @@ void upkeep_look(struct collection *collection)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 	uint64_t now_ns = care_now_ns(collection);
-	bool paused = now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
+	/* On a full disk room comes before speed: nothing waits for a pause. */
+	bool paused = reserve_is_given_up(collection->daemon->reserve) ||
+	              now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
 	bool queued = false;
 
 	try_held(collection);

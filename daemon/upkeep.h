@@ -55,13 +55,11 @@ enum care {
 /* Bounds. */
 #define UPKEEP_WAL_PASSIVE_BYTES (16u << 20) /* checkpoint beside the writes from here on */
 #define UPKEEP_WAL_RESTART_BYTES (64u << 20) /* stop writes and new reads, begin the WAL anew */
-#define UPKEEP_WAL_IDLE_BYTES                                                                \
-	(1u << 20)                   /* more is not left behind in a pause: a start reads it \
-	                              */
-#define UPKEEP_REAP_ROWS 512         /* a transaction of the reaper, at least: half of what is */
-#define UPKEEP_REAP_ROWS_MAX 16384   /* there is taken, so that it keeps up with the groups */
-#define UPKEEP_REAP_BACKLOG 4096     /* retired rows that do not wait for a pause */
-#define UPKEEP_FREE_BYTES (8u << 20) /* free pages beside as many in use that are left alone */
+#define UPKEEP_WAL_IDLE_BYTES (1u << 20)     /* more is not left in a pause: a start reads it */
+#define UPKEEP_REAP_ROWS 512              /* a transaction of the reaper, at least, and at most */
+#define UPKEEP_REAP_ROWS_MAX 16384        /* when groups do not retire more (upkeep_reap_rows) */
+#define UPKEEP_REAP_BACKLOG 4096          /* retired rows that do not wait for a pause */
+#define UPKEEP_FREE_BYTES (8u << 20)      /* free pages beside as many in use that are left alone */
 #define UPKEEP_IDLE_FREE_BYTES (1u << 20) /* the same in a pause, beside a quarter */
 #define UPKEEP_COMPACT_PAGES 512          /* a transaction of the compaction */
 #define UPKEEP_LOG_ROWS 65536             /* retirements that the log keeps */
@@ -69,7 +67,8 @@ enum care {
 #define UPKEEP_SYNC_BYTES (64u << 20)     /* unsynced vectors that do not wait for a pause */
 #define UPKEEP_SYNC_MS 5000               /* nor do any that are older than this */
 #define UPKEEP_RESTORE_BYTES (8u << 20)   /* rows that one job restores */
-#define UPKEEP_RENEW_MS 1000              /* a renewal waits so long for readings */
+#define UPKEEP_RENEW_MS 1000              /* a renewal holds all so long for readings, */
+#define UPKEEP_RENEW_FLIGHTS_MS 10000     /* and keeps flights from beginning, for others */
 #define UPKEEP_LOAD_BYTES (256u << 10)    /* less is not worth a job, unless it is all */
 #define UPKEEP_REST_MS 2000               /* nobody came for so long: a rest */
 #define UPKEEP_RETRY_MS 500               /* first pause after a failure; doubles up to */
@@ -88,8 +87,9 @@ struct care_state {
 	uint64_t seq;                /* reap: up to which */
 	uint64_t bad_extent;         /* load: the one that is damaged */
 	struct vector_file *vectors; /* reopen: the new file */
-	struct renewal *renewal;     /* renew: NULL when it gave up */
+	struct renewal *renewal;     /* renew: NULL when it could not begin */
 	struct retry retry;
+	bool told; /* a failure since the last success was logged */
 };
 
 struct upkeep {
@@ -101,6 +101,7 @@ struct upkeep {
 	uint64_t searched;        /* searches since open: the codes wait for the first */
 	bool wants_codes;         /* or for a build */
 	uint64_t n_retired;       /* rows for the reaper */
+	uint64_t n_retired_new;   /* of them, those since its last turn */
 	uint64_t lost_row;        /* the vector file is of no use from here on; UINT64_MAX: it is */
 	uint64_t checkpointed_at; /* WAL bytes when the last checkpoint ended */
 	bool shrinks;             /* pages left the database: a restart cuts its file */
@@ -108,7 +109,8 @@ struct upkeep {
 	bool holds_reads;         /* a restart waits or runs: reads that need SQL wait */
 	bool rests;               /* all reads wait */
 	bool wants_renewal;       /* nothing begins that nobody asked for, and that it waits for */
-	uint64_t renew_ns;        /* since when a renewal waits for readings */
+	uint64_t renew_ns;        /* since when a renewal waits for flights, or holds */
+	bool copied;              /* the truth was read from elsewhere since a restart held */
 	bool stopped;
 };
 
@@ -128,5 +130,11 @@ int upkeep_vectors_error(const struct collection *collection);
 void upkeep_read_ended(struct collection *collection);
 /* Has the WAL moved into the database as soon as may be, then answers the checkpoint request. */
 void upkeep_checkpoint(struct request *request);
+/* So many rows more are for the reaper. */
+void upkeep_retired(struct collection *collection, uint64_t n_rows);
+/* How many rows the reaper takes in its turn, of n_retired, of which n_new came since the last:
+ * half of them, and no fewer than came when it is behind. It has a turn between any two groups
+ * while there is a backlog, so no more rows wait than two groups retire, or UPKEEP_REAP_BACKLOG. */
+uint32_t upkeep_reap_rows(uint64_t n_retired, uint64_t n_new);
 /* Nothing new is begun from now on. */
 void upkeep_stop(struct collection *collection);

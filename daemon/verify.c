@@ -3,7 +3,8 @@
 /*
  * The first step needs no open collection: one whose truth is damaged cannot be opened. The second
  * does, for only an open one knows its vector file and its snapshots; a pin keeps the rows that are
- * read.
+ * read, and no renewal begins until it has ended, since that would hold all others until it gave
+ * up.
  */
 
 #include "daemon/verify.h"
@@ -43,6 +44,7 @@ struct verifying {
 	uint32_t n_indexes;
 	struct finding findings[VERIFY_FINDINGS];
 	uint32_t n_findings;
+	uint64_t bad_row; /* the first that the vector file does not have as it was written */
 	int result;
 };
 
@@ -101,12 +103,15 @@ static int check_vectors(struct verifying *verifying)
 		const void *rows;
 		int r = vector_file_extent(collection->vectors, i, &rows);
 
-		if (r == -EBADMSG)
+		if (r == -EBADMSG) {
 			find(verifying, "vectors", true,
 			     "rows from %llu on are not what was written",
 			     (unsigned long long)(i * extent_rows));
-		else if (r < 0)
+			if (verifying->bad_row == UINT64_MAX)
+				verifying->bad_row = i * extent_rows;
+		} else if (r < 0) {
 			return r;
+		}
 		if (job_is_cancelled(&verifying->job.job))
 			return -ECANCELED;
 	}
@@ -203,6 +208,9 @@ static void verify_end(struct verifying *verifying)
 	struct collection *collection = verifying->collection;
 
 	long_job_end(&verifying->job);
+	collection->n_row_surveys--;
+	if (verifying->bad_row != UINT64_MAX)
+		upkeep_lost_vectors(collection, verifying->bad_row);
 	if (verifying->pinned)
 		collection_unpin(collection, &verifying->pin);
 	if (verifying->result == 0) {
@@ -220,7 +228,7 @@ static void verify_stepped(struct long_job *job)
 	struct verifying *verifying = LIST_ELEMENT(job, struct verifying, job);
 
 	if (!verifying->is_second)
-		verifying->collection->n_copies--;
+		collection_end_copy(verifying->collection);
 	if (!job->job.ran || long_job_is_unwanted(job))
 		verifying->result = -ECANCELED;
 	verifying->is_second = true;
@@ -258,6 +266,8 @@ void verify(struct request *request)
 		return;
 	}
 	verifying->collection = request->collection;
-	verifying->collection->n_copies++;
+	verifying->bad_row = UINT64_MAX;
+	verifying->collection->n_row_surveys++;
+	collection_begin_copy(verifying->collection);
 	long_job_step(&verifying->job);
 }

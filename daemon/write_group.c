@@ -9,7 +9,8 @@
  *
  * A request that cannot be applied is undone to its savepoint and refused alone. When the
  * transaction itself fails, all are refused and the writer is opened anew: a sync that failed is
- * not tried again.
+ * not tried again. A full disk refuses what adds; what deletes is tried once more, alone, in the
+ * room that is reserved for it (storage/reserve.h).
  *
  * What the commit changed is kept as a list of changes (struct change), because the record table
  * and the vector file may only follow what is durable. Memory for the table was granted by the
@@ -58,6 +59,7 @@ struct group {
 	uint32_t n_changes, max_changes;
 	struct namespace_entry **namespaces; /* new ones, of kept requests; owned */
 	uint32_t n_namespaces;
+	uint64_t first_seq; /* the published one */
 	uint64_t seq; /* of the last kept request; the published one when none changed anything */
 	struct record_epoch epoch; /* of that seq, when the writer has begun one */
 	bool has_epoch;
@@ -293,6 +295,8 @@ static int apply_member(struct group *group, struct member *member)
 	r = apply_namespace(group, batch.namespace, &ns);
 	for (uint32_t i = 0; r == 0 && i < batch.ids->n; i++)
 		r = apply_one(group, member, &batch, i, ns);
+	if (r == -ENOSPC)
+		return r; /* no fault of the request's */
 	if (r == RECORD_STORE_NAMESPACES_FULL)
 		request_refuse(request, WIRE_ERROR_OVER_LIMIT, "namespace",
 		               "the collection has %u namespaces; the limit is %u",
@@ -319,13 +323,58 @@ static int apply_all(struct group *group)
 	if (r)
 		return r;
 	r = record_writer_begin(collection->writer);
-	for (uint32_t i = 0; r == 0 && i < group->n_members; i++)
-		r = apply_member(group, &group->members[i]);
+	for (uint32_t i = 0; r == 0 && i < group->n_members; i++) {
+		if (!group->members[i].request->refused)
+			r = apply_member(group, &group->members[i]);
+	}
 	if (r == 0)
 		r = record_writer_commit(collection->writer);
 	if (r) {
 		record_writer_rollback(collection->writer);
 		collection->writer = record_writer_free(collection->writer);
+	}
+	return r;
+}
+
+static bool is_delete(const struct member *member)
+{
+	return member->request->wire.method == WIRE_METHOD_delete;
+}
+
+static uint32_t count_deletes(const struct group *group)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < group->n_members; i++)
+		n += is_delete(&group->members[i]);
+	return n;
+}
+
+/* As if nothing had been applied yet; what adds is refused, if there is anything else. */
+static void begin_anew(struct group *group)
+{
+	group->n_changes = 0;
+	group->seq = group->first_seq;
+	forget_namespaces(group, 0);
+	for (uint32_t i = 0; i < group->n_members; i++) {
+		struct member *member = &group->members[i];
+
+		*member = (struct member){.request = member->request};
+		if (!is_delete(member) && !member->request->refused)
+			request_refuse_errno(member->request, -ENOSPC, "writing");
+	}
+}
+
+static int apply_as_far_as_there_is_room(struct group *group)
+{
+	struct reserve *reserve = group->collection->daemon->reserve;
+	uint32_t n_deletes = count_deletes(group);
+	bool adds = n_deletes < group->n_members;
+	int r = adds && reserve_lacks_room(reserve) ? -ENOSPC : apply_all(group);
+
+	if (n_deletes > 0 && reserve_helps(reserve, r)) {
+		begin_anew(group);
+		r = apply_all(group);
 	}
 	return r;
 }
@@ -447,7 +496,7 @@ static void group_work(struct job *job, uint32_t worker)
 	struct collection *collection = group->collection;
 
 	(void)worker;
-	group->error = apply_all(group);
+	group->error = apply_as_far_as_there_is_room(group);
 	if (group->error) {
 		/* What a failed commit left in the connection is not known: begin with a new one.
 		 */
@@ -490,7 +539,7 @@ static void publish(struct group *group)
 		collection->mapped_rows = collection->n_rows;
 	if (group->vectors_error)
 		upkeep_lost_vectors(collection, collection->mapped_rows);
-	collection->upkeep.n_retired += group->n_retired;
+	upkeep_retired(collection, group->n_retired);
 	collection->n_writes += group->n_members;
 	collection->n_groups++;
 }
@@ -572,7 +621,7 @@ static struct group *group_new(struct collection *collection, struct request **r
 	}
 	for (uint32_t i = 0; i < n; i++)
 		group->members[group->n_members++].request = requests[i];
-	group->seq = collection->seq;
+	group->first_seq = group->seq = collection->seq;
 	group->vectors_follow =
 	        collection->vectors && collection->mapped_rows == collection->n_rows;
 	return group;

@@ -20,11 +20,12 @@ void write_queue_init(struct write_queue *queue)
 	list_init(&queue->writers);
 	list_init(&queue->ring);
 	list_init(&queue->tasks);
+	list_init(&queue->late_tasks);
 	queue->n_ring = 0;
 	queue->n_served = 0;
 	queue->n_expected = 0;
 	queue->gather_until_ns = 0;
-	queue->busy = queue->in_task = false;
+	queue->busy = queue->in_task = queue->had_task = false;
 	queue->stopped = false;
 }
 
@@ -84,7 +85,9 @@ struct request *write_queue_last(const struct write_queue *queue, uint64_t sessi
 
 void write_queue_push_task(struct write_queue *queue, struct write_task *task)
 {
-	list_append(&queue->tasks, &task->link);
+	bool is_late = queue->had_task && queue->n_ring > 0;
+
+	list_append(is_late ? &queue->late_tasks : &queue->tasks, &task->link);
 }
 
 /* A group, in turn from the sessions. */
@@ -113,6 +116,14 @@ static uint32_t take_group(struct write_queue *queue, struct request **requests)
 	return n;
 }
 
+/* Late ones too, when there is no group that they would hold back. */
+static struct list *take_task(struct write_queue *queue)
+{
+	struct list *link = list_pop(&queue->tasks);
+
+	return !link && queue->n_ring == 0 ? list_pop(&queue->late_tasks) : link;
+}
+
 enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
                                  struct write_task **ret_task, struct request **requests,
                                  uint32_t *ret_n)
@@ -121,9 +132,9 @@ enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
 
 	if (queue->busy || queue->stopped)
 		return WRITE_NOTHING;
-	link = list_pop(&queue->tasks);
+	link = take_task(queue);
 	if (link) {
-		queue->busy = queue->in_task = true;
+		queue->busy = queue->in_task = queue->had_task = true;
 		*ret_task = LIST_ELEMENT(link, struct write_task, link);
 		return WRITE_TASK;
 	}
@@ -132,6 +143,8 @@ enum write_next write_queue_next(struct write_queue *queue, uint64_t now_ns,
 	if (queue->n_ring < queue->n_expected && now_ns < queue->gather_until_ns)
 		return WRITE_GATHERING;
 	queue->busy = true;
+	queue->had_task = false;
+	list_splice(&queue->tasks, &queue->late_tasks);
 	*ret_n = take_group(queue, requests);
 	return WRITE_GROUP;
 }
@@ -182,6 +195,7 @@ void write_queue_stop(struct write_queue *queue)
 	struct list *link;
 
 	queue->stopped = true;
+	list_splice(&queue->tasks, &queue->late_tasks);
 	while ((link = list_pop(&queue->tasks))) {
 		struct write_task *task = LIST_ELEMENT(link, struct write_task, link);
 

@@ -10,6 +10,11 @@
  * that was served goes behind those that came meanwhile, so a bulk import never holds back a
  * single writer by more than one group. Within a session writes keep their order.
  *
+ * Tasks go before groups, so that what clears up keeps up with the writes: each that is there when
+ * a group ends has its turn before the next. But a group that waits lets nobody by twice: a task
+ * that comes after another had its turn goes behind it. So between two groups each task has one
+ * turn at most, however often it is wanted again.
+ *
  * Gathering: when a group of several sessions ends, their answers go out, and the first that writes
  * again would have a group of its own while the others wait for its sync. So the next group waits
  * until as many sessions have written, for WRITE_GATHER_NS at most. (8 writers: 4 requests a group
@@ -43,13 +48,15 @@ struct write_queue {
 	struct list writers; /* struct writer, one a session with writes here */
 	struct list ring;    /* those with something pending, in turn */
 	struct list tasks;
+	struct list late_tasks; /* they go behind the next group */
 	uint32_t n_ring;
 	uint32_t n_served;        /* sessions in the last group */
 	uint32_t n_expected;      /* that the next group waits for, */
 	uint64_t gather_until_ns; /* until then */
 	bool busy;
-	bool in_task; /* busy with a task */
-	bool stopped; /* nothing starts any more */
+	bool in_task;  /* busy with a task */
+	bool had_task; /* since the last group began */
+	bool stopped;  /* nothing starts any more */
 };
 
 /* What write_queue_next() found. */

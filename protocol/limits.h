@@ -42,6 +42,8 @@
 	  "bytes of them and of answers not read yet")                                          \
 	L(F, X, GUEST_CONNECTIONS, guest_connections, 128,                                      \
 	  "connections of each user that allow_uids names")                                     \
+	L(F, X, GUEST_REQUESTS, guest_requests, 1024, "unanswered requests of all of those")    \
+	L(F, X, GUEST_BYTES, guest_bytes, 16u << 20, "bytes of them")                           \
 	L(F, X, DEADLINE_MS, deadline_ms, 86400000, "a request's deadline, in milliseconds")    \
 	L(F, X, USUAL_DEADLINE_MS, usual_deadline_ms, 3600000,                                  \
 	  "the deadline of a request that names none")

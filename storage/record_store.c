@@ -139,6 +139,21 @@ int record_store_count_pages(struct record_store *store, sqlite3 *db)
 	return 0;
 }
 
+int record_store_take_room(struct record_store *store, sqlite3 *db, uint64_t chunk_bytes)
+{
+	int64_t n_pages;
+	sqlite3_int64 size;
+	int r = sql_query_int(db, "PRAGMA page_count", &n_pages);
+	int rc;
+
+	if (r < 0)
+		return r;
+	size = n_pages * store->page_bytes;
+	size = (sqlite3_int64)(((uint64_t)size + chunk_bytes - 1) / chunk_bytes * chunk_bytes);
+	rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &size);
+	return rc == SQLITE_OK ? 0 : sql_fail(NULL, rc);
+}
+
 static int measure(struct record_store *store)
 {
 	int64_t mode;
@@ -266,9 +281,12 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	uint64_t before = record_store_wal_bytes(store);
 	int r;
 
+	/* One that stops half-way for want of room would have taken what there was, for nothing. */
+	r = record_store_take_room(store, store->maintenance, 1);
 	/* A restart checkpoint keeps writers out while it runs, so the passive one does most of its
 	 * work before. */
-	r = checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+	if (r == 0)
+		r = checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 	if (r != 0 || !restart)
 		return r;
 	sqlite3_busy_timeout(store->maintenance, 0);
@@ -283,6 +301,11 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	 * does so itself. */
 	r = sql_exec(store->maintenance, "UPDATE state SET seq = seq");
 	return r == -EBUSY ? 0 : r;
+}
+
+void record_store_keep_wal(struct record_store *store)
+{
+	sqlite3_db_config(store->maintenance, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 static int count_live(sqlite3 *db, uint64_t *ret_bytes)

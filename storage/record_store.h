@@ -236,6 +236,8 @@ int record_store_live_bytes(struct store_io *io, const char *dir, uint64_t *ret_
  * nobody writes and no reader is open (RECORD_STORE_BUSY, at once); a writer that begins
  * meanwhile waits for it. */
 int record_store_checkpoint(struct record_store *store, bool restart);
+/* Its end leaves the WAL for the next open, instead of moving it. */
+void record_store_keep_wal(struct record_store *store);
 /* Give back what the connection's page cache holds; by its owner, with nothing open. (SQLite can
  * do this for the whole process only where it was built for it, and Debian's was not.) */
 void record_writer_release_memory(struct record_writer *writer);

@@ -12,6 +12,10 @@
  * commit overwrites them; the sync that failed is never tried again. If the process dies before
  * that, recovery may find them whole and take the group as committed, though it was not
  * acknowledged.
+ *
+ * A commit goes to the WAL, and only later to the database. The room that this will take there is
+ * taken before the commit: else a disk that is full by then would keep the WAL from ever beginning
+ * anew, and what deletes write would have nowhere to go.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +23,9 @@
 
 #include "storage/record_state.h"
 #include "storage/record_writer_private.h"
+
+/* A growing database takes room on the disk in steps of this. */
+#define ROOM_BYTES (256 << 10)
 
 static const char *const texts[WRITER_N_STMTS] = {
         [WRITER_BEGIN] = "BEGIN IMMEDIATE",
@@ -210,6 +217,8 @@ int record_writer_commit(struct record_writer *writer)
 	r = begins_epoch ? begin_epoch(writer) : 0;
 	if (r == 0)
 		r = put_state(writer);
+	if (r == 0)
+		r = record_store_take_room(writer->store, writer->db, ROOM_BYTES);
 	if (r == 0)
 		r = sql_run(writer->stmts[WRITER_COMMIT]);
 	if (r < 0) {

@@ -24,6 +24,8 @@ static int errno_of(sqlite3 *db, int rc)
 		return -ENOMEM;
 	if (rc == SQLITE_CANTOPEN_SYMLINK)
 		return -ELOOP;
+	if (rc == SQLITE_IOERR_SHMSIZE) /* the -shm file could not grow */
+		return -ENOSPC;
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
 		return -ENOSPC;

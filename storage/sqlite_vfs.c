@@ -42,6 +42,9 @@
  * (it keeps the lower 17 bits of a size) and calls the disk full: whole pages, below that. */
 #define GATHER_BYTES (124 << 10)
 
+/* A file's size is a multiple of this anyway: no page is smaller than that. */
+#define CHUNK_BYTES 512
+
 struct vfs {
 	sqlite3_vfs base;
 	struct store_io *io;
@@ -116,6 +119,20 @@ static int rc_of(int error, int otherwise)
 static struct vfs_file *file_of_inner(struct store_file *inner)
 {
 	return (struct vfs_file *)((char *)inner - offsetof(struct vfs_file, inner));
+}
+
+/* The unix file allocates for a hint of its size when it grows in chunks; it does not tell why it
+ * could not. */
+static int inner_allocate(struct store_file *inner, uint64_t offset, size_t n)
+{
+	sqlite3_file *file = unix_file_of(file_of_inner(inner));
+	sqlite3_int64 size = (sqlite3_int64)(offset + n);
+	int chunk = CHUNK_BYTES;
+	int rc = file->pMethods->xFileControl(file, SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+
+	if (rc == SQLITE_OK)
+		rc = file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &size);
+	return rc == SQLITE_OK ? 0 : -ENOSPC;
 }
 
 static int inner_size(struct store_file *inner, uint64_t *ret_size_bytes)
@@ -212,6 +229,7 @@ static const struct store_file_ops inner_ops = {
         .write = inner_write,
         .sync = inner_sync,
         .truncate = inner_truncate,
+        .allocate = inner_allocate,
         .size = inner_size,
         .map = inner_map,
         .unmap = inner_unmap,
@@ -323,7 +341,8 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *ret_size)
 	return SQLITE_OK;
 }
 
-/* What SQLite calls: straight to the unix file ------------------------------------------------ */
+/* What SQLite calls: straight to the unix file, but for one file control
+ * ------------------------------------------------ */
 
 static int file_lock(sqlite3_file *base, int level)
 {
@@ -346,9 +365,25 @@ static int file_check_reserved_lock(sqlite3_file *base, int *ret)
 	return file->pMethods->xCheckReservedLock(file, ret);
 }
 
+/* Room for what will be written up to there. It only ever gets longer here: who finds the disk full
+ * must not cut off what somebody else made of it meanwhile. */
+static int file_grow(sqlite3_file *base, uint64_t to)
+{
+	struct vfs_file *file = (struct vfs_file *)base;
+	uint64_t size;
+	int r = store_size(file->outer, &size);
+
+	if (r == 0 && to > size)
+		r = store_allocate(file->outer, size, (size_t)(to - size));
+	return rc_of(r, SQLITE_IOERR_WRITE);
+}
+
 static int file_control(sqlite3_file *base, int op, void *arg)
 {
 	sqlite3_file *file = unix_of_base(base);
+
+	if (op == SQLITE_FCNTL_SIZE_HINT && !((struct vfs_file *)base)->is_wal)
+		return file_grow(base, (uint64_t) * (sqlite3_int64 *)arg);
 
 	return file->pMethods->xFileControl(file, op, arg);
 }

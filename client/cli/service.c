@@ -133,6 +133,8 @@ static const struct number limits_numbers[] = {
         NUMBER(kith_limits_result, session_requests),
         NUMBER(kith_limits_result, session_bytes),
         NUMBER(kith_limits_result, guest_connections),
+        NUMBER(kith_limits_result, guest_requests),
+        NUMBER(kith_limits_result, guest_bytes),
         NUMBER(kith_limits_result, deadline_ms),
         NUMBER(kith_limits_result, usual_deadline_ms),
 };

@@ -20,9 +20,12 @@
 
 #include <cmocka.h>
 
+#include "daemon/upkeep.h"
 #include "tests/alloc/failing_alloc.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/saved_index.h"
 #include "tests/lib/short_story.h"
+#include "tests/lib/wide_records.h"
 
 /* So many get their turn in a bounded run. */
 #define TURNS 24u
@@ -148,11 +151,70 @@ static void what_was_written_to_a_new_namespace_is_found_in_it(void **state)
 	daemon_thread_free(daemon);
 }
 
+struct renewing {
+	struct fake_clock clock;
+	struct kith_conn *conn;
+	struct gate *ends; /* of renewals, begun or not */
+	uint32_t n_ended;
+};
+
+static bool has_ended(void *ctx)
+{
+	struct renewing *renewing = ctx;
+
+	return gate_n_came(renewing->ends) > renewing->n_ended;
+}
+
+static bool is_renewed(void *ctx)
+{
+	struct renewing *renewing = ctx;
+	struct kith_usage usage;
+
+	fake_clock_advance_ms(&renewing->clock, UPKEEP_PAUSE_MS);
+	usage = usage_of(renewing->conn, WIDE);
+	return usage.rows == WIDE_RECORDS && usage.mapped_rows == WIDE_RECORDS;
+}
+
+/* All that is written is there as long as it is not, and it is done a little later. */
+static void a_renewal_that_has_no_memory_is_done_later(void **state)
+{
+	struct renewing renewing;
+	struct daemon_thread *daemon;
+	uint32_t round = 0;
+	bool has_failed = true;
+
+	(void)state;
+	fake_clock_init(&renewing.clock, 0);
+	daemon = daemon_thread_new_with(store_io_posix(), &renewing.clock.clock, CACHE_MB);
+	renewing.conn = connect_to(daemon);
+	renewing.ends = daemon_thread_gate(daemon, "renew", "end");
+	gate_open(renewing.ends);
+	make_wide(renewing.conn);
+	for (uint64_t nth = 1; has_failed; nth++) {
+		for (uint32_t i = 0; i < WIDE_ROUNDS_IDLE; i++)
+			put_wide(renewing.conn, ++round);
+		renewing.n_ended = gate_n_came(renewing.ends);
+		/* Nobody asks for anything meanwhile. */
+		failing_alloc_arm(nth);
+		fake_clock_advance_ms(&renewing.clock, UPKEEP_PAUSE_MS);
+		await(has_ended, &renewing, "the renewal ends");
+		failing_alloc_disarm();
+		has_failed = failing_alloc_has_failed();
+		expect_wide(renewing.conn, round);
+		await(is_renewed, &renewing, "the dead rows leave");
+		expect_wide(renewing.conn, round);
+	}
+	expect_journaled(renewing.conn, "renew: Cannot allocate memory");
+	kith_close(renewing.conn);
+	daemon_thread_free(daemon);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(whichever_allocation_fails_the_daemon_lives_and_nothing_is_lost),
 	        cmocka_unit_test(what_was_written_to_a_new_namespace_is_found_in_it),
+	        cmocka_unit_test(a_renewal_that_has_no_memory_is_done_later),
 	};
 
 	failing_alloc_init();

@@ -125,6 +125,58 @@ static void the_disk_may_be_full_from_any_write_on(void **state)
 	          "a full disk");
 }
 
+/* [child] */
+static void check_full(void *ctx)
+{
+	const uint64_t *from = ctx;
+	struct story story;
+
+	story_init(&story, store_twin_new(store_io_posix()));
+	story.faulty = true;
+	store_twin_fill(story.twin, *from);
+	story_tell(&story);
+	/* A start that failed made room. */
+	if (store_twin_is_full(story.twin))
+		story_expect_deletes(&story);
+	store_twin_heal(story.twin);
+	story_expect_alive(&story);
+	put_away(&story);
+}
+
+static uint64_t n_growths(void)
+{
+	struct story story;
+	uint64_t n;
+
+	story_init(&story, store_twin_new(store_io_posix()));
+	story.faulty = true;
+	store_twin_fill(story.twin, UINT64_MAX);
+	story_tell(&story);
+	n = store_twin_n_growths(story.twin);
+	put_away(&story);
+	return n;
+}
+
+static void a_full_disk_keeps_nobody_from_deleting(void **state)
+{
+	uint64_t stride = number_of("KITH_FAULT_STRIDE", USUAL_STRIDE * CHILDREN_STRIDE);
+	uint64_t n = n_growths();
+	struct children children;
+
+	(void)state;
+	children_init(&children);
+	for (uint64_t from = 1 + number_of("KITH_SEED", 1) % stride; from <= n; from += stride) {
+		char what[CHILD_WHAT_SIZE];
+
+		snprintf(what, sizeof(what), "the disk is full from growth %llu on",
+		         (unsigned long long)from);
+		children_run(&children, check_full, &from, what);
+	}
+	children_finish(&children);
+	print_message("a full disk that deletes: from %u of %llu growths on\n", children.n_run,
+	              (unsigned long long)n);
+}
+
 static void any_sync_may_be_the_first_of_many_that_fail(void **state)
 {
 	(void)state;
@@ -138,6 +190,7 @@ int main(void)
 	        cmocka_unit_test(any_operation_may_fail_once),
 	        cmocka_unit_test(any_write_may_stop_in_its_middle),
 	        cmocka_unit_test(the_disk_may_be_full_from_any_write_on),
+	        cmocka_unit_test(a_full_disk_keeps_nobody_from_deleting),
 	        cmocka_unit_test(any_sync_may_be_the_first_of_many_that_fail),
 	};
 

@@ -707,6 +707,66 @@ static void damaged_derived_files_are_named(void **state)
 	expect_notes(stage->conn);
 }
 
+static bool is_sound(void *ctx)
+{
+	struct kith_verify_result *result = look_through(ctx, NOTES);
+	bool found_none = result->findings.n == 0;
+
+	kith_free(result);
+	return found_none;
+}
+
+/* No reading has met it. */
+static void damage_to_vectors_that_is_found_is_mended(void **state)
+{
+	struct stage *stage = *state;
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+
+	collection_path(stage->conn, NOTES, daemon_thread_cache_dir(stage->daemon), dir);
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	spoil_vectors(dir, 7);
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+	expect_finding(stage, NOTES, "vectors", true);
+	await(is_sound, stage, "the vector file is written again");
+	expect_notes(stage->conn);
+}
+
+static void *ask_for_disk_usage(void *arg)
+{
+	struct kith_conn *conn = connect_to(arg);
+	int r = kith_disk_usage(conn, NULL);
+
+	kith_close(conn);
+	return (void *)(intptr_t)r;
+}
+
+/* It reads the databases: the log cannot begin anew meanwhile, and that is no failure. */
+static void a_checkpoint_waits_for_who_looks_at_the_disk(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params params = {.collection = kith_text(NOTES)};
+	struct gate *gate = daemon_thread_gate(stage->daemon, "disk usage", "start");
+	struct kith_errors_result *errors;
+	pthread_t thread;
+	void *r;
+
+	assert_int_equal(pthread_create(&thread, NULL, ask_for_disk_usage, stage->daemon), 0);
+	gate_await(gate);
+	DONE(stage->conn, kith_set_timeout(stage->conn, 200));
+	assert_int_equal(kith_checkpoint(stage->conn, &params, NULL), -ETIMEDOUT);
+	DONE(stage->conn, kith_set_timeout(stage->conn, 0));
+	gate_open(gate);
+	assert_int_equal(pthread_join(thread, &r), 0);
+	assert_null(r);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &params, NULL));
+	DONE(stage->conn, kith_errors(stage->conn, &errors));
+	assert_int_equal(errors->failures.n, 0);
+	kith_free(errors);
+	expect_notes(stage->conn);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -727,6 +787,8 @@ int main(void)
 	        TEST(what_can_be_read_of_damaged_records_is_saved),
 	        TEST(records_that_lead_back_to_themselves_end_a_repair),
 	        TEST(damaged_derived_files_are_named),
+	        TEST(damage_to_vectors_that_is_found_is_mended),
+	        TEST(a_checkpoint_waits_for_who_looks_at_the_disk),
 	};
 
 	return cmocka_run_group_tests_name("backup", tests, NULL, NULL);

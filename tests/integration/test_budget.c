@@ -72,6 +72,23 @@ static void without_a_budget_everything_is_served_mapped(void **state)
 	expect_records(service->conn, "notes", 0, N_RECORDS, 2);
 }
 
+static void the_config_says_what_keeps_the_cache(void **state)
+{
+	static const char *const backends[] = {"arena", "mmap"};
+	struct service_fixture *service = *state;
+	struct kith_stats_result *stats;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+		        daemon_process_option(service->daemon, "--cache-backend", backends[i]), 0);
+		service_start(service);
+		DONE(service->conn, kith_stats(service->conn, &stats));
+		assert_true(is_text(stats->cache.backend, backends[i]));
+		kith_free(stats);
+		service_stop(service);
+	}
+}
+
 static bool is_resident(void *ctx)
 {
 	return source_of_a_search(ctx) == KITH_SOURCE_RESIDENT;
@@ -124,6 +141,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(without_a_budget_everything_is_served_mapped,
+	                                        service_setup_stopped, service_teardown),
+	        cmocka_unit_test_setup_teardown(the_config_says_what_keeps_the_cache,
 	                                        service_setup_stopped, service_teardown),
 	        cmocka_unit_test_setup_teardown(what_a_dropped_collection_held_is_given_back,
 	                                        service_setup_stopped, service_teardown),

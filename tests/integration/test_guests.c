@@ -6,17 +6,20 @@
  * guest's or a stranger's. Other users in earnest are in test_start.c, where root can be them.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "protocol/limits.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
 
 /* A daemon of somebody else. */
 static int setup(void **state)
@@ -34,11 +37,16 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool can_connect(const struct daemon_thread *daemon, struct kith_conn **ret)
+static int try_connect(const struct daemon_thread *daemon, struct kith_conn **ret)
 {
 	const struct kith_options options = {.socket_path = daemon_thread_socket(daemon)};
 
-	return kith_connect(&options, ret) == 0;
+	return kith_connect(&options, ret);
+}
+
+static bool can_connect(const struct daemon_thread *daemon, struct kith_conn **ret)
+{
+	return try_connect(daemon, ret) == 0;
 }
 
 static void a_stranger_does_not_come_in(void **state)
@@ -47,12 +55,12 @@ static void a_stranger_does_not_come_in(void **state)
 	struct kith_conn *conn;
 
 	daemon_thread_start(daemon);
-	assert_false(can_connect(daemon, &conn));
+	assert_int_equal(try_connect(daemon, &conn), KITH_ERROR_OWNER_ONLY);
 	daemon_thread_stop(daemon);
 	/* Nor beside a guest. */
 	daemon_thread_set_guest(daemon, geteuid() + 2);
 	daemon_thread_start(daemon);
-	assert_false(can_connect(daemon, &conn));
+	assert_int_equal(try_connect(daemon, &conn), KITH_ERROR_OWNER_ONLY);
 }
 
 static void a_guest_reads_and_writes_and_names_no_directory(void **state)
@@ -118,10 +126,15 @@ static void a_guest_has_so_many_connections_and_the_owner_more(void **state)
 	struct daemon_thread *daemon = *state;
 	struct kith_conn *conns[LIMIT_GUEST_CONNECTIONS + 1];
 	struct visit visit = {.daemon = daemon};
+	struct raw_client raw;
 
 	daemon_thread_set_guest(daemon, geteuid());
 	daemon_thread_start(daemon);
 	assert_int_equal(connect_many(daemon, conns), LIMIT_GUEST_CONNECTIONS);
+	raw_connect_at(daemon_thread_socket(daemon), &raw);
+	raw_expect_error(&raw, UINT64_MAX, WIRE_ERROR_OVER_LIMIT, "guest_connections");
+	raw_expect_closed(&raw);
+	raw_close(&raw);
 	/* One that leaves makes room. */
 	kith_close(conns[7]);
 	await(comes_in, &visit, "there is room for the guest again");
@@ -134,6 +147,125 @@ static void a_guest_has_so_many_connections_and_the_owner_more(void **state)
 	close_many(conns, LIMIT_GUEST_CONNECTIONS + 1);
 }
 
+#define N_CONNS 9u
+#define N_NAMES 120u
+#define N_LARGE 300u /* of a frame that is a large one */
+
+/* A guest whose writes stand where they begin. */
+struct stopped_guest {
+	struct kith_conn *conns[N_CONNS];
+	struct gate *writes;
+	struct kith_id ids[N_LARGE];
+	char name[LIMIT_ID_BYTES];
+};
+
+static void stopped_guest_init(struct stopped_guest *guest, struct daemon_thread *daemon)
+{
+	daemon_thread_set_guest(daemon, geteuid());
+	daemon_thread_start(daemon);
+	for (uint32_t i = 0; i < N_CONNS; i++)
+		guest->conns[i] = connect_to(daemon);
+	make_collection(guest->conns[0], "notes", KITH_METRIC_L2);
+	put_records(guest->conns[0], "notes", 0, 10, 1);
+	guest->writes = daemon_thread_gate(daemon, "write", "start");
+	memset(guest->name, 'x', sizeof(guest->name));
+	for (uint32_t i = 0; i < N_LARGE; i++)
+		guest->ids[i] = (struct kith_id){.text = guest->name, .n = sizeof(guest->name)};
+}
+
+static void stopped_guest_release(struct stopped_guest *guest)
+{
+	for (uint32_t i = 0; i < N_CONNS; i++)
+		kith_close(guest->conns[i]);
+}
+
+/* Deletes n ids as long as may be that are not there; the daemon has all of them when a ping of the
+ * connection is answered. */
+static uint64_t submit_delete(struct stopped_guest *guest, uint32_t conn_idx, uint32_t n)
+{
+	struct kith_delete_params params = {.collection = kith_text("notes"),
+	                                    .ids = {guest->ids, n}};
+	uint64_t ticket;
+
+	DONE(guest->conns[conn_idx], kith_submit_delete(guest->conns[conn_idx], &params, &ticket));
+	return ticket;
+}
+
+static void collect_deletes(struct stopped_guest *guest, uint32_t conn_idx, const uint64_t *tickets,
+                            uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		DONE(guest->conns[conn_idx],
+		     kith_collect_delete(guest->conns[conn_idx], tickets[i], KITH_USUAL, NULL));
+}
+
+#define N_EACH (LIMIT_GUEST_REQUESTS / (N_CONNS - 1))
+
+/* On each of several connections fewer than that one may have. */
+static void a_guest_has_so_many_requests_over_all_its_connections(void **state)
+{
+	static uint64_t tickets[N_CONNS - 1][N_EACH];
+	struct stopped_guest guest;
+	struct kith_conn *last;
+
+	stopped_guest_init(&guest, *state);
+	last = guest.conns[N_CONNS - 1];
+	for (uint32_t c = 0; c < N_CONNS - 1; c++) {
+		for (uint32_t i = 0; i < N_EACH; i++) {
+			/* One is asked for last, so that this one can ping. */
+			if (c == 0 && i == 0)
+				continue;
+			tickets[c][i] = submit_delete(&guest, c, 1);
+		}
+		DONE(guest.conns[c], kith_ping(guest.conns[c]));
+	}
+	tickets[0][0] = submit_delete(&guest, 0, 1);
+	REFUSED(guest.conns[0], KITH_ERROR_OVER_LIMIT, "guest_requests", kith_ping(guest.conns[0]));
+	REFUSED(last, KITH_ERROR_OVER_LIMIT, "guest_requests", kith_ping(last));
+	gate_open(guest.writes);
+	for (uint32_t c = 0; c < N_CONNS - 1; c++)
+		collect_deletes(&guest, c, tickets[c], N_EACH);
+	DONE(last, kith_ping(last));
+	stopped_guest_release(&guest);
+}
+
+#define N_FIRST 200u /* of about 62 kB each */
+#define N_SECOND 100u
+
+/* Small ones over the limit are refused, a large one waits. */
+static void a_guest_has_so_many_bytes_over_all_its_connections(void **state)
+{
+	static uint64_t tickets[N_FIRST + N_SECOND];
+	struct stopped_guest guest;
+	struct kith_conn *other;
+	uint32_t n_held = N_FIRST;
+	uint64_t large;
+
+	stopped_guest_init(&guest, *state);
+	other = guest.conns[1];
+	for (uint32_t i = 0; i < N_FIRST; i++)
+		tickets[i] = submit_delete(&guest, 0, N_NAMES);
+	DONE(guest.conns[0], kith_ping(guest.conns[0]));
+	for (uint32_t i = N_FIRST; i < N_FIRST + N_SECOND; i++)
+		tickets[i] = submit_delete(&guest, 1, N_NAMES);
+	REFUSED(other, KITH_ERROR_OVER_LIMIT, "guest_bytes",
+	        kith_collect_delete(other, tickets[N_FIRST + N_SECOND - 1], KITH_USUAL, NULL));
+	while (kith_collect_delete(other, tickets[n_held], 0, NULL) == -ETIMEDOUT)
+		n_held++;
+	assert_in_range(n_held, LIMIT_GUEST_BYTES / (N_NAMES * (LIMIT_ID_BYTES + 16)),
+	                LIMIT_GUEST_BYTES / (N_NAMES * LIMIT_ID_BYTES));
+	large = submit_delete(&guest, 2, N_LARGE);
+	for (uint32_t i = 0; i < 20; i++) {
+		DONE(other, kith_ping(other));
+		assert_int_equal(kith_collect_delete(guest.conns[2], large, 0, NULL), -ETIMEDOUT);
+	}
+	gate_open(guest.writes);
+	collect_deletes(&guest, 0, tickets, N_FIRST);
+	collect_deletes(&guest, 1, tickets + N_FIRST, n_held - N_FIRST);
+	collect_deletes(&guest, 2, &large, 1);
+	stopped_guest_release(&guest);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -141,6 +273,8 @@ int main(void)
 	        TEST(a_stranger_does_not_come_in),
 	        TEST(a_guest_reads_and_writes_and_names_no_directory),
 	        TEST(a_guest_has_so_many_connections_and_the_owner_more),
+	        TEST(a_guest_has_so_many_requests_over_all_its_connections),
+	        TEST(a_guest_has_so_many_bytes_over_all_its_connections),
 	};
 
 	return cmocka_run_group_tests_name("guests", tests, NULL, NULL);

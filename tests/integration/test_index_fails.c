@@ -232,6 +232,8 @@ static void expect_failed(struct index_stage *stage, const struct failing *faili
 	assert_int_equal(n_journaled(stage, failing->told), 1);
 	assert_int_equal(search(stage), serves ? KITH_MODE_HNSW : KITH_MODE_EXACT);
 	expect_records(stage->conn, STAGE_COLLECTION, 0, (uint32_t)stage->n_records, 1);
+	/* These searches tried again, which is no news. */
+	assert_int_equal(n_journaled(stage, failing->told), 1);
 }
 
 static void a_failure_leaves_each_state_in_order(void **state)

@@ -18,6 +18,7 @@
 #include "daemon/cache_backend.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/saved_index.h"
 #include "tests/lib/store_twin.h"
 
 #define RECORDS 1000u
@@ -71,6 +72,7 @@ static void vectors_that_are_cut_short_while_mapped_come_from_the_truth(void **s
 		cut_vectors(daemon, conn);
 		/* The search that meets it, and those behind it, which need not any more. */
 		expect_nearest(conn, 950, true, KITH_SOURCE_TRUTH);
+		expect_journaled(conn, "the vector file cannot be used from row ");
 		expect_records(conn, "notes", 0, RECORDS, 1);
 		await_mapped(conn, "notes");
 		expect_nearest(conn, 951, true, KITH_SOURCE_MAPPED);
@@ -218,6 +220,7 @@ static void a_snapshot_that_is_cut_short_while_mapped_gives_way_to_a_new_build(v
 	assert_int_equal(found->ids.v[0].number, 77);
 	assert_int_equal(found->mode, KITH_MODE_EXACT);
 	kith_free(found);
+	expect_journaled(conn, "the snapshot cannot be read any more");
 	await_settled(conn, "notes", NULL);
 	expect_graph(conn, "notes", false);
 	assert_int_equal(index_of(conn, "notes", NULL).at.builds, 2);

@@ -422,6 +422,11 @@ static void one_connection_more_than_the_limit_is_refused(void **state)
 {
 	struct service_fixture *service = *state;
 	static struct raw_client raws[LIMIT_CONNECTIONS];
+	char message[256];
+	const struct kith_options options = {.socket_path = service->daemon->socket,
+	                                     .ret_message = message,
+	                                     .message_size_bytes = sizeof(message)};
+	struct kith_conn *refused;
 	struct rlimit files;
 	struct raw_client more;
 
@@ -434,8 +439,11 @@ static void one_connection_more_than_the_limit_is_refused(void **state)
 		raw_greet(service->daemon, &raws[i]);
 	await_connections(service->conn, LIMIT_CONNECTIONS);
 	raw_connect(service->daemon, &more);
+	raw_expect_error(&more, UINT64_MAX, WIRE_ERROR_OVER_LIMIT, "connections");
 	raw_expect_closed(&more);
 	raw_close(&more);
+	assert_int_equal(kith_connect(&options, &refused), KITH_ERROR_OVER_LIMIT);
+	assert_string_equal(message, "there are 1024 connections, which is the limit");
 	assert_true(daemon_process_said(service->daemon, "which is the limit"));
 	raw_expect_alive(&raws[1]);
 	raw_expect_alive(&raws[LIMIT_CONNECTIONS - 1]);
@@ -464,7 +472,7 @@ static void a_connection_that_no_descriptor_is_left_for_is_refused(void **state)
 	assert_int_equal(prlimit(service->daemon->pid, RLIMIT_NOFILE, &few, NULL), 0);
 	while (n < FEW_FILES && (r = kith_connect(&options, &conns[n])) == 0)
 		n++;
-	assert_true(r < 0 && r != -ETIMEDOUT);
+	assert_int_equal(r, KITH_ERROR_OVER_LIMIT);
 	DONE(service->conn, kith_ping(service->conn));
 	assert_true(daemon_process_said(service->daemon, "no file descriptors are left"));
 	assert_int_equal(prlimit(service->daemon->pid, RLIMIT_NOFILE, &usual, NULL), 0);

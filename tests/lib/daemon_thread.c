@@ -21,6 +21,8 @@
 #include "daemon/log.h"
 #include "tests/lib/scratch_dir.h"
 
+/* For the deletes of a test; its daemons start by the thousand. */
+#define RESERVE_ENOUGH_BYTES (512u << 10)
 #define N_GATES 8
 /* A test that waits longer than this for a worker has found a bug. */
 #define PATIENCE_S 60
@@ -30,6 +32,7 @@ struct gate {
 	const char *what, *phase; /* NULL: not in use */
 	uint32_t n_waiting;
 	uint32_t n_passes; /* that may go through */
+	uint32_t n_came;
 	bool one_at_a_time;
 	bool open;
 };
@@ -71,6 +74,8 @@ static void on_phase(struct lanes_observer *observer, struct job *job, const cha
 
 	pthread_mutex_lock(&thread->mutex);
 	gate = find_gate(thread, job->what, phase);
+	if (gate)
+		gate->n_came++;
 	if (gate && !(gate->one_at_a_time && gate->n_waiting > 0)) {
 		gate->n_waiting++;
 		pthread_cond_broadcast(&thread->changed);
@@ -160,6 +165,16 @@ void gate_open(struct gate *gate)
 void gate_close(struct gate *gate)
 {
 	set_open(gate, false);
+}
+
+uint32_t gate_n_came(struct gate *gate)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&gate->daemon->mutex);
+	n = gate->n_came;
+	pthread_mutex_unlock(&gate->daemon->mutex);
+	return n;
 }
 
 static void open_all(struct daemon_thread *thread)
@@ -264,6 +279,7 @@ struct daemon_thread *daemon_thread_new_stopped(struct store_io *io, struct cloc
 	scratch_dir_init(&thread->root);
 	thread->observer.phase = on_phase;
 	thread->world.io = io;
+	thread->world.reserve_bytes = RESERVE_ENOUGH_BYTES;
 	thread->world.clock = clock ? clock : clock_system();
 	thread->world.owner = geteuid();
 	thread->world.observer = &thread->observer;

@@ -86,3 +86,5 @@ void gate_pass(struct gate *gate);
 /* Lets all through, now and until it is closed again. */
 void gate_open(struct gate *gate);
 void gate_close(struct gate *gate);
+/* How many have come to it, open or not. */
+uint32_t gate_n_came(struct gate *gate);

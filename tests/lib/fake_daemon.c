@@ -88,7 +88,9 @@ static void *run(void *ctx)
 			continue;
 		atomic_store(&daemon->fd, fd);
 		atomic_fetch_add(&daemon->n_connections, 1);
-		if (!atomic_load(&daemon->stopping))
+		if (daemon->turn_away)
+			fake_refuse(daemon, UINT64_MAX, daemon->turn_away);
+		else if (!atomic_load(&daemon->stopping))
 			serve_connection(daemon, fd);
 		atomic_store(&daemon->fd, -1);
 		close(fd);

@@ -31,6 +31,7 @@ struct fake_daemon {
 	void *ctx;
 	fake_handler *handler;
 	const struct wire_error *refuse_hello; /* instead of saying hello */
+	const struct wire_error *turn_away;    /* said to who connects, who is then left */
 	atomic_uint n_connections;             /* ever accepted */
 
 	pthread_t thread;

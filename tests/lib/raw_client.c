@@ -176,7 +176,7 @@ void wire_say(struct wire_buf *buf, const char *text)
 
 /* Connection ----------------------------------------------------------------------------------- */
 
-static void connect_at(const char *socket_path, struct raw_client *raw)
+void raw_connect_at(const char *socket_path, struct raw_client *raw)
 {
 	struct timeval patience = {.tv_sec = DAEMON_PROCESS_PATIENCE_MS / 1000};
 
@@ -191,7 +191,7 @@ static void connect_at(const char *socket_path, struct raw_client *raw)
 
 void raw_connect(const struct daemon_process *daemon, struct raw_client *raw)
 {
-	connect_at(daemon->socket, raw);
+	raw_connect_at(daemon->socket, raw);
 }
 
 void raw_greet(const struct daemon_process *daemon, struct raw_client *raw)
@@ -203,7 +203,7 @@ void raw_greet_at(const char *socket_path, struct raw_client *raw)
 {
 	struct hello_result hello;
 
-	connect_at(socket_path, raw);
+	raw_connect_at(socket_path, raw);
 	raw_say(raw, "[0, 0, 'hello', {'protocol': %d, 'client': 'a raw test'}]", WIRE_PROTOCOL);
 	raw_expect_result(raw, 0, WIRE_METHOD_hello, &hello);
 	assert_int_equal(hello.protocol, WIRE_PROTOCOL);

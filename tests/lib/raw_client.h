@@ -26,6 +26,8 @@ struct raw_client {
 };
 
 void raw_connect(const struct daemon_process *daemon, struct raw_client *raw);
+/* The same with any daemon, by its socket. */
+void raw_connect_at(const char *socket_path, struct raw_client *raw);
 /* The same, and says hello. */
 void raw_greet(const struct daemon_process *daemon, struct raw_client *raw);
 /* The same with any daemon, by its socket. */

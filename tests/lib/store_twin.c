@@ -18,6 +18,8 @@
 #include "tests/lib/disk_image.h"
 #include "tests/lib/scratch_dir.h"
 
+#define PAGE_BYTES UINT64_C(4096)
+
 struct armed_fault {
 	struct store_twin_fault fault;
 	uint64_t n_seen; /* matching operations since it was set */
@@ -36,6 +38,9 @@ struct store_twin {
 	struct armed_fault faults[STORE_TWIN_FAULTS_MAX];
 	size_t n_faults;
 	uint64_t n_failed;
+	uint64_t full_from;   /* which growth finds the disk full; 0: none */
+	uint64_t n_growths;   /* since that was set */
+	uint64_t given_bytes; /* since it was full */
 	size_t n_files;
 };
 
@@ -148,6 +153,66 @@ static ssize_t twin_read(struct store_file *file, void *buf, size_t n, uint64_t 
 	return twin_end(&call, call.err ? 0 : store_read(file_inner(file), buf, n, offset));
 }
 
+static bool is_full(const struct store_twin *twin)
+{
+	return twin->full_from > 0 && twin->n_growths >= twin->full_from;
+}
+
+/* Takes room, unless there is none: then the call fails. */
+static void take_room(struct twin_call *call, uint64_t bytes)
+{
+	struct store_twin *twin = call->twin;
+
+	pthread_mutex_lock(&twin->mutex);
+	if (twin->full_from > 0 && bytes > 0) {
+		twin->n_growths += !is_full(twin);
+		if (is_full(twin) && twin->given_bytes < bytes) {
+			call->err = ENOSPC;
+			call->torn_bytes = 0;
+			twin->n_failed++;
+		} else if (is_full(twin)) {
+			twin->given_bytes -= bytes;
+		}
+	}
+	pthread_mutex_unlock(&twin->mutex);
+}
+
+static void give_room(struct twin_call *call, uint64_t bytes)
+{
+	pthread_mutex_lock(&call->twin->mutex);
+	if (is_full(call->twin))
+		call->twin->given_bytes += bytes;
+	pthread_mutex_unlock(&call->twin->mutex);
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+/* The file is to reach to `end`; gives what is cut off. */
+static void account(struct twin_call *call, struct store_file *file, uint64_t end, bool cuts)
+{
+	uint64_t size;
+
+	if (call->err != 0 || call->twin->full_from == 0 || store_size(file, &size) < 0)
+		return;
+	if (end > size)
+		take_room(call, whole_pages(end) - whole_pages(size));
+	else if (cuts)
+		give_room(call, whole_pages(size) - whole_pages(end));
+}
+
+/* The name goes, and what it stands for. */
+static void account_path(struct twin_call *call, struct store_io *io, const char *path)
+{
+	uint64_t bytes;
+
+	if (call->err == 0 && call->twin->full_from > 0 &&
+	    io->ops->disk_bytes(io, path, &bytes) == 0)
+		give_room(call, bytes);
+}
+
 static int twin_write(struct store_file *file, const void *buf, size_t n, uint64_t offset)
 {
 	struct twin_call call = file_begin(
@@ -156,6 +221,7 @@ static int twin_write(struct store_file *file, const void *buf, size_t n, uint64
 	size_t n_done = n;
 	int r = 0;
 
+	account(&call, file_inner(file), offset + n, false);
 	if (call.err != 0)
 		n_done = call.torn_bytes < n ? call.torn_bytes : n;
 	if (call.err == 0 || n_done > 0)
@@ -185,6 +251,7 @@ static int twin_truncate(struct store_file *file, uint64_t size_bytes)
 	struct twin_call call = file_begin(
 	        file, (struct store_twin_op){.kind = STORE_TWIN_TRUNCATE, .offset = size_bytes});
 
+	account(&call, file_inner(file), size_bytes, true);
 	return (int)twin_end(&call, call.err ? 0 : store_truncate(file_inner(file), size_bytes));
 }
 
@@ -194,6 +261,7 @@ static int twin_allocate(struct store_file *file, uint64_t offset, size_t n)
 	                                                                .offset = offset,
 	                                                                .n_bytes = n});
 
+	account(&call, file_inner(file), offset + n, false);
 	return (int)twin_end(&call, call.err ? 0 : store_allocate(file_inner(file), offset, n));
 }
 
@@ -308,6 +376,8 @@ static int twin_open(struct store_io *io, const char *path, unsigned flags, stru
 	        (struct store_twin_op){.kind = STORE_TWIN_OPEN, .path = path, .flags = flags});
 	struct store_file *inner;
 
+	if (flags & STORE_TRUNCATE)
+		account_path(&call, io_inner(io), path);
 	int r = (int)twin_end(&call, call.err ? 0 : store_open(io_inner(io), path, flags, &inner));
 	if (r == 0)
 		*ret = twin_wrap(call.twin, path, inner);
@@ -333,6 +403,7 @@ static int twin_rename(struct store_io *io, const char *from, const char *to)
 	        (struct store_twin *)io,
 	        (struct store_twin_op){.kind = STORE_TWIN_RENAME, .path = from, .to = to});
 
+	account_path(&call, io_inner(io), to);
 	return (int)twin_end(&call, call.err ? 0 : store_rename(io_inner(io), from, to));
 }
 
@@ -340,6 +411,7 @@ static int twin_unlink(struct store_io *io, const char *path)
 {
 	struct twin_call call = io_begin(io, STORE_TWIN_UNLINK, path);
 
+	account_path(&call, io_inner(io), path);
 	return (int)twin_end(&call, call.err ? 0 : store_unlink(io_inner(io), path));
 }
 
@@ -439,9 +511,35 @@ void store_twin_cut(struct store_twin *twin, uint64_t nth, size_t torn_bytes)
 	                        .nth = nth, .err = EIO, .lasting = true, .torn_bytes = torn_bytes});
 }
 
+void store_twin_fill(struct store_twin *twin, uint64_t nth)
+{
+	assert(nth > 0);
+	pthread_mutex_lock(&twin->mutex);
+	twin->full_from = nth;
+	twin->n_growths = twin->given_bytes = 0;
+	pthread_mutex_unlock(&twin->mutex);
+}
+
+bool store_twin_is_full(struct store_twin *twin)
+{
+	pthread_mutex_lock(&twin->mutex);
+	bool full = is_full(twin);
+	pthread_mutex_unlock(&twin->mutex);
+	return full;
+}
+
+uint64_t store_twin_n_growths(struct store_twin *twin)
+{
+	pthread_mutex_lock(&twin->mutex);
+	uint64_t n = twin->n_growths;
+	pthread_mutex_unlock(&twin->mutex);
+	return n;
+}
+
 void store_twin_heal(struct store_twin *twin)
 {
 	pthread_mutex_lock(&twin->mutex);
+	twin->full_from = 0;
 	twin->n_faults = 0;
 	twin->n_failed = 0;
 	pthread_mutex_unlock(&twin->mutex);

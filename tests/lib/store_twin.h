@@ -84,7 +84,15 @@ void store_twin_fail(struct store_twin *twin, struct store_twin_fault fault);
 /* From the nth operation on the machine is gone: all of them fail with EIO, the first write
  * after torn_bytes. */
 void store_twin_cut(struct store_twin *twin, uint64_t nth, size_t torn_bytes);
-/* Takes back all faults and the count of failures. */
+/* From the nth operation on that takes room, counted from now, the disk is full: what makes a file
+ * longer fails with ENOSPC, as far as nothing was cut off or removed since that makes up for it. A
+ * hole takes room too. What is written within a file takes none. */
+void store_twin_fill(struct store_twin *twin, uint64_t nth);
+/* Whether it has come to that. */
+bool store_twin_is_full(struct store_twin *twin);
+/* Operations that took room since store_twin_fill(). */
+uint64_t store_twin_n_growths(struct store_twin *twin);
+/* Takes back all faults, a full disk too, and the count of failures. */
 void store_twin_heal(struct store_twin *twin);
 /* Operations that were failed since the last heal. */
 uint64_t store_twin_n_failed(struct store_twin *twin);

@@ -29,7 +29,7 @@ static uint64_t now(const struct story *story)
 
 /* The request that the last step of the ledger stands for was answered with r. Refused, it must
  * not have happened, or have happened and only not been finished. */
-static void settle_step(struct story *story, int r, const char *what)
+static void settle(struct story *story, int r, const char *what, bool gives_room)
 {
 	struct ledger *ledger = &story->ledger;
 	struct ledger_state found;
@@ -41,6 +41,8 @@ static void settle_step(struct story *story, int r, const char *what)
 	if (!story->faulty || r < 0)
 		fail_msg("%s: %s: %s", what, kith_error_name(r), kith_error_message(story->conn));
 	story->n_refused++;
+	if (gives_room && store_twin_is_full(story->twin))
+		fail_msg("%s: refused on a full disk: %s", what, kith_error_message(story->conn));
 	ledger_read(story->conn, &found);
 	if (ledger_same(&found, ledger_last(ledger))) {
 		ledger_acknowledge(ledger, now(story));
@@ -50,6 +52,11 @@ static void settle_step(struct story *story, int r, const char *what)
 	if (!ledger_same(&found, ledger_last(ledger)))
 		fail_msg("%s: refused (%s), and neither there nor not", what,
 		         kith_error_message(story->conn));
+}
+
+static void settle_step(struct story *story, int r, const char *what)
+{
+	settle(story, r, what, false);
 }
 
 /* A collection is not there when the step that makes it was refused. */
@@ -93,7 +100,8 @@ static void erase(struct story *story, const char *name, uint32_t first, uint32_
 
 	if (collection)
 		ledger_set(collection, first, n, 0, 0);
-	settle_step(story, try_delete_records(story->conn, name, first, n), "delete");
+	settle(story, try_delete_records(story->conn, name, first, n), "delete",
+	       collection != NULL);
 }
 
 /* New texts for records that are there, or for none. */
@@ -177,7 +185,7 @@ static void drop(struct story *story, const char *name)
 	collection = next_of(story, name);
 	if (collection)
 		memset(collection, 0, sizeof(*collection));
-	settle_step(story, kith_drop_collection(story->conn, &params, NULL), "drop");
+	settle(story, kith_drop_collection(story->conn, &params, NULL), "drop", collection != NULL);
 	if (!story->faulty)
 		await(is_gone, path, "the directory of a dropped collection is gone");
 }
@@ -320,6 +328,16 @@ void story_tell(struct story *story)
 	stop(story);
 }
 
+static void erase_everywhere(struct story *story, uint32_t first, uint32_t n)
+{
+	struct ledger_state state = *ledger_last(&story->ledger);
+
+	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++) {
+		if (state.v[i].name[0] != '\0')
+			erase(story, state.v[i].name, first, n);
+	}
+}
+
 static void expect_collection_alive(struct story *story, const char *name, bool indexed)
 {
 	put(story, name, 150, 10, 6);
@@ -338,6 +356,49 @@ static void expect_holds(struct story *story)
 	if (!ledger_same(&found, ledger_last(&story->ledger)))
 		fail_msg("it does not hold what it said");
 	ledger_expect_searches(&found, story->conn);
+}
+
+/* What adds may be refused; the other is done, though they meet in one group. */
+static void erase_beside_a_put(struct story *story, const char *name)
+{
+	struct kith_id ids[2] = {kith_id_number(8), kith_id_number(9)};
+	float vector[RECORD_DIM];
+	char text[RECORD_TEXT_SIZE];
+	struct kith_str texts = kith_text(record_text(8, 7, text));
+	struct kith_upsert_params put = {
+	        .collection = kith_text(name),
+	        .ids = {&ids[0], 1},
+	        .vectors = kith_vectors(record_vector(8, 7, vector), RECORD_DIM),
+	        .texts = {&texts, 1}};
+	struct kith_delete_params delete = {.collection = kith_text(name), .ids = {&ids[1], 1}};
+	uint64_t put_ticket, delete_ticket;
+	int r;
+
+	DONE(story->conn, kith_submit_upsert(story->conn, &put, &put_ticket));
+	DONE(story->conn, kith_submit_delete(story->conn, &delete, &delete_ticket));
+	DONE(story->conn, kith_flush(story->conn));
+	/* There may be room for it within the files. */
+	r = kith_collect_upsert(story->conn, put_ticket, KITH_USUAL, NULL);
+	if (r == 0)
+		ledger_set(next_of(story, name), 8, 1, 7, 7);
+	else
+		assert_int_equal(r, KITH_ERROR_STORAGE_FULL);
+	DONE(story->conn, kith_collect_delete(story->conn, delete_ticket, KITH_USUAL, NULL));
+	ledger_set(next_of(story, name), 9, 1, 0, 0);
+	ledger_acknowledge(&story->ledger, now(story));
+}
+
+void story_expect_deletes(struct story *story)
+{
+	expect_holds(story);
+	if (is_there(story, NOTES))
+		erase_beside_a_put(story, NOTES);
+	erase_everywhere(story, 10, 20);
+	stop(story);
+	start(story);
+	expect_holds(story);
+	erase_everywhere(story, 30, 20);
+	expect_holds(story);
 }
 
 void story_expect_alive(struct story *story)
@@ -412,9 +473,9 @@ static uint32_t expect_entries(const char *path, const char *const *names, const
 
 void expect_tidy(const struct daemon_thread *daemon, const struct ledger_state *state)
 {
-	static const char *const top[] = {".lock",      "errors.log",     "errors.log.1",
-	                                  "catalog.db", "catalog.db-wal", "catalog.db-shm",
-	                                  NULL};
+	static const char *const top[] = {
+	        ".lock",          "errors.log",     "errors.log.1", "catalog.db",
+	        "catalog.db-wal", "catalog.db-shm", "reserve",      NULL};
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++)

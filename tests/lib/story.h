@@ -12,6 +12,8 @@
  *	... every crash that the twin's record allows ...
  *	story_release(&story);
  *
+ * On a disk that is full (store_twin_fill) what deletes and drops must be done all the same.
+ *
  * With faults the story goes on: a request that is refused is looked up, and must have happened
  * wholly or not at all.
  *
@@ -39,6 +41,9 @@ void story_init(struct story *story, struct store_twin *twin);
 void story_release(struct story *story);
 /* From the first start to the end, without a stop when it is faulty: then the daemon runs on. */
 void story_tell(struct story *story);
+/* The disk is full, and stays so: the daemon holds what the ledger says, searches, deletes, also
+ * after a stop and a start. */
+void story_expect_deletes(struct story *story);
 /* All faults are healed: the daemon holds what the ledger says, writes, reads, builds and searches
  * as if nothing had been, holds that after a stop and a start too, and leaves nothing over. */
 void story_expect_alive(struct story *story);

@@ -7,10 +7,10 @@
  * what was acknowledged; kill -9 at a random moment, a start, and everything is checked; now and
  * then without a cache directory, now and then twice in a row. crowd: 64 clients for minutes, whose
  * latency and memory must not grow. abuse: a polite client beside one that floods, does not read or
- * sends giant batches. crash, disk and files are the enumerations of tests/faults without their
- * bounds: every crash point with many mixtures, every operation of the disk failing in each way,
- * every byte of headers and tables flipped. memory is tests/alloc without its bound: every
- * allocation failing.
+ * sends giant batches. full: a file system of 24 MiB, on which deletes must go on. crash, disk and
+ * files are the enumerations of tests/faults without their bounds: every crash point with many
+ * mixtures, every operation of the disk failing in each way, every byte of headers and tables
+ * flipped. memory is tests/alloc without its bound: every allocation failing.
  */
 
 #include <getopt.h>
@@ -25,7 +25,7 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crowd] [abuse] [crash] "
+	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crowd] [abuse] [full] [crash] "
 	            "[disk] [files] [memory]\n"
 	            "Tries to make a Kith lose, invent or mix up records; kill when nothing is "
 	            "named.\n\n"
@@ -131,6 +131,8 @@ static bool torture(const char *how, const struct torture_options *options)
 		return torture_crowd(options);
 	} else if (strcmp(how, "abuse") == 0) {
 		return torture_abuse(options);
+	} else if (strcmp(how, "full") == 0) {
+		return torture_full();
 	} else if (strcmp(how, "crash") == 0) {
 		set_number("KITH_CRASH_DRAWS", options->draws);
 		run(TORTURE_CRASH);

@@ -26,6 +26,9 @@ static inline uint64_t torture_draw(uint64_t *random)
 
 /* Eight clients write and search, kill -9, and everything is checked. */
 void torture_kill(const struct torture_options *options);
+/* A small file system is filled and emptied, again and again. False: it cannot be had here, or
+ * something was refused that must not be. */
+bool torture_full(void);
 /* 64 clients: whether latency and memory stay as they were. False: they do not. */
 bool torture_crowd(const struct torture_options *options);
 /* A polite client alone, and beside one that is not. False: it is served over three times later. */

@@ -109,6 +109,30 @@ static void a_daemon_of_another_protocol_is_refused_with_its_own_words(void **st
 	fake_daemon_release(&daemon);
 }
 
+/* Whether it hears that before it says hello or after. */
+static void who_is_turned_away_hears_why(void **state)
+{
+	struct fake_daemon daemon;
+	struct wire_error refusal;
+	char message[256];
+	struct kith_options options = {.ret_message = message,
+	                               .message_size_bytes = sizeof(message)};
+	struct kith_conn *conn;
+
+	(void)state;
+	wire_error_set(&refusal, WIRE_ERROR_OVER_LIMIT, "connections", "there are too many");
+	fake_daemon_init(&daemon, answer_ping, NULL);
+	daemon.turn_away = &refusal;
+	fake_daemon_start(&daemon);
+	options.socket_path = daemon.socket;
+	for (uint32_t i = 0; i < 50; i++) {
+		message[0] = '\0';
+		assert_int_equal(kith_connect(&options, &conn), KITH_ERROR_OVER_LIMIT);
+		assert_string_equal(message, "there are too many");
+	}
+	fake_daemon_release(&daemon);
+}
+
 static void check_upsert(struct fake_daemon *daemon, const struct wire_request *request)
 {
 	const struct upsert_params *params = request->params;
@@ -548,6 +572,7 @@ int main(void)
 	        cmocka_unit_test(connecting_says_hello_and_tells_who_answered),
 	        cmocka_unit_test(a_daemon_that_is_not_there_is_named_with_the_way_to_start_it),
 	        cmocka_unit_test(a_daemon_of_another_protocol_is_refused_with_its_own_words),
+	        cmocka_unit_test(who_is_turned_away_hears_why),
 	        cmocka_unit_test(upsert_sends_every_column),
 	        cmocka_unit_test(search_hands_back_every_column_aligned),
 	        cmocka_unit_test(ensure_index_leaves_out_what_is_zero),

@@ -285,6 +285,74 @@ static void tasks_go_before_groups_and_have_the_queue_alone(void **state)
 	assert_int_equal(first.n_cancelled + second.n_cancelled, 0);
 }
 
+static void end_task(struct fixture *fixture)
+{
+	write_queue_done(&fixture->queue, NOW_NS);
+}
+
+/* Two that are wanted again at each end of the other. */
+static void between_two_groups_each_task_has_one_turn(void **state)
+{
+	struct fixture *fixture = *state;
+	struct counted_task first = {.n_cancelled = 0}, second = {.n_cancelled = 0};
+
+	write_queue_push_task(&fixture->queue, &first.task);
+	write_queue_push_task(&fixture->queue, &second.task);
+	for (int round = 0; round < 5; round++) {
+		struct request *write;
+
+		expect_task(fixture, &first);
+		write = push(fixture, 1, 1);
+		end_task(fixture);
+		write_queue_push_task(&fixture->queue, &first.task);
+		expect_task(fixture, &second);
+		end_task(fixture);
+		write_queue_push_task(&fixture->queue, &second.task);
+		begin(fixture, NOW_NS);
+		expect_group(fixture, &write, 1);
+		end(fixture);
+	}
+}
+
+/* What keeps up with the groups does so however they crowd. */
+static void a_task_that_is_there_when_a_group_ends_goes_before_the_next(void **state)
+{
+	struct fixture *fixture = *state;
+	struct counted_task task = {.n_cancelled = 0};
+
+	push(fixture, 1, 1);
+	for (int round = 0; round < 5; round++) {
+		begin(fixture, NOW_NS);
+		push(fixture, 1, 1);
+		if (round % 2)
+			write_queue_push_task(&fixture->queue, &task.task);
+		end(fixture);
+		if (!(round % 2))
+			write_queue_push_task(&fixture->queue, &task.task);
+		expect_task(fixture, &task);
+		end_task(fixture);
+	}
+	begin(fixture, NOW_NS);
+	end(fixture);
+}
+
+static void a_task_behind_a_group_that_is_given_up_has_its_turn(void **state)
+{
+	struct fixture *fixture = *state;
+	struct counted_task task = {.n_cancelled = 0};
+	struct request *write;
+
+	write_queue_push_task(&fixture->queue, &task.task);
+	expect_task(fixture, &task);
+	write = push(fixture, 1, 1);
+	end_task(fixture);
+	write_queue_push_task(&fixture->queue, &task.task);
+	write_queue_forget(&fixture->queue, write);
+	expect_task(fixture, &task);
+	end_task(fixture);
+	expect_nothing(fixture);
+}
+
 static void stopping_cancels_the_tasks_and_starts_nothing(void **state)
 {
 	struct fixture *fixture = *state;
@@ -296,8 +364,8 @@ static void stopping_cancels_the_tasks_and_starts_nothing(void **state)
 	write_queue_push_task(&fixture->queue, &running.task);
 	expect_task(fixture, &running);
 	write_queue_push_task(&fixture->queue, &first.task);
-	write_queue_push_task(&fixture->queue, &second.task);
 	write = push(fixture, 1, 1);
+	write_queue_push_task(&fixture->queue, &second.task); /* behind the group */
 	write_queue_stop(&fixture->queue);
 	assert_int_equal(running.n_cancelled, 0);
 	assert_int_equal(first.n_cancelled, 1);
@@ -369,6 +437,10 @@ int main(void)
 	        cmocka_unit_test_setup(a_group_does_not_wait_for_long, setup),
 	        cmocka_unit_test_setup(a_lone_writer_never_waits, setup),
 	        cmocka_unit_test_setup(tasks_go_before_groups_and_have_the_queue_alone, setup),
+	        cmocka_unit_test_setup(between_two_groups_each_task_has_one_turn, setup),
+	        cmocka_unit_test_setup(a_task_that_is_there_when_a_group_ends_goes_before_the_next,
+	                               setup),
+	        cmocka_unit_test_setup(a_task_behind_a_group_that_is_given_up_has_its_turn, setup),
 	        cmocka_unit_test_setup(stopping_cancels_the_tasks_and_starts_nothing, setup),
 	        cmocka_unit_test_setup(draining_gives_what_is_pending_in_order, setup),
 	        cmocka_unit_test_setup(the_last_write_of_a_session_is_known_until_it_is_answered,
