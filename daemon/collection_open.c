@@ -59,6 +59,7 @@ struct opening {
 	struct wire_error error;
 	const char *vectors_why; /* the vector file was begun anew, and why */
 	int vectors_error;       /* it cannot even be made: -errno */
+	int tidy_error;          /* what a crash left in the cache directory cannot be removed */
 	struct record_store_state state;
 	struct declared declared[LIMIT_INDEXES];
 	uint32_t n_declared;
@@ -154,6 +155,13 @@ static int take_declared(void *ctx, const struct record_index *record)
 	return 0;
 }
 
+/* Keeps the first failure; what is not there need not be tidied. */
+static void note_tidying(struct opening *opening, int r)
+{
+	if (r < 0 && r != -ENOENT && opening->tidy_error == 0)
+		opening->tidy_error = r;
+}
+
 /* Removes a snapshot that belongs to no declaration: what a crash left of a drop or a swap. */
 static int forget_stray(void *ctx, const char *name)
 {
@@ -170,7 +178,7 @@ static int forget_stray(void *ctx, const char *name)
 			return 0;
 	}
 	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
-	(void)store_unlink(collection->daemon->io, path);
+	note_tidying(opening, store_unlink(collection->daemon->io, path));
 	return 0;
 }
 
@@ -183,8 +191,8 @@ static int open_indexes(struct opening *opening, struct record_reader *reader)
 	if (r)
 		return r;
 	/* What cannot be tidied now is tidied the next time. */
-	(void)snapshot_collect_tmp(io, collection->cache_dir);
-	(void)io->ops->list(io, collection->cache_dir, forget_stray, opening);
+	note_tidying(opening, snapshot_collect_tmp(io, collection->cache_dir));
+	note_tidying(opening, io->ops->list(io, collection->cache_dir, forget_stray, opening));
 	return 0;
 }
 
@@ -478,6 +486,10 @@ static void opening_ended(struct opening *opening)
 {
 	struct collection *collection = opening->collection;
 
+	if (opening->tidy_error)
+		log_warning("collection '%s': cannot tidy its cache directory: %s; the next "
+		            "opening tries again",
+		            collection->entry.name, strerror(-opening->tidy_error));
 	if (opening->vectors_error)
 		upkeep_no_vectors(collection, opening->vectors_error);
 	else if (opening->vectors_why && opening->n_live > 0)
@@ -620,24 +632,23 @@ static void save_indexes(struct collection *collection)
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
-		int r;
 
-		if (index_n_unsaved(index) == 0)
-			continue;
-		r = snapshot_save(collection->daemon->io, collection->cache_dir,
-		                  &collection->entry.spec, index->serving,
-		                  collection_epoch(collection), collection->seq);
-		if (r)
-			log_error("index '%s/%s': cannot save the snapshot: %s",
-			          collection->entry.name, index->name, strerror(-r));
+		if (index_n_unsaved(index) > 0)
+			index->close_error =
+			        snapshot_save(collection->daemon->io, collection->cache_dir,
+			                      &collection->entry.spec, index->serving,
+			                      collection_epoch(collection), collection->seq);
 	}
 }
 
 /* What cannot be moved for want of room stays where it is: SQLite would try that at the close. */
-static void checkpoint_before_close(struct collection *collection)
+static int checkpoint_before_close(struct collection *collection)
 {
-	if (record_store_checkpoint(collection->store, false) == -ENOSPC)
+	int r = record_store_checkpoint(collection->store, false);
+
+	if (r == -ENOSPC)
 		record_store_keep_wal(collection->store);
+	return r;
 }
 
 static void closing_work(struct job *job, uint32_t worker)
@@ -652,7 +663,7 @@ static void closing_work(struct job *job, uint32_t worker)
 		collection->close_error =
 		        vector_file_sync(collection->vectors, collection_epoch(collection));
 	if (!collection->dropped && collection->store)
-		checkpoint_before_close(collection);
+		collection->checkpoint_error = checkpoint_before_close(collection);
 	close_files(collection);
 	if (collection->dropped) {
 		collection->close_error = store_remove_tree(io, collection->cache_dir);
@@ -661,14 +672,31 @@ static void closing_work(struct job *job, uint32_t worker)
 	}
 }
 
+static void note_closing(const struct collection *collection)
+{
+	const char *name = collection->entry.name;
+
+	for (const struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		const struct index *index = LIST_ELEMENT(link, const struct index, link);
+
+		if (index->close_error)
+			log_error("index '%s/%s': cannot save the snapshot: %s", name, index->name,
+			          strerror(-index->close_error));
+	}
+	if (collection->checkpoint_error < 0)
+		log_error("collection '%s': closing: checkpoint: %s", name,
+		          strerror(-collection->checkpoint_error));
+	if (collection->close_error)
+		log_error("collection '%s': closing: %s", name, strerror(-collection->close_error));
+}
+
 static void closing_done(struct job *job)
 {
 	struct collection *collection = LIST_ELEMENT(job, struct collection, close_job);
 	struct daemon *daemon = collection->daemon;
 
-	if (collection->close_error)
-		log_error("collection '%s': closing: %s", collection->entry.name,
-		          strerror(-collection->close_error));
+	note_closing(collection);
 	if (collection->dropped)
 		collections_left(daemon->collections, &collection->entry.spec.uuid,
 		                 collection->close_error == 0);
