@@ -38,6 +38,7 @@ struct backup {
 	bool began;    /* the first step is done */
 	bool ended;    /* the last one is */
 	bool clearing; /* it failed: what was written is removed */
+	int clear_error;
 	int result;
 	struct wire_error error;
 };
@@ -159,6 +160,9 @@ static void backup_end(struct backup *backup)
 	struct request *request = backup->job.request;
 
 	long_job_end(&backup->job);
+	if (backup->clear_error)
+		log_error("backup: cannot remove '%s', which is of no use: %s", backup->tmp,
+		          strerror(-backup->clear_error));
 	if (backup->result == 0) {
 		answer(backup);
 		log_info("%s '%s': %u collections", backup->job.kind->what, backup->path,
@@ -192,7 +196,7 @@ static int explain(struct backup *backup, const struct backup_item *item, int r)
 	               : r == -ELOOP               ? "its database is behind a symbolic link"
 	               : is_damaged                ? "its database is damaged; see 'kith verify'"
 	                                           : strerror(-r),
-	               r < 0 ? record_store_last_error() : "-");
+	               r < 0 && r != -ELOOP ? record_store_last_error() : "-");
 	return BACKUP_FAILED;
 }
 
@@ -268,7 +272,7 @@ static void backup_work(struct long_job *job, uint32_t worker)
 
 	(void)worker;
 	if (backup->clearing)
-		(void)store_remove_tree(io, backup->tmp);
+		backup->clear_error = store_remove_tree(io, backup->tmp);
 	else if (!backup->began)
 		backup->result = begin_directory(backup, io);
 	else if (backup->at < backup->n)

@@ -100,7 +100,7 @@ struct collection {
 
 	/* Its closing, which must not want for memory. */
 	struct job close_job;
-	int close_error;
+	int close_error, checkpoint_error;
 
 	/* Figures. */
 	uint64_t n_searches, n_comparisons, n_writes, n_groups;

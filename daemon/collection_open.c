@@ -59,6 +59,7 @@ struct opening {
 	struct wire_error error;
 	const char *vectors_why; /* the vector file was begun anew, and why */
 	int vectors_error;       /* it cannot even be made: -errno */
+	int tidy_error;          /* what a crash left in the cache directory cannot be removed */
 	struct record_store_state state;
 	struct declared declared[LIMIT_INDEXES];
 	uint32_t n_declared;
@@ -72,6 +73,7 @@ struct opening {
 	struct job checking;
 	bool is_checking;          /* until checking_done() */
 	uint64_t n_to_check;       /* rows of the file when it began */
+	uint32_t extent_rows;      /* of the file */
 	pthread_mutex_t file_lock; /* rows are not checked while they are forgotten */
 	bool has_ended; /* the table is loaded or never will be; only checking is waited for */
 };
@@ -153,6 +155,13 @@ static int take_declared(void *ctx, const struct record_index *record)
 	return 0;
 }
 
+/* Keeps the first failure; what is not there need not be tidied. */
+static void note_tidying(struct opening *opening, int r)
+{
+	if (r < 0 && r != -ENOENT && opening->tidy_error == 0)
+		opening->tidy_error = r;
+}
+
 /* Removes a snapshot that belongs to no declaration: what a crash left of a drop or a swap. */
 static int forget_stray(void *ctx, const char *name)
 {
@@ -169,7 +178,7 @@ static int forget_stray(void *ctx, const char *name)
 			return 0;
 	}
 	snprintf(path, sizeof(path), "%s/%s", collection->cache_dir, name);
-	(void)store_unlink(collection->daemon->io, path);
+	note_tidying(opening, store_unlink(collection->daemon->io, path));
 	return 0;
 }
 
@@ -182,8 +191,8 @@ static int open_indexes(struct opening *opening, struct record_reader *reader)
 	if (r)
 		return r;
 	/* What cannot be tidied now is tidied the next time. */
-	(void)snapshot_collect_tmp(io, collection->cache_dir);
-	(void)io->ops->list(io, collection->cache_dir, forget_stray, opening);
+	note_tidying(opening, snapshot_collect_tmp(io, collection->cache_dir));
+	note_tidying(opening, io->ops->list(io, collection->cache_dir, forget_stray, opening));
 	return 0;
 }
 
@@ -302,6 +311,28 @@ static int take_dead_rows(struct opening *opening, uint64_t slot)
 	return 0;
 }
 
+/* The file's rows from file_at on are of no use; nor are those before in an extent that is damaged,
+ * nor the whole file when it cannot forget: the truth has all of it. */
+static void forget_rows(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+	int r;
+
+	pthread_mutex_lock(&opening->file_lock);
+	r = vector_file_reset(collection->vectors, opening->file_at);
+	if (r == -EBADMSG) {
+		opening->file_at -= opening->file_at % vector_file_extent_rows(collection->vectors);
+		r = vector_file_reset(collection->vectors, opening->file_at);
+	}
+	if (r < 0) {
+		collection->vectors = vector_file_free(collection->vectors);
+		opening->vectors_error = r;
+		opening->file_at = 0;
+	}
+	opening->file_rows = opening->file_at;
+	pthread_mutex_unlock(&opening->file_lock);
+}
+
 static int take_live_row(struct opening *opening, const struct record_row *row)
 {
 	struct collection *collection = opening->collection;
@@ -326,14 +357,11 @@ static int take_live_row(struct opening *opening, const struct record_row *row)
 	} else if (opening->file_at < opening->file_rows) {
 		/* The file lacks a slot in its middle: what follows is not of use. */
 		opening->vectors_why = "a slot is missing";
-		pthread_mutex_lock(&opening->file_lock);
-		opening->file_rows = opening->file_at;
-		r = vector_file_reset(collection->vectors, opening->file_at);
-		pthread_mutex_unlock(&opening->file_lock);
+		forget_rows(opening);
 	}
 	opening->last_slot = row->slot;
 	opening->n_live++;
-	return r;
+	return 0;
 }
 
 static int add_namespace(void *ctx, uint32_t ns, const char *name, size_t n)
@@ -396,18 +424,17 @@ static void opening_work(struct job *job, uint32_t worker)
 static void checking_work(struct job *job, uint32_t worker)
 {
 	struct opening *opening = LIST_ELEMENT(job, struct opening, checking);
-	struct vector_file *file = opening->collection->vectors;
-	uint32_t extent_rows = vector_file_extent_rows(file);
 	uint64_t left = opening->n_to_check;
 	const void *rows;
 
 	(void)worker;
 	while (left > 0 && !job_is_cancelled(job) && !job_is_waited_for(job)) {
-		left -= (left - 1) % extent_rows + 1;
+		left -= (left - 1) % opening->extent_rows + 1;
 		pthread_mutex_lock(&opening->file_lock);
 		/* What is found bad stays so, and is dealt with by who needs its rows. */
 		if (left < opening->file_rows)
-			(void)vector_file_extent(file, left / extent_rows, &rows);
+			(void)vector_file_extent(opening->collection->vectors,
+			                         left / opening->extent_rows, &rows);
 		pthread_mutex_unlock(&opening->file_lock);
 	}
 }
@@ -459,6 +486,10 @@ static void opening_ended(struct opening *opening)
 {
 	struct collection *collection = opening->collection;
 
+	if (opening->tidy_error)
+		log_warning("collection '%s': cannot tidy its cache directory: %s; the next "
+		            "opening tries again",
+		            collection->entry.name, strerror(-opening->tidy_error));
 	if (opening->vectors_error)
 		upkeep_no_vectors(collection, opening->vectors_error);
 	else if (opening->vectors_why && opening->n_live > 0)
@@ -519,18 +550,25 @@ static bool is_search_waiting(const struct collection *collection)
 	return false;
 }
 
-static void begin_checking(struct opening *opening)
+/* Before the table's job has the file: it may forget rows of it at once. */
+static void note_what_to_check(struct opening *opening)
 {
-	struct collection *collection = opening->collection;
+	const struct collection *collection = opening->collection;
 
 	if (opening->file_rows == 0 || !is_search_waiting(collection))
 		return;
 	opening->n_to_check = opening->file_rows;
+	opening->extent_rows = vector_file_extent_rows(collection->vectors);
+}
+
+/* Behind the table's job, which is not to wait for it. */
+static void begin_checking(struct opening *opening)
+{
 	opening->checking.what = "check";
 	opening->checking.work = checking_work;
 	opening->checking.done = checking_done;
 	opening->is_checking = true;
-	lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->checking);
+	lanes_submit(opening->collection->daemon->lanes, LANE_INTERACTIVE, &opening->checking);
 }
 
 static void opening_done(struct job *job)
@@ -550,8 +588,10 @@ static void opening_done(struct job *job)
 		if (got_on && reserve_table(opening) == 0) {
 			opening->loading = true;
 			opening->round_rows = collection->table.n_rows;
-			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
 			if (is_first)
+				note_what_to_check(opening);
+			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
+			if (is_first && opening->n_to_check > 0)
 				begin_checking(opening);
 			return;
 		}
@@ -592,24 +632,23 @@ static void save_indexes(struct collection *collection)
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
-		int r;
 
-		if (index_n_unsaved(index) == 0)
-			continue;
-		r = snapshot_save(collection->daemon->io, collection->cache_dir,
-		                  &collection->entry.spec, index->serving,
-		                  collection_epoch(collection), collection->seq);
-		if (r)
-			log_error("index '%s/%s': cannot save the snapshot: %s",
-			          collection->entry.name, index->name, strerror(-r));
+		if (index_n_unsaved(index) > 0)
+			index->close_error =
+			        snapshot_save(collection->daemon->io, collection->cache_dir,
+			                      &collection->entry.spec, index->serving,
+			                      collection_epoch(collection), collection->seq);
 	}
 }
 
 /* What cannot be moved for want of room stays where it is: SQLite would try that at the close. */
-static void checkpoint_before_close(struct collection *collection)
+static int checkpoint_before_close(struct collection *collection)
 {
-	if (record_store_checkpoint(collection->store, false) == -ENOSPC)
+	int r = record_store_checkpoint(collection->store, false);
+
+	if (r == -ENOSPC)
 		record_store_keep_wal(collection->store);
+	return r;
 }
 
 static void closing_work(struct job *job, uint32_t worker)
@@ -624,7 +663,7 @@ static void closing_work(struct job *job, uint32_t worker)
 		collection->close_error =
 		        vector_file_sync(collection->vectors, collection_epoch(collection));
 	if (!collection->dropped && collection->store)
-		checkpoint_before_close(collection);
+		collection->checkpoint_error = checkpoint_before_close(collection);
 	close_files(collection);
 	if (collection->dropped) {
 		collection->close_error = store_remove_tree(io, collection->cache_dir);
@@ -633,14 +672,31 @@ static void closing_work(struct job *job, uint32_t worker)
 	}
 }
 
+static void note_closing(const struct collection *collection)
+{
+	const char *name = collection->entry.name;
+
+	for (const struct list *link = collection->indexes.next; link != &collection->indexes;
+	     link = link->next) {
+		const struct index *index = LIST_ELEMENT(link, const struct index, link);
+
+		if (index->close_error)
+			log_error("index '%s/%s': cannot save the snapshot: %s", name, index->name,
+			          strerror(-index->close_error));
+	}
+	if (collection->checkpoint_error < 0)
+		log_error("collection '%s': closing: checkpoint: %s", name,
+		          strerror(-collection->checkpoint_error));
+	if (collection->close_error)
+		log_error("collection '%s': closing: %s", name, strerror(-collection->close_error));
+}
+
 static void closing_done(struct job *job)
 {
 	struct collection *collection = LIST_ELEMENT(job, struct collection, close_job);
 	struct daemon *daemon = collection->daemon;
 
-	if (collection->close_error)
-		log_error("collection '%s': closing: %s", collection->entry.name,
-		          strerror(-collection->close_error));
+	note_closing(collection);
 	if (collection->dropped)
 		collections_left(daemon->collections, &collection->entry.spec.uuid,
 		                 collection->close_error == 0);

@@ -52,6 +52,8 @@ struct change {
 	enum lane lane;
 	bool bulk; /* to set */
 	int result;
+	int undo_error; /* of a creation that failed: what was made of it stays until the next start
+	                 */
 };
 
 /* The queue ----------------------------------------------------------------------------------- */
@@ -156,11 +158,25 @@ static int create_commit(struct change *change)
 	if (r) {
 		/* What cannot be removed now goes at the next start. Not before the catalog has
 		 * it as dropped: a commit that made it live, and failed, may be on the disk. */
-		if (catalog_set_state(catalog, uuid, CATALOG_DROPPED) == 0 &&
-		    store_remove_tree(io, collection->data_dir) == 0)
-			(void)catalog_remove(catalog, uuid);
+		int undo = catalog_set_state(catalog, uuid, CATALOG_DROPPED);
+
+		if (undo == 0)
+			undo = store_remove_tree(io, collection->data_dir);
+		if (undo == 0)
+			undo = catalog_remove(catalog, uuid);
+		change->undo_error = undo;
 	}
 	return r;
+}
+
+static void note_undo(const struct change *change)
+{
+	if (change->undo_error)
+		log_warning("cannot remove what was made of collection '%s': %s; the next start "
+		            "does",
+		            change->collection->entry.name,
+		            change->undo_error < 0 ? strerror(-change->undo_error)
+		                                   : catalog_last_error());
 }
 
 static void registry_remove(struct collections *collections, struct collection *collection)
@@ -177,6 +193,7 @@ static void create_committed(struct change *change)
 	struct request *request = change->request;
 
 	collection->state = COLLECTION_CLOSED;
+	note_undo(change);
 	if (change->result) {
 		log_error("cannot create collection '%s': %s", collection->entry.name,
 		          change->result < 0 ? strerror(-change->result) : catalog_last_error());
@@ -250,6 +267,7 @@ static void restore_committed(struct change *change)
 {
 	struct collection *collection = change->collection;
 
+	note_undo(change);
 	collection->state = COLLECTION_CLOSED;
 	if (change->result) {
 		collection->dropped = true;

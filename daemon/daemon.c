@@ -344,7 +344,9 @@ static void raise_file_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			log_warning("cannot raise the number of files that may be open: %s",
+			            strerror(errno));
 	}
 }
 

@@ -121,6 +121,7 @@ struct index {
 	bool dropped;
 	bool may_have_snapshot;     /* not looked for yet, or it could not be read at present */
 	uint32_t n_failed_loads;    /* in a row */
+	int close_error;            /* of the snapshot that a clean stop saves */
 	bool wants_build;           /* a snapshot was of no use: build it though nobody asks */
 	struct generation *serving; /* the cache's reference: NULL when it lets go of it */
 	struct flight *flight;

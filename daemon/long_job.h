@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * A request that reads or writes whole files: backup, restore, verify. It is worked on in steps,
- * each one job in the background lane, so that builds and loads have their turn in between, and
- * only one of them at once. When its client goes, its deadline passes,
- * or the daemon stops, it is cancelled. [loop]
+ * A request that reads or writes whole files: backup, restore, verify, repair. It is worked on in
+ * steps, each one job in the background lane, so that builds and loads have their turn in between,
+ * and only one of them at once. (A repair is one step, the catalog's: collections_restore.) When
+ * its client goes, its deadline passes, or the daemon stops, it is cancelled. [loop]
  */
 
 #include <stdbool.h>

@@ -10,20 +10,23 @@
 #include "daemon/collections.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/long_job.h"
 #include "storage/record_salvage.h"
 
 struct repairing {
-	struct request *request; /* holds the damaged collection */
+	struct long_job job; /* its request holds the damaged collection */
 	struct record_salvage found;
 };
 
-/* [worker] */
+static const struct long_job_kind repair_kind = {.what = "repair"};
+
+/* A client that goes, a deadline and a stop cancel it: what was made of it goes again. [worker] */
 static int salvage(void *ctx, struct collection *collection)
 {
 	struct repairing *repairing = ctx;
-	int r = record_salvage(collection->daemon->io, repairing->request->collection->data_dir,
-	                       collection->data_dir, &collection->entry.spec, NULL,
-	                       &repairing->found);
+	int r = record_salvage(collection->daemon->io, repairing->job.request->collection->data_dir,
+	                       collection->data_dir, &collection->entry.spec,
+	                       &repairing->job.job.cancelled, &repairing->found);
 
 	return r > 0 ? -EBADMSG : r;
 }
@@ -37,10 +40,12 @@ static void refuse_name(struct request *request)
 static void repaired(void *ctx, int result)
 {
 	struct repairing *repairing = ctx;
-	struct request *request = repairing->request;
+	struct request *request = repairing->job.request;
 	struct collection *collection = request->collection;
 	const struct record_salvage *found = &repairing->found;
 
+	long_job_end(&repairing->job);
+	request->job = NULL;
 	collection_end_copy(collection);
 	if (result == 0) {
 		log_info("collection '%s': %llu records saved, %llu lost", collection->entry.name,
@@ -70,8 +75,10 @@ static int begin(struct request *request, struct repairing *repairing)
 	if (r == 0)
 		r = collections_restore(request->daemon->collections, &entry, salvage, repaired,
 		                        repairing);
-	if (r == 0)
+	if (r == 0) {
 		collection_begin_copy(request->collection);
+		request->job = &repairing->job.job;
+	}
 	return r;
 }
 
@@ -89,11 +96,15 @@ void repair(struct request *request)
 	}
 	repairing = calloc(1, sizeof(*repairing));
 	if (repairing) {
-		repairing->request = request;
+		if (!long_job_begin(&repairing->job, &repair_kind, request)) {
+			free(repairing);
+			return;
+		}
 		r = begin(request, repairing);
+		if (r == 0)
+			return;
+		long_job_end(&repairing->job);
 	}
-	if (r == 0)
-		return;
 	free(repairing);
 	if (r == -EEXIST)
 		refuse_name(request);

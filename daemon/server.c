@@ -328,8 +328,9 @@ void server_close(struct server *server)
 	if (!server)
 		return;
 	uv_poll_stop(&server->poll);
-	if (server->own)
-		unlink(server->daemon->config.socket);
+	if (server->own && unlink(server->daemon->config.socket) < 0 && errno != ENOENT)
+		log_warning("cannot remove the socket %s: %s", server->daemon->config.socket,
+		            strerror(errno));
 	uv_close((uv_handle_t *)&server->poll, on_closed);
 	uv_close((uv_handle_t *)&server->moment, on_closed);
 }

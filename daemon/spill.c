@@ -29,12 +29,15 @@ static int spill_open(struct spill_file *spill)
 		return 0;
 	r = store_open(spill->io, spill->path,
 	               STORE_READ | STORE_WRITE | STORE_CREATE | STORE_TRUNCATE, &spill->file);
-	if (r == 0)
-		log_info("the index cache is full: what does not fit goes on in a mapped file");
+	if (r < 0)
+		return r;
+	log_info("the index cache is full: what does not fit goes on in a mapped file");
 	/* Whoever finds the name after a crash may remove it; nobody needs it. */
-	if (r == 0)
-		(void)store_unlink(spill->io, spill->path);
-	return r;
+	r = store_unlink(spill->io, spill->path);
+	if (r < 0)
+		log_warning("cannot remove the name of %s, which goes on without it: %s",
+		            spill->path, strerror(-r));
+	return 0;
 }
 
 /* Room in the file for one slab more. */
@@ -87,13 +90,16 @@ static void *spill_map(struct spill *base)
 static void spill_unmap(struct spill *base, void *slab)
 {
 	struct spill_file *spill = (struct spill_file *)base;
+	int r;
 
 	for (uint64_t i = 0; i < spill->n_slabs; i++) {
 		if (spill->mapped[i] != slab)
 			continue;
 		spill->mapped[i] = NULL;
 		spill->unused[spill->n_unused++] = i;
-		(void)store_unmap(spill->file, slab, SLAB_BYTES);
+		r = store_unmap(spill->file, slab, SLAB_BYTES);
+		if (r < 0)
+			log_error("cannot unmap memory of %s: %s", spill->path, strerror(-r));
 		return;
 	}
 }
@@ -119,9 +125,13 @@ struct spill *spill_file_spill(struct spill_file *file)
 
 struct spill_file *spill_file_free(struct spill_file *file)
 {
+	int r;
+
 	if (!file)
 		return NULL;
-	(void)store_close(file->file);
+	r = store_close(file->file);
+	if (r < 0)
+		log_error("cannot close %s: %s", file->path, strerror(-r));
 	free(file->unused);
 	free(file->mapped);
 	free(file);

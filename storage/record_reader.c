@@ -83,6 +83,7 @@ struct record_reader {
 	sqlite3_stmt *lookup;                         /* whose row is handed out, or NULL */
 	sqlite3_stmt *walk;                           /* NULL: none, or at its end */
 	unsigned walk_want;
+	uint64_t walk_slot; /* that it is behind */
 };
 
 /* Life ---------------------------------------------------------------------------------------- */
@@ -310,6 +311,7 @@ int record_reader_scan(struct record_reader *reader, uint64_t after_slot, int64_
 		sql_bind_u64(stmt, 3, (uint64_t)ns);
 	reader->walk = stmt;
 	reader->walk_want = want;
+	reader->walk_slot = after_slot;
 	return 0;
 }
 
@@ -321,6 +323,7 @@ int record_reader_vectors(struct record_reader *reader, uint64_t first, uint64_t
 	sql_bind_limit(stmt, 1, first);
 	sql_bind_limit(stmt, 2, last);
 	reader->walk = stmt;
+	reader->walk_slot = first > 0 ? first - 1 : 0;
 	return 0;
 }
 
@@ -347,7 +350,12 @@ int record_reader_next(struct record_reader *reader, struct record_row *ret)
 		            : take_row(reader, reader->walk, reader->walk_want, ret);
 	else if (r == 0)
 		r = RECORD_STORE_END;
-	if (r != 0)
+	/* A page that stands in another's place: what follows comes twice, or never ends. */
+	if (r == 0 && ret->slot <= reader->walk_slot)
+		r = sql_fail_because(-EBADMSG, "records are not in their order");
+	if (r == 0)
+		reader->walk_slot = ret->slot;
+	else
 		reset(&reader->walk);
 	return r;
 }

@@ -62,6 +62,11 @@ static bool is_bad(int r)
 	return r == -EBADMSG || r == -EIO;
 }
 
+static bool is_cancelled(const atomic_bool *cancelled)
+{
+	return cancelled && atomic_load_explicit(cancelled, memory_order_relaxed);
+}
+
 /* Writing ------------------------------------------------------------------------------------- */
 
 static int end_batch(struct salvage *salvage)
@@ -242,7 +247,7 @@ static int take_records(struct salvage *salvage, const atomic_bool *cancelled)
 			break;
 		}
 		sqlite3_reset(stmt);
-		if (r == 0 && cancelled && atomic_load_explicit(cancelled, memory_order_relaxed))
+		if (r == 0 && is_cancelled(cancelled))
 			r = -ECANCELED;
 		if (r < 0)
 			return r;
@@ -325,6 +330,8 @@ int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
 	                                  spec->dim * (spec->dtype == RECORD_DTYPE_F16 ? 2u : 4u)};
 	int r = open_damaged(&salvage, io, dir);
 
+	if (r == 0 && is_cancelled(cancelled))
+		r = -ECANCELED;
 	if (r == 0)
 		r = record_store_create(io, to_dir, spec);
 	if (r == 0)

@@ -2,6 +2,7 @@
 
 /* Backups, taking them back, checkpoints, looking files through. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -623,6 +624,66 @@ static void what_can_be_read_of_damaged_records_is_saved(void **state)
 	free(after);
 }
 
+static uint64_t n_connections(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats;
+	uint64_t n;
+
+	DONE(conn, kith_stats(conn, &stats));
+	n = stats->connections;
+	kith_free(stats);
+	return n;
+}
+
+static bool is_alone(void *ctx)
+{
+	return n_connections(ctx) == 1;
+}
+
+static bool can_repair(void *ctx)
+{
+	struct stage *stage = ctx;
+	struct kith_repair_result saved;
+
+	return try_repair(stage->conn, NOTES, "saved", &saved) == 0;
+}
+
+/* How many directories of collections there are. */
+static uint32_t n_directories(const struct stage *stage)
+{
+	DIR *dir = opendir(daemon_thread_data_dir(stage->daemon));
+	const struct dirent *entry;
+	uint32_t n = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		n += entry->d_type == DT_DIR && entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+static void a_client_that_goes_takes_its_repair_along(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *gate = daemon_thread_gate(stage->daemon, "catalog", "start");
+	struct kith_conn *other = connect_to(stage->daemon);
+	struct kith_repair_result saved;
+
+	DONE(other, kith_set_timeout(other, 1));
+	assert_int_equal(try_repair(other, NOTES, "saved", &saved), -ETIMEDOUT);
+	gate_await(gate);
+	REFUSED(stage->conn, KITH_ERROR_OVER_LIMIT, NULL,
+	        try_backup(stage->conn, stage->place, NULL));
+	kith_close(other);
+	await(is_alone, stage->conn, "its client has gone");
+	gate_open(gate);
+	/* Nothing is left of it: the name is free, and the next one is the only one. */
+	await(can_repair, stage, "its place is free again");
+	expect_count(stage->conn, "saved", N_NOTES - 10);
+	expect_notes(stage->conn);
+	assert_int_equal(n_directories(stage), 3);
+}
+
 /* Number i of the pages that a table's inner page leads to. */
 static long child_of(const unsigned char *head, uint32_t i)
 {
@@ -668,6 +729,9 @@ static void records_that_lead_back_to_themselves_end_a_repair(void **state)
 	assert_true(misplace_leaves(path) >= 3); /* records, vectors, contents */
 	daemon_thread_start(stage->daemon);
 	stage->conn = connect_to(stage->daemon);
+	/* It would be served with records that come twice. */
+	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
+	        try_put_records(stage->conn, NOTES, 0, 1, 1, NULL));
 	DONE(stage->conn, try_repair(stage->conn, NOTES, "saved", &saved));
 	assert_true(saved.lost > 0);
 	expect_sound(stage, "saved", saved.records);
@@ -785,6 +849,7 @@ int main(void)
 	        TEST(a_damaged_backup_is_not_taken_back),
 	        TEST(a_backup_whose_catalog_lies_is_not_taken_back),
 	        TEST(what_can_be_read_of_damaged_records_is_saved),
+	        TEST(a_client_that_goes_takes_its_repair_along),
 	        TEST(records_that_lead_back_to_themselves_end_a_repair),
 	        TEST(damaged_derived_files_are_named),
 	        TEST(damage_to_vectors_that_is_found_is_mended),
