@@ -6,7 +6,7 @@
  * is needed (ask()), and again some codes before, in case it went meanwhile: without that, searches
  * of 60,000 images were slower by 15 %. The second is asked for only where the coarse distance did
  * not settle it, which is for one code in three. That is decided for a few codes at a time, so that
- * the second planes of the first come while the last are multiplied: 2 to 4 % of a search of notes
+ * the second planes of the first come while the last are multiplied: 0 to 4 % of a search of notes
  * of 384 dimensions; by two or by eight it is a little less.
  *
  * Codes are multiplied one at a time: four at once, as rows of f32 are, have their lines compete
