@@ -6,12 +6,12 @@
  * is needed (ask()), and again some codes before, in case it went meanwhile: without that, searches
  * of 60,000 images were slower by 15 %. The second is asked for only where the coarse distance did
  * not settle it, which is for one code in three. That is decided for a few codes at a time, so that
- * the second planes of the first come while the last are multiplied: 2 to 4 % of a search of notes
+ * the second planes of the first come while the last are multiplied: 0 to 4 % of a search of notes
  * of 384 dimensions; by two or by eight it is a little less.
  *
  * Codes are multiplied one at a time: four at once, as rows of f32 are, have their lines compete
  * for the few misses that a core can have under way, and took half as long again (Zen 3, 60,000
- * codes in huge pages); of 5,291 codes it gained 2 %. Deciding for four codes in one register
+ * codes in huge pages). Deciding for four codes in one register
  * gained nothing, nor did -O3 or code for AVX2 throughout.
  */
 

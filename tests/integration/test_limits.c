@@ -98,8 +98,8 @@ static void a_namespace_has_so_many_bytes(void **state)
 	struct stage *stage = *state;
 	struct kith_upsert_params params = one_record(stage);
 
-	params.namespace_ = (struct kith_str){stage->many,
-	                                      (uint32_t)stage->limits->namespace_bytes};
+	params.namespace_ =
+	        (struct kith_str){stage->many, (uint32_t)stage->limits->namespace_bytes};
 	DONE(stage->conn, kith_upsert(stage->conn, &params, NULL));
 	params.namespace_.n++;
 	REFUSED(stage->conn, KITH_ERROR_OVER_LIMIT, "namespace",
