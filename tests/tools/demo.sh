@@ -28,8 +28,11 @@ says() {
 }
 
 [ $status -eq 0 ] || fail "the demo ended with exit status $status"
-says '^Stored +[1-9][0-9]* passages' '^ +1 build ran; the graph has ([1-9][0-9]*) nodes, \1 of' \
-	'^Killed +kill -9 while [1-9][0-9]* more passages' '^ +it is right: ' \
+says '^Embedded .* The embedder is lexical' '^Stored +[1-9][0-9]* passages' \
+	'^ +[01]\.[0-9][0-9]  /.*, line [1-9][0-9]*$' '^Indexed +8 clients' \
+	'^ +1 build ran; the graph has ([1-9][0-9]*) nodes, \1 of' \
+	'^Killed +kill -9 while [1-9][0-9]* more passages' \
+	'^Restarted +the first answer came [0-9]+ ms' '^ +it is right: ' \
 	'^Opened +the index is .* with [1-9][0-9]* nodes from its file' '^ +0 builds ran$' \
 	'^ +its answer is right: hnsw, [1-9]' \
 	'^Checked +([1-9][0-9]*) of \1 acknowledged passages are there' '^All of it held\.'
