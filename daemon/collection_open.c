@@ -531,13 +531,14 @@ static bool is_search_waiting(const struct collection *collection)
 	return false;
 }
 
-static void begin_checking(struct opening *opening)
+/* Of so many rows: the table is being loaded already, and may find that the file has fewer. */
+static void begin_checking(struct opening *opening, uint64_t n_rows)
 {
 	struct collection *collection = opening->collection;
 
-	if (opening->file_rows == 0 || !is_search_waiting(collection))
+	if (n_rows == 0 || !is_search_waiting(collection))
 		return;
-	opening->n_to_check = opening->file_rows;
+	opening->n_to_check = n_rows;
 	opening->checking.what = "check";
 	opening->checking.work = checking_work;
 	opening->checking.done = checking_done;
@@ -558,13 +559,14 @@ static void opening_done(struct job *job)
 	if (opening->outcome == OPENING_MORE_MEMORY) {
 		bool is_first = !opening->loading;
 		bool got_on = is_first || collection->table.n_rows > opening->round_rows;
+		uint64_t file_rows = opening->file_rows;
 
 		if (got_on && reserve_table(opening) == 0) {
 			opening->loading = true;
 			opening->round_rows = collection->table.n_rows;
 			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
 			if (is_first)
-				begin_checking(opening);
+				begin_checking(opening, file_rows);
 			return;
 		}
 		opening->outcome = OPENING_REFUSED;
