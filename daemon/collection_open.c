@@ -73,6 +73,7 @@ struct opening {
 	struct job checking;
 	bool is_checking;          /* until checking_done() */
 	uint64_t n_to_check;       /* rows of the file when it began */
+	uint32_t extent_rows;      /* of the file */
 	pthread_mutex_t file_lock; /* rows are not checked while they are forgotten */
 	bool has_ended; /* the table is loaded or never will be; only checking is waited for */
 };
@@ -310,6 +311,28 @@ static int take_dead_rows(struct opening *opening, uint64_t slot)
 	return 0;
 }
 
+/* The file's rows from file_at on are of no use; nor are those before in an extent that is damaged,
+ * nor the whole file when it cannot forget: the truth has all of it. */
+static void forget_rows(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+	int r;
+
+	pthread_mutex_lock(&opening->file_lock);
+	r = vector_file_reset(collection->vectors, opening->file_at);
+	if (r == -EBADMSG) {
+		opening->file_at -= opening->file_at % vector_file_extent_rows(collection->vectors);
+		r = vector_file_reset(collection->vectors, opening->file_at);
+	}
+	if (r < 0) {
+		collection->vectors = vector_file_free(collection->vectors);
+		opening->vectors_error = r;
+		opening->file_at = 0;
+	}
+	opening->file_rows = opening->file_at;
+	pthread_mutex_unlock(&opening->file_lock);
+}
+
 static int take_live_row(struct opening *opening, const struct record_row *row)
 {
 	struct collection *collection = opening->collection;
@@ -334,14 +357,11 @@ static int take_live_row(struct opening *opening, const struct record_row *row)
 	} else if (opening->file_at < opening->file_rows) {
 		/* The file lacks a slot in its middle: what follows is not of use. */
 		opening->vectors_why = "a slot is missing";
-		pthread_mutex_lock(&opening->file_lock);
-		opening->file_rows = opening->file_at;
-		r = vector_file_reset(collection->vectors, opening->file_at);
-		pthread_mutex_unlock(&opening->file_lock);
+		forget_rows(opening);
 	}
 	opening->last_slot = row->slot;
 	opening->n_live++;
-	return r;
+	return 0;
 }
 
 static int add_namespace(void *ctx, uint32_t ns, const char *name, size_t n)
@@ -404,18 +424,17 @@ static void opening_work(struct job *job, uint32_t worker)
 static void checking_work(struct job *job, uint32_t worker)
 {
 	struct opening *opening = LIST_ELEMENT(job, struct opening, checking);
-	struct vector_file *file = opening->collection->vectors;
-	uint32_t extent_rows = vector_file_extent_rows(file);
 	uint64_t left = opening->n_to_check;
 	const void *rows;
 
 	(void)worker;
 	while (left > 0 && !job_is_cancelled(job) && !job_is_waited_for(job)) {
-		left -= (left - 1) % extent_rows + 1;
+		left -= (left - 1) % opening->extent_rows + 1;
 		pthread_mutex_lock(&opening->file_lock);
 		/* What is found bad stays so, and is dealt with by who needs its rows. */
 		if (left < opening->file_rows)
-			(void)vector_file_extent(file, left / extent_rows, &rows);
+			(void)vector_file_extent(opening->collection->vectors,
+			                         left / opening->extent_rows, &rows);
 		pthread_mutex_unlock(&opening->file_lock);
 	}
 }
@@ -531,19 +550,25 @@ static bool is_search_waiting(const struct collection *collection)
 	return false;
 }
 
-/* Of so many rows: the table is being loaded already, and may find that the file has fewer. */
-static void begin_checking(struct opening *opening, uint64_t n_rows)
+/* Before the table's job has the file: it may forget rows of it at once. */
+static void note_what_to_check(struct opening *opening)
 {
-	struct collection *collection = opening->collection;
+	const struct collection *collection = opening->collection;
 
-	if (n_rows == 0 || !is_search_waiting(collection))
+	if (opening->file_rows == 0 || !is_search_waiting(collection))
 		return;
-	opening->n_to_check = n_rows;
+	opening->n_to_check = opening->file_rows;
+	opening->extent_rows = vector_file_extent_rows(collection->vectors);
+}
+
+/* Behind the table's job, which is not to wait for it. */
+static void begin_checking(struct opening *opening)
+{
 	opening->checking.what = "check";
 	opening->checking.work = checking_work;
 	opening->checking.done = checking_done;
 	opening->is_checking = true;
-	lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->checking);
+	lanes_submit(opening->collection->daemon->lanes, LANE_INTERACTIVE, &opening->checking);
 }
 
 static void opening_done(struct job *job)
@@ -559,14 +584,15 @@ static void opening_done(struct job *job)
 	if (opening->outcome == OPENING_MORE_MEMORY) {
 		bool is_first = !opening->loading;
 		bool got_on = is_first || collection->table.n_rows > opening->round_rows;
-		uint64_t file_rows = opening->file_rows;
 
 		if (got_on && reserve_table(opening) == 0) {
 			opening->loading = true;
 			opening->round_rows = collection->table.n_rows;
-			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
 			if (is_first)
-				begin_checking(opening, file_rows);
+				note_what_to_check(opening);
+			lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, job);
+			if (is_first && opening->n_to_check > 0)
+				begin_checking(opening);
 			return;
 		}
 		opening->outcome = OPENING_REFUSED;

@@ -73,6 +73,9 @@ struct hnsw_space {
 	 * be told roughly, as anything beyond it: nobody will need it. */
 	void (*distances)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	                  uint32_t n, float bound, float *ret);
+	/* Asks for what distances() reads of n (at most HNSW_BATCH) rows first, and does not wait
+	 * for it. NULL where that is not worth it: then walks are as they read in the paper. */
+	void (*ask)(const struct hnsw_space *space, const uint32_t *rows, uint32_t n);
 	/* The query form of a vector (f32, from vector_prepare(), borrowed), and of a row: either
 	 * made in buf (query_bytes, 64-byte aligned) or where the space has it already. Valid until
 	 * buf is used again. */

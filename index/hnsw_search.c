@@ -10,6 +10,14 @@
  * to the others may lead over it. So while few are visible, found stays short and the walk goes on
  * outwards, as far as it must.
  *
+ * What takes time is to wait for memory, and the nearest candidate is known before its neighbours
+ * are needed: while those of one are measured, those of the next are on their way. So the next is
+ * chosen without the last batch, which takes 1 to 4 % more comparisons at the same ef and finds a
+ * little more. 60,000 images of 784 dimensions are searched faster by 5 to 14 % (ef 28, Zen 3), the
+ * more so the busier the memory is; 5,291 notes of 384, most of which the caches hold, by 0 to 5 %
+ * (ef 15), and building costs 2 % more. Asking for part of the next batch only is slower, the more
+ * so the smaller the part: for 1 KiB of it by 13 % on the notes.
+ *
  * Only strictly nearer nodes displace those found: among many equal ones (duplicates) every
  * step would otherwise find one with a lower number, and the walk would go through all of them.
  */
@@ -176,7 +184,7 @@ static void measure(struct beam *beam, struct batch *batch)
 	batch->n = 0;
 }
 
-/* Adds the neighbours of a node that were not met before. */
+/* Makes a batch of the neighbours of a node that were not met before. */
 static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 {
 	struct hnsw_walk *walk = beam->walk;
@@ -192,6 +200,8 @@ static void follow(struct beam *beam, uint32_t node, struct batch *batch)
 			measure(beam, batch);
 		batch_add(walk, batch, links[i - 1]);
 	}
+	if (walk->space->ask)
+		walk->space->ask(walk->space, batch->rows, batch->n);
 }
 
 /* Whether following it may lead to nearer ones than those found. */
@@ -236,17 +246,23 @@ uint32_t hnsw_walk_beam(struct hnsw_walk *walk, uint64_t from, uint32_t level, u
 	                      .nodes = {hnsw_key_node(from)},
 	                      .rows = {hnsw_node_row(walk->hnsw, hnsw_key_node(from))},
 	                      .distances = {hnsw_key_distance(from)}};
-	struct batch batch;
+	struct batch batches[2];
 	uint32_t node;
 
-	batch.n = 0;
+	batches[0].n = batches[1].n = 0;
 	assert(ef <= walk->scratch->n_found);
 	hnsw_marks_clear(walk->scratch);
 	hnsw_mark(walk->scratch, hnsw_key_node(from));
 	offer(&beam, &first);
-	while (!is_spent(walk) && next_candidate(&beam, &node)) {
-		follow(&beam, node, &batch);
-		measure(&beam, &batch);
+	for (uint32_t at = 0; !is_spent(walk); at ^= 1) {
+		struct batch *here = &batches[at], *ahead = &batches[at ^ 1];
+
+		/* With nothing to ask for, nothing is gained by looking ahead. */
+		if ((here->n == 0 || walk->space->ask) && next_candidate(&beam, &node))
+			follow(&beam, node, ahead);
+		else if (here->n == 0)
+			break;
+		measure(&beam, here);
 	}
 	if (beam.nearest_gone != UINT64_MAX && may_lead_nearer(&beam, beam.nearest_gone))
 		walk->stats.is_cut = true;

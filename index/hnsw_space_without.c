@@ -26,6 +26,13 @@ static void distances(const struct hnsw_space *space_of, const void *query, cons
 	leave_out(space, rows, n, ret);
 }
 
+static void ask(const struct hnsw_space *space_of, const uint32_t *rows, uint32_t n)
+{
+	const struct hnsw_space *whole = self_of(space_of)->whole;
+
+	whole->ask(whole, rows, n);
+}
+
 static const void *query(const struct hnsw_space *space_of, const float *vector, void *buf)
 {
 	const struct hnsw_space *whole = self_of(space_of)->whole;
@@ -68,7 +75,9 @@ void hnsw_space_without_init(struct hnsw_space_without *space, const struct hnsw
 	        .whole = whole,
 	        .row = row,
 	};
-	/* Those that a space has only where it estimates. */
+	/* What not every space has; the second two where it estimates. */
+	if (whole->ask)
+		space->space.ask = ask;
 	if (whole->refine) {
 		space->space.refine = refine;
 		space->space.spread = spread;

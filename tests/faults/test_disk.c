@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Every failure of the disk: a daemon's whole life (story.h) is told again and again, and each time
- * another operation fails: once, or it and all writes after it, or a write in its middle. The
- * daemon must live, answer with an error where it could not do what was asked, have done that
- * wholly or not at all, go on reading and searching meanwhile, and go on with everything once the
- * disk works again.
+ * Every failure of the disk: a daemon's whole life (story.h), and one of its upkeep, is told again
+ * and again, and each time another operation fails: once, or it and all writes after it, or a write
+ * in its middle. The daemon must live, answer with an error where it could not do what was asked,
+ * have done that wholly or not at all, go on reading and searching meanwhile, and go on with
+ * everything once the disk works again.
  *
  * A bounded run takes one operation in so many; $KITH_FAULT_STRIDE says how many, 1 takes all.
  * $KITH_SEED says where it begins.
@@ -26,16 +26,27 @@
 #include "tests/lib/story.h"
 
 #define USUAL_STRIDE 31u
+/* Longer, and most of it pages of a checkpoint. */
+#define UPKEEP_STRIDE 1401u
 
-static struct story *told_with(struct story *story, struct store_twin_fault fault)
+/* A story, and what fails in it. */
+struct trial {
+	void (*tell)(struct story *story);
+	struct store_twin_fault fault;
+	bool fills; /* instead: the disk is full from growth fault.nth on */
+};
+
+static void told(struct story *story, const struct trial *trial)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
 
 	story_init(story, twin);
 	story->faulty = true;
-	store_twin_fail(twin, fault);
-	story_tell(story);
-	return story;
+	if (trial->fills)
+		store_twin_fill(twin, trial->fault.nth);
+	else
+		store_twin_fail(twin, trial->fault);
+	trial->tell(story);
 }
 
 static void put_away(struct story *story)
@@ -47,31 +58,51 @@ static void put_away(struct story *story)
 }
 
 /* [child] */
-static void check_fault(void *ctx)
+static void check(void *ctx)
 {
-	const struct store_twin_fault *fault = ctx;
+	const struct trial *trial = ctx;
 	struct story story;
 
-	told_with(&story, *fault);
+	told(&story, trial);
+	/* A start that failed made room. */
+	if (trial->fills && store_twin_is_full(story.twin))
+		story_expect_deletes(&story);
 	/* Writes fail all the time now. One that fails once may not have had its turn yet. */
-	if (fault->lasting)
+	if (trial->fault.lasting)
 		ledger_expect_searches(ledger_last(&story.ledger), story.conn);
 	store_twin_heal(story.twin);
 	story_expect_alive(&story);
 	put_away(&story);
 }
 
-/* How many operations of that kind the story has when none fails. */
-static uint64_t n_operations(enum store_twin_kind kind)
-{
-	struct story story;
-	uint64_t n;
+/* What a story has when nothing fails. */
+struct tally {
+	void (*tell)(struct story *story);
+	uint64_t by_kind[STORE_TWIN_LIST + 1];
+	uint64_t n_growths;
+};
 
-	told_with(&story, (struct store_twin_fault){.nth = UINT64_MAX, .err = EIO});
-	n = store_twin_count(story.twin, kind, NULL);
+/* Told once for all that is enumerated in it. */
+static const struct tally *tally_of(void (*tell)(struct story *story))
+{
+	static struct tally tallies[2];
+	const struct trial trial = {.tell = tell, .fault.nth = UINT64_MAX, .fills = true};
+	struct tally *tally = tallies;
+	struct story story;
+
+	while (tally->tell && tally->tell != tell)
+		tally++;
+	if (tally->tell)
+		return tally;
+	told(&story, &trial);
 	assert_int_equal(story.n_refused, 0);
+	for (int kind = 0; kind <= STORE_TWIN_LIST; kind++)
+		tally->by_kind[kind] =
+		        store_twin_count(story.twin, (enum store_twin_kind)kind, NULL);
+	tally->n_growths = store_twin_n_growths(story.twin);
+	tally->tell = tell;
 	put_away(&story);
-	return n;
+	return tally;
 }
 
 static uint64_t number_of(const char *variable, uint64_t otherwise)
@@ -81,24 +112,37 @@ static uint64_t number_of(const char *variable, uint64_t otherwise)
 	return told ? strtoull(told, NULL, 10) : otherwise;
 }
 
-static void enumerate(struct store_twin_fault fault, const char *name)
+static void enumerate_in(void (*tell)(struct story *story), uint64_t usual_stride,
+                         struct trial trial, const char *name)
 {
-	uint64_t stride = number_of("KITH_FAULT_STRIDE", USUAL_STRIDE * CHILDREN_STRIDE);
-	uint64_t n = n_operations(fault.kind);
+	uint64_t stride = number_of("KITH_FAULT_STRIDE", usual_stride * CHILDREN_STRIDE);
+	const struct tally *tally = tally_of(tell);
+	uint64_t n = trial.fills ? tally->n_growths : tally->by_kind[trial.fault.kind];
 	struct children children;
 
+	trial.tell = tell;
 	children_init(&children);
-	for (fault.nth = 1 + number_of("KITH_SEED", 1) % stride; fault.nth <= n;
-	     fault.nth += stride) {
+	for (trial.fault.nth = 1 + number_of("KITH_SEED", 1) % stride; trial.fault.nth <= n;
+	     trial.fault.nth += stride) {
 		char what[CHILD_WHAT_SIZE];
 
 		snprintf(what, sizeof(what), "%s at operation %llu", name,
-		         (unsigned long long)fault.nth);
-		children_run(&children, check_fault, &fault, what);
+		         (unsigned long long)trial.fault.nth);
+		children_run(&children, check, &trial, what);
 	}
 	children_finish(&children);
 	print_message("%s: %u of %llu operations failed\n", name, children.n_run,
 	              (unsigned long long)n);
+}
+
+static void enumerate(struct store_twin_fault fault, const char *name)
+{
+	enumerate_in(story_tell, USUAL_STRIDE, (struct trial){.fault = fault}, name);
+}
+
+static void enumerate_upkeep(struct store_twin_fault fault, const char *name)
+{
+	enumerate_in(story_tell_upkeep, UPKEEP_STRIDE, (struct trial){.fault = fault}, name);
 }
 
 static void any_operation_may_fail_once(void **state)
@@ -125,56 +169,31 @@ static void the_disk_may_be_full_from_any_write_on(void **state)
 	          "a full disk");
 }
 
-/* [child] */
-static void check_full(void *ctx)
-{
-	const uint64_t *from = ctx;
-	struct story story;
-
-	story_init(&story, store_twin_new(store_io_posix()));
-	story.faulty = true;
-	store_twin_fill(story.twin, *from);
-	story_tell(&story);
-	/* A start that failed made room. */
-	if (store_twin_is_full(story.twin))
-		story_expect_deletes(&story);
-	store_twin_heal(story.twin);
-	story_expect_alive(&story);
-	put_away(&story);
-}
-
-static uint64_t n_growths(void)
-{
-	struct story story;
-	uint64_t n;
-
-	story_init(&story, store_twin_new(store_io_posix()));
-	story.faulty = true;
-	store_twin_fill(story.twin, UINT64_MAX);
-	story_tell(&story);
-	n = store_twin_n_growths(story.twin);
-	put_away(&story);
-	return n;
-}
-
 static void a_full_disk_keeps_nobody_from_deleting(void **state)
 {
-	uint64_t stride = number_of("KITH_FAULT_STRIDE", USUAL_STRIDE * CHILDREN_STRIDE);
-	uint64_t n = n_growths();
-	struct children children;
-
 	(void)state;
-	children_init(&children);
-	for (uint64_t from = 1 + number_of("KITH_SEED", 1) % stride; from <= n; from += stride) {
-		char what[CHILD_WHAT_SIZE];
+	enumerate_in(story_tell, USUAL_STRIDE, (struct trial){.fills = true},
+	             "a full disk that deletes");
+	enumerate_in(story_tell_upkeep, UPKEEP_STRIDE, (struct trial){.fills = true},
+	             "a full disk that deletes, in upkeep");
+}
 
-		snprintf(what, sizeof(what), "the disk is full from growth %llu on",
-		         (unsigned long long)from);
-		children_run(&children, check_full, &from, what);
-	}
-	children_finish(&children);
-	print_message("a full disk that deletes: from %u of %llu growths on\n", children.n_run,
-	              (unsigned long long)n);
+static void so_may_those_of_upkeep_backup_restore_and_repair(void **state)
+{
+	(void)state;
+	enumerate_upkeep((struct store_twin_fault){.kind = STORE_TWIN_ANY, .err = EIO},
+	                 "EIO once, in upkeep");
+	enumerate_upkeep(
+	        (struct store_twin_fault){.kind = STORE_TWIN_WRITE, .err = EIO, .torn_bytes = 700},
+	        "a short write, in upkeep");
+	enumerate_upkeep((struct store_twin_fault){.kind = STORE_TWIN_WRITE,
+	                                           .err = ENOSPC,
+	                                           .lasting = true,
+	                                           .torn_bytes = 4096},
+	                 "a full disk, in upkeep");
+	enumerate_upkeep(
+	        (struct store_twin_fault){.kind = STORE_TWIN_SYNC, .err = EIO, .lasting = true},
+	        "failing syncs, in upkeep");
 }
 
 static void any_sync_may_be_the_first_of_many_that_fail(void **state)
@@ -192,6 +211,7 @@ int main(void)
 	        cmocka_unit_test(the_disk_may_be_full_from_any_write_on),
 	        cmocka_unit_test(a_full_disk_keeps_nobody_from_deleting),
 	        cmocka_unit_test(any_sync_may_be_the_first_of_many_that_fail),
+	        cmocka_unit_test(so_may_those_of_upkeep_backup_restore_and_repair),
 	};
 
 	/* The model fails as told; the disk of this machine would only be slow. */

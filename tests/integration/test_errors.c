@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -124,6 +125,35 @@ static void failed_reads_are_in_it(void **state)
 	DONE(bench->conn, kith_get(bench->conn, &params, NULL));
 }
 
+/* A snapshot of no index, as a crash leaves it. */
+static void what_cannot_be_tidied_is_in_it(void **state)
+{
+	struct bench *bench = *state;
+	char path[DAEMON_PROCESS_PATH_SIZE + 16];
+	FILE *stray;
+
+	collection_path(bench->conn, "notes", daemon_thread_cache_dir(bench->daemon), path);
+	strcat(path, "/hnsw-stray");
+	stray = fopen(path, "w");
+	assert_non_null(stray);
+	assert_int_equal(fclose(stray), 0);
+	store_twin_fail(bench->twin, (struct store_twin_fault){.kind = STORE_TWIN_UNLINK,
+	                                                       .path_part = "hnsw-stray",
+	                                                       .nth = 1,
+	                                                       .err = EIO,
+	                                                       .lasting = true});
+	restart(bench);
+	expect_count(bench->conn, "notes", 10); /* it is open */
+	expect_last(bench, 1, "collection 'notes'",
+	            "cannot tidy its cache directory: Input/output error; the next opening tries "
+	            "again",
+	            1);
+	store_twin_heal(bench->twin);
+	restart(bench);
+	expect_count(bench->conn, "notes", 10);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void what_a_client_does_wrong_is_not_in_it(void **state)
 {
 	struct bench *bench = *state;
@@ -141,6 +171,7 @@ int main(void)
 	        TEST(nothing_is_in_it_when_nothing_went_wrong),
 	        TEST(failed_writes_are_in_it_once_also_after_a_restart),
 	        TEST(failed_reads_are_in_it),
+	        TEST(what_cannot_be_tidied_is_in_it),
 	        TEST(what_a_client_does_wrong_is_not_in_it),
 #undef TEST
 	};

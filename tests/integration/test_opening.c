@@ -3,25 +3,35 @@
 /*
  * A collection that is being opened for a search: its vector file is checked by one worker while
  * another loads the record table. Whichever is done first, and whatever is found, the search is
- * answered right, and nothing uses the files longer than they are open.
+ * answered right, and nothing uses the files longer than they are open. A vector file that lacks a
+ * slot of the truth is of use up to there.
  */
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "index/vector.h"
+#include "storage/vector_file.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/store_twin.h"
 
 #define N_RECORDS 100u
 #define WANTED 42u
+/* A row that the vector file loses. */
+#define LOST 30u
 
 struct opening {
+	struct store_twin *twin;
 	struct daemon_thread *daemon;
 	struct kith_conn *conn;
 	struct gate *table; /* every turn of the job that opens stops before it */
@@ -36,7 +46,8 @@ static int setup(void **state)
 	struct opening *opening = calloc(1, sizeof(*opening));
 
 	*state = opening;
-	opening->daemon = daemon_thread_new();
+	opening->twin = store_twin_new(store_io_posix());
+	opening->daemon = daemon_thread_new_with(store_twin_io(opening->twin), NULL, 0);
 	opening->conn = connect_to(opening->daemon);
 	make_collection(opening->conn, "notes", KITH_METRIC_L2);
 	put_records(opening->conn, "notes", 0, N_RECORDS, 1);
@@ -63,6 +74,7 @@ static int teardown(void **state)
 
 	kith_close(opening->conn);
 	daemon_thread_free(opening->daemon);
+	store_twin_free(opening->twin);
 	free(opening);
 	return 0;
 }
@@ -187,6 +199,98 @@ static void a_drop_waits_for_the_check(void **state)
 	assert_int_equal(pthread_join(dropping, NULL), 0);
 }
 
+/* A slot that is missing ----------------------------------------------------------------------- */
+
+/* Writes the vector file anew, sound but for that it lacks a slot in its middle. */
+static void lose_a_slot(const struct opening *opening)
+{
+	struct vector_file_spec spec = {
+	        .dim = RECORD_DIM,
+	        .metric = METRIC_L2,
+	        .dtype = DTYPE_F32,
+	        .stride_bytes = vector_stride_bytes(RECORD_DIM, DTYPE_F32),
+	};
+	char path[DAEMON_PROCESS_PATH_SIZE + 16];
+	uint64_t slots[N_RECORDS];
+	const void *extent;
+	struct vector_file *file;
+	struct uuid epoch;
+	const char *why = NULL;
+	uint8_t *rows = malloc(N_RECORDS * spec.stride_bytes);
+
+	assert_non_null(rows);
+	assert_true(uuid_parse(strrchr(opening->cache_dir, '/') + 1, &spec.uuid));
+	snprintf(path, sizeof(path), "%s/vectors", opening->cache_dir);
+	assert_int_equal(vector_file_open(store_io_posix(), path, &spec, &file, &why), 0);
+	assert_int_equal(vector_file_n_rows(file), N_RECORDS);
+	epoch = *vector_file_epoch(file);
+	assert_int_equal(vector_file_slots(file, 0, N_RECORDS, slots), 0);
+	assert_int_equal(vector_file_extent(file, 0, &extent), 0);
+	memcpy(rows, extent, N_RECORDS * spec.stride_bytes);
+	assert_int_equal(vector_file_reset(file, LOST), 0);
+	assert_int_equal(vector_file_append(file, N_RECORDS - LOST - 1, slots + LOST + 1,
+	                                    rows + (LOST + 1) * spec.stride_bytes),
+	                 0);
+	assert_int_equal(vector_file_sync(file, &epoch), 0);
+	vector_file_free(file);
+	free(rows);
+}
+
+/* All is found now, and in the next life, which has the whole file again. */
+static void expect_all(struct opening *opening)
+{
+	expect_records(opening->conn, "notes", 0, N_RECORDS, 1);
+	store_twin_heal(opening->twin);
+	await_mapped(opening->conn, "notes");
+	expect_records(opening->conn, "notes", 0, N_RECORDS, 1);
+	kith_close(opening->conn);
+	daemon_thread_restart(opening->daemon);
+	opening->conn = connect_to(opening->daemon);
+	expect_records(opening->conn, "notes", 0, N_RECORDS, 1);
+}
+
+static void from_a_missing_slot_on_the_file_is_written_again(void **state)
+{
+	struct opening *opening = *state;
+
+	lose_a_slot(opening);
+	daemon_thread_start(opening->daemon);
+	opening->conn = connect_to(opening->daemon);
+	expect_count(opening->conn, "notes", N_RECORDS);
+	expect_all(opening);
+}
+
+/* Going back to the missing slot would keep rows that are damaged. */
+static void damage_before_a_missing_slot_costs_the_file_only(void **state)
+{
+	struct opening *opening = *state;
+
+	lose_a_slot(opening);
+	spoil_vectors(opening->cache_dir, LOST / 2);
+	daemon_thread_start(opening->daemon);
+	opening->conn = connect_to(opening->daemon);
+	expect_all(opening);
+}
+
+/* Nor can it go back where nothing can be written. */
+static void a_full_disk_beside_a_missing_slot_costs_the_file_only(void **state)
+{
+	const struct store_twin_fault full = {.kind = STORE_TWIN_WRITE,
+	                                      .path_part = "/vectors",
+	                                      .nth = 1,
+	                                      .err = ENOSPC,
+	                                      .lasting = true};
+	struct opening *opening = *state;
+
+	lose_a_slot(opening);
+	store_twin_fail(opening->twin, full);
+	daemon_thread_start(opening->daemon);
+	opening->conn = connect_to(opening->daemon);
+	expect_count(opening->conn, "notes", N_RECORDS);
+	assert_true(store_twin_n_failed(opening->twin) > 0);
+	expect_all(opening);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +301,12 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(damage_that_the_check_finds_changes_no_answer,
 	                                        setup, teardown),
 	        cmocka_unit_test_setup_teardown(a_drop_waits_for_the_check, setup, teardown),
+	        cmocka_unit_test_setup_teardown(from_a_missing_slot_on_the_file_is_written_again,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(damage_before_a_missing_slot_costs_the_file_only,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                a_full_disk_beside_a_missing_slot_costs_the_file_only, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

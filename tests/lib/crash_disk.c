@@ -20,8 +20,6 @@
 #include "tests/lib/disk_image.h"
 #include "tests/lib/scratch_dir.h"
 
-#define ENTRIES_MAX 64
-#define STEPS_MAX 512
 #define NAME_SIZE 64
 #define HOLE_BYTES 4096
 
@@ -41,16 +39,16 @@ struct step {
 };
 
 struct entries {
-	struct entry v[ENTRIES_MAX];
-	size_t n;
+	struct entry *v;
+	size_t n, max;
 };
 
 struct node {
 	struct node *next; /* of all */
 	bool is_dir;
 	struct entries now, synced;
-	struct step steps[STEPS_MAX]; /* since the sync */
-	size_t n_steps;
+	struct step *steps; /* since the sync */
+	size_t n_steps, max_steps;
 	bool syncs_dir; /* a log of SQLite's that was not synced yet */
 	size_t *writes; /* positions of operations on its content */
 	size_t n_writes, max_writes;
@@ -77,6 +75,18 @@ static struct node *node_new(struct tree *tree, bool is_dir)
 	return node;
 }
 
+/* Room for one element more than n. */
+static void *grown(void *v, size_t n, size_t *max, size_t size)
+{
+	if (n < *max)
+		return v;
+	*max = *max ? 2 * *max : 16;
+	v = realloc(v, *max * size);
+	if (!v)
+		abort();
+	return v;
+}
+
 /* Entries -------------------------------------------------------------------------------------- */
 
 static struct entry *find(struct entries *entries, const char *name)
@@ -97,11 +107,19 @@ static void set(struct entries *entries, const char *name, struct node *node)
 	} else if (entry) {
 		entry->node = node;
 	} else if (node) {
-		assert(entries->n < ENTRIES_MAX && strlen(name) < NAME_SIZE);
+		assert(strlen(name) < NAME_SIZE);
+		entries->v = grown(entries->v, entries->n, &entries->max, sizeof(*entries->v));
 		entry = &entries->v[entries->n++];
 		strcpy(entry->name, name);
 		entry->node = node;
 	}
+}
+
+static void copy(struct entries *to, const struct entries *from)
+{
+	to->n = 0;
+	for (size_t i = 0; i < from->n; i++)
+		set(to, from->v[i].name, from->v[i].node);
 }
 
 static void apply(struct entries *entries, const struct step *step)
@@ -112,11 +130,9 @@ static void apply(struct entries *entries, const struct step *step)
 
 static struct step *step_new(struct node *dir)
 {
-	struct step *step = &dir->steps[dir->n_steps++];
-
-	assert(dir->n_steps <= STEPS_MAX);
-	step->n = 0;
-	return step;
+	dir->steps = grown(dir->steps, dir->n_steps, &dir->max_steps, sizeof(*dir->steps));
+	dir->steps[dir->n_steps] = (struct step){0};
+	return &dir->steps[dir->n_steps++];
 }
 
 static void step_add(struct step *step, const char *name, struct node *node)
@@ -199,12 +215,8 @@ static struct node *create(struct tree *tree, const char *path, bool is_dir)
 
 static void note_write(struct node *node, size_t at)
 {
-	if (node->n_writes == node->max_writes) {
-		node->max_writes = node->max_writes ? 2 * node->max_writes : 16;
-		node->writes = realloc(node->writes, node->max_writes * sizeof(*node->writes));
-		if (!node->writes)
-			abort();
-	}
+	node->writes =
+	        grown(node->writes, node->n_writes, &node->max_writes, sizeof(*node->writes));
 	node->writes[node->n_writes++] = at;
 }
 
@@ -217,7 +229,7 @@ static bool ends_with(const char *path, const char *end)
 
 static void sync_dir(struct node *dir)
 {
-	dir->synced = dir->now;
+	copy(&dir->synced, &dir->now);
 	dir->n_steps = 0;
 }
 
@@ -384,9 +396,10 @@ static size_t steps_through(struct tree *tree, const struct node *dir)
 
 static void save_dir(struct tree *tree, const struct node *dir, const char *to)
 {
-	struct entries entries = dir->synced;
+	struct entries entries = {0};
 	size_t n = steps_through(tree, dir);
 
+	copy(&entries, &dir->synced);
 	for (size_t i = 0; i < n; i++)
 		apply(&entries, &dir->steps[i]);
 	for (size_t i = 0; i < entries.n; i++) {
@@ -403,6 +416,7 @@ static void save_dir(struct tree *tree, const struct node *dir, const char *to)
 			abort();
 		}
 	}
+	free(entries.v);
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -447,6 +461,9 @@ void crash_disk_save(struct store_twin *twin, size_t n_ops, const char *root, co
 	save_dir(&tree, tree.root, to);
 	for (struct node *node = tree.all, *next; node; node = next) {
 		next = node->next;
+		free(node->now.v);
+		free(node->synced.v);
+		free(node->steps);
 		free(node->writes);
 		free(node);
 	}

@@ -24,7 +24,7 @@
 #include "client/kith.h"
 
 #define LEDGER_NUMBERS 160u
-#define LEDGER_COLLECTIONS 3u
+#define LEDGER_COLLECTIONS 4u
 #define LEDGER_NAME_SIZE 16
 
 /* The versions that its vector and its text are of; 0: it is not there. */

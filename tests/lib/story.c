@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +20,11 @@
 #define NOTES "notes"
 #define MAIL "mail"
 #define POST "post"
+#define SAVED "saved" /* by a repair */
+#define CHURN_REQUESTS 100u
+#define CHURN_ROWS 140u
+/* Before it is compacted the database is longer, by what they leave. */
+#define COMPACT_BYTES (2 << 20)
 #define N_PIPELINED 6u
 #define PIPELINED_ROWS 8u
 
@@ -336,6 +342,190 @@ static void erase_everywhere(struct story *story, uint32_t first, uint32_t n)
 		if (state.v[i].name[0] != '\0')
 			erase(story, state.v[i].name, first, n);
 	}
+}
+
+/* Upkeep --------------------------------------------------------------------------------------- */
+
+/* Which of the states after the first n steps it holds goes on. */
+static void settle_any(struct story *story, size_t n)
+{
+	struct ledger *ledger = &story->ledger;
+	struct ledger_state found;
+
+	ledger_read(story->conn, &found);
+	while (ledger->n > n && !ledger_same(&found, ledger_last(ledger)))
+		ledger_take_back(ledger);
+	if (!ledger_same(&found, ledger_last(ledger)))
+		fail_msg("writes that were refused are there in part");
+	ledger_acknowledge(ledger, now(story));
+}
+
+/* Replaces the first rows again and again, in few groups. */
+static void churn(struct story *story, const char *name)
+{
+	static uint64_t tickets[CHURN_REQUESTS];
+	static float vectors[CHURN_ROWS * RECORD_DIM];
+	static char text[CHURN_ROWS][RECORD_TEXT_SIZE];
+	struct kith_id ids[CHURN_ROWS];
+	struct kith_str texts[CHURN_ROWS];
+	struct kith_upsert_params params = {.collection = kith_text(name),
+	                                    .ids = {ids, CHURN_ROWS},
+	                                    .vectors =
+	                                            kith_vectors(vectors, CHURN_ROWS * RECORD_DIM),
+	                                    .texts = {texts, CHURN_ROWS}};
+	size_t n = story->ledger.n, n_done = n;
+
+	if (!is_there(story, name))
+		return;
+	for (uint32_t i = 0; i < CHURN_REQUESTS; i++) {
+		uint16_t version = i % 2 + 3;
+
+		for (uint32_t number = 0; number < CHURN_ROWS; number++) {
+			ids[number] = kith_id_number(number);
+			record_vector(number, version, vectors + (size_t)number * RECORD_DIM);
+			texts[number] = kith_text(record_text(number, version, text[number]));
+		}
+		ledger_set(next_of(story, name), 0, CHURN_ROWS, version, version);
+		DONE(story->conn, kith_submit_upsert(story->conn, &params, &tickets[i]));
+	}
+	DONE(story->conn, kith_flush(story->conn));
+	for (uint32_t i = 0; i < CHURN_REQUESTS; i++) {
+		int r = kith_collect_upsert(story->conn, tickets[i], KITH_USUAL, NULL);
+
+		if (r == 0)
+			n_done = n + i + 1;
+		else if (!story->faulty || r < 0)
+			fail_msg("upsert: %s", kith_error_message(story->conn));
+		story->n_refused += r != 0;
+	}
+	if (story->faulty)
+		settle_any(story, n_done);
+	else
+		ledger_acknowledge(&story->ledger, now(story));
+}
+
+struct trimming {
+	struct pause pause;
+	char path[DAEMON_PROCESS_PATH_SIZE]; /* of records.db */
+};
+
+static bool is_trimmed(void *ctx)
+{
+	struct trimming *trimming = ctx;
+	struct story *story = trimming->pause.story;
+	struct kith_usage usage;
+	struct stat st;
+
+	fake_clock_advance_ms(&story->clock, UPKEEP_SYNC_MS);
+	usage = usage_of(story->conn, trimming->pause.name);
+	if (store_twin_n_failed(story->twin) > trimming->pause.n_failed)
+		return true;
+	return usage.rows == usage.records && usage.mapped_rows == usage.rows &&
+	       usage.wal_bytes < UPKEEP_WAL_IDLE_BYTES / 2 && stat(trimming->path, &st) == 0 &&
+	       st.st_size < COMPACT_BYTES;
+}
+
+/* What is dead goes from the database and the vector file. */
+static void trim(struct story *story, const char *name)
+{
+	struct trimming trimming = {{story, name, store_twin_n_failed(story->twin)}, ""};
+	char dir[DAEMON_PROCESS_PATH_SIZE];
+
+	if (!is_there(story, name))
+		return;
+	collection_path(story->conn, name, daemon_thread_data_dir(story->daemon), dir);
+	snprintf(trimming.path, sizeof(trimming.path), "%.480s/records.db", dir);
+	await(is_trimmed, &trimming, "dead rows and free pages are gone");
+}
+
+static bool may_fail(struct story *story, int r, const char *what)
+{
+	if (r == 0)
+		return false;
+	if (!story->faulty || r < 0)
+		fail_msg("%s: %s: %s", what, kith_error_name(r), kith_error_message(story->conn));
+	story->n_refused++;
+	return true;
+}
+
+static struct kith_str backup_dir(const struct story *story,
+                                  char path[static DAEMON_PROCESS_PATH_SIZE])
+{
+	snprintf(path, DAEMON_PROCESS_PATH_SIZE, "%s/" STORY_BACKUP,
+	         daemon_thread_root(story->daemon));
+	return kith_text(path);
+}
+
+/* True: it is there. */
+static bool back_up(struct story *story)
+{
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct kith_backup_params params = {.directory = backup_dir(story, path)};
+
+	story->backed_up = *ledger_last(&story->ledger);
+	story->backup_begun = now(story);
+	if (may_fail(story, kith_backup(story->conn, &params, NULL), "backup"))
+		return false;
+	story->backup_acknowledged = now(story);
+	return true;
+}
+
+static void take_back(struct story *story, const char *name)
+{
+	char path[DAEMON_PROCESS_PATH_SIZE];
+	struct kith_restore_params params = {.directory = backup_dir(story, path),
+	                                     .collection = kith_text(name)};
+	struct ledger_collection *made = next_of(story, "");
+	struct ledger_collection *was = ledger_collection(&story->backed_up, name);
+
+	if (made && was)
+		*made = *was;
+	settle_step(story, kith_restore(story->conn, &params, NULL), "restore");
+}
+
+static void save(struct story *story, const char *name, const char *other)
+{
+	struct kith_repair_params params = {.collection = kith_text(name),
+	                                    .name = kith_text(other)};
+	struct ledger_state *next = ledger_begin(&story->ledger, now(story));
+	struct ledger_collection *was = ledger_collection(next, name);
+	struct ledger_collection *made = ledger_collection(next, "");
+
+	if (made && was) {
+		*made = *was;
+		strcpy(made->name, other);
+	}
+	settle_step(story, kith_repair(story->conn, &params, NULL), "repair");
+}
+
+void story_tell_upkeep(struct story *story)
+{
+	bool has_backup;
+
+	story->backup_begun = story->backup_acknowledged = UINT64_MAX;
+	start(story);
+	create(story, NOTES);
+	put(story, NOTES, 0, CHURN_ROWS, 1);
+	build(story, NOTES, (struct ask){.m = 8});
+	churn(story, NOTES);
+	trim(story, NOTES);
+	create(story, MAIL);
+	put(story, MAIL, 0, 20, 1);
+	has_backup = back_up(story);
+	put(story, NOTES, 0, 10, 2);
+	if (has_backup) {
+		if (is_there(story, MAIL))
+			drop(story, MAIL);
+		if (!is_there(story, MAIL))
+			take_back(story, MAIL);
+	}
+	save(story, NOTES, SAVED);
+	if (story->faulty)
+		return;
+	stop(story);
+	start(story);
+	put(story, NOTES, 50, 5, 5);
+	stop(story);
 }
 
 static void expect_collection_alive(struct story *story, const char *name, bool indexed)

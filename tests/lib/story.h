@@ -33,7 +33,13 @@ struct story {
 	struct ledger ledger;
 	bool faulty; /* faults are armed: a refusal is no failure */
 	uint32_t n_refused;
+	/* Of story_tell_upkeep(): what its backup holds, and when it was begun and acknowledged. */
+	struct ledger_state backed_up;
+	uint64_t backup_begun, backup_acknowledged;
 };
+
+/* The backup's directory, below the daemon's root. */
+#define STORY_BACKUP "backup"
 
 /* Borrows twin, which has recorded nothing yet. Its daemon is not started. */
 void story_init(struct story *story, struct store_twin *twin);
@@ -41,6 +47,10 @@ void story_init(struct story *story, struct store_twin *twin);
 void story_release(struct story *story);
 /* From the first start to the end, without a stop when it is faulty: then the daemon runs on. */
 void story_tell(struct story *story);
+/* Another life, of what a daemon does now and then: thousands of rows are replaced, so that they
+ * are reaped, the database compacted and the vector file renewed while it is open; a backup, a
+ * drop, a restore, a repair; a stop and a start. */
+void story_tell_upkeep(struct story *story);
 /* The disk is full, and stays so: the daemon holds what the ledger says, searches, deletes, also
  * after a stop and a start. */
 void story_expect_deletes(struct story *story);
