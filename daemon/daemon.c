@@ -484,8 +484,10 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	guests_init(&daemon->guests, &config->allow_uids);
 	inflight_init(&daemon->inflight, (uint64_t)config->inflight_mb << 20);
 	raise_file_limit();
-	if (config->index_cache_mb == 0)
-		log_warning("index_cache_mb is 0: everything is served from mapped files");
+	/* The budget is of whole slabs. */
+	if ((uint64_t)config->index_cache_mb << 20 < SLAB_BYTES)
+		log_warning("index_cache_mb is %u: everything is served from mapped files",
+		            config->index_cache_mb);
 	r = lock_dir(daemon, &daemon->data_lock, config->data_dir);
 	if (r == 0 && strcmp(config->data_dir, config->cache_dir) != 0)
 		r = lock_dir(daemon, &daemon->cache_lock, config->cache_dir);

@@ -48,16 +48,25 @@ static void take_back(struct daemon *daemon, struct scratch_lane *lane)
 
 static int lend(struct daemon *daemon, struct scratch_lane *lane, uint32_t n_nodes)
 {
+	uint64_t now_ns = clock_monotonic_ns(daemon->clock);
 	int r = 0;
 
+	/* Who waits for a build asks at once, and has pauses of its own. */
+	if (lane == &daemon->scratches.lanes[LANE_INTERACTIVE] &&
+	    !retry_is_due(&lane->retry, now_ns))
+		return BUDGET_FULL;
 	/* Marks are not worth an index that somebody uses. */
 	daemon->spares_used = true;
 	for (uint32_t i = 0; i < lane->n && r == 0; i++)
 		r = hnsw_scratch_lend(&daemon->scratches.of_worker[lane->first + i], n_nodes);
 	daemon->spares_used = false;
-	if (r == 0)
+	if (r == 0) {
 		lane->n_nodes = n_nodes;
-	else if (lane->n_users == 0)
+		retry_succeeded(&lane->retry);
+		return 0;
+	}
+	retry_failed(&lane->retry, now_ns, SCRATCH_PAUSE_MS, SCRATCH_PAUSE_MS);
+	if (lane->n_nodes == 0 && lane->n_users == 0)
 		take_back(daemon, lane); /* some have them in vain */
 	return r;
 }

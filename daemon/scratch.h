@@ -7,6 +7,9 @@
  * a lane before it hands a job with a graph to one of them, so that no search takes memory. It
  * takes them back when no graph is left; those of builds when none has worked for a second. (What
  * searches need stays: in a full budget there would be no room for it when it is wanted again.)
+ * Where neither the budget nor the disk has room for more, what is lent goes on serving the graphs
+ * that it is enough for, and searches ask again after a pause: asking looks through the cache,
+ * tries the disk and writes to the log, on the loop.
  *
  * Threads: [loop], but each worker has its own.
  */
@@ -14,10 +17,13 @@
 #include <stdint.h>
 
 #include "daemon/lanes.h"
+#include "daemon/retry.h"
 #include "index/hnsw.h"
 
 /* How long background workers keep their marks after the last job. */
 #define SCRATCH_IDLE_NS UINT64_C(1000000000)
+/* How long searches do without more marks after they were asked for in vain. */
+#define SCRATCH_PAUSE_MS 1000
 
 struct daemon;
 
@@ -27,6 +33,7 @@ struct scratch_lane {
 	uint32_t n_nodes; /* that they all have marks for */
 	uint32_t n_users; /* jobs that may walk a graph */
 	uint64_t used_ns; /* when the last one ended */
+	struct retry retry;
 };
 
 struct scratches {

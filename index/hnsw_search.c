@@ -13,10 +13,9 @@
  * What takes time is to wait for memory, and the nearest candidate is known before its neighbours
  * are needed: while those of one are measured, those of the next are on their way. So the next is
  * chosen without the last batch, which takes 1 to 4 % more comparisons at the same ef and finds a
- * little more. 60,000 images of 784 dimensions are searched faster by 5 to 14 % (ef 28, Zen 3), the
- * more so the busier the memory is; 5,291 notes of 384, most of which the caches hold, by 0 to 5 %
- * (ef 15), and building costs 2 % more. Asking for part of the next batch only is slower, the more
- * so the smaller the part: for 1 KiB of it by 13 % on the notes.
+ * little more. 60,000 images of 784 dimensions are searched faster by 5 to 14 % (ef 28, Zen 3);
+ * 5,291 notes of 384 by 0 to 5 % (ef 15), and building costs 2 % more. Asking for part of the next
+ * batch only is slower, the more so the smaller the part: for 1 KiB of it by 13 % on the notes.
  *
  * Only strictly nearer nodes displace those found: among many equal ones (duplicates) every
  * step would otherwise find one with a lower number, and the walk would go through all of them.

@@ -72,6 +72,20 @@ static void without_a_budget_everything_is_served_mapped(void **state)
 	expect_records(service->conn, "notes", 0, N_RECORDS, 2);
 }
 
+static void less_than_a_slab_is_no_budget_and_warned_about(void **state)
+{
+	struct service_fixture *service = fill(state, "1");
+
+	await_said(service->daemon, "index_cache_mb is 1: everything is served from mapped files");
+	expect_records(service->conn, "notes", 0, 50, 1);
+	assert_int_equal(budget_of(service->conn).limit_bytes, 0);
+	service_stop(service);
+	assert_int_equal(daemon_process_option(service->daemon, "--index-cache-mb", "2"), 0);
+	service_start(service);
+	assert_int_equal(budget_of(service->conn).limit_bytes, 2 << 20);
+	assert_false(daemon_process_said(service->daemon, "index_cache_mb is 2"));
+}
+
 static void the_config_says_what_keeps_the_cache(void **state)
 {
 	static const char *const backends[] = {"arena", "mmap"};
@@ -141,6 +155,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(without_a_budget_everything_is_served_mapped,
+	                                        service_setup_stopped, service_teardown),
+	        cmocka_unit_test_setup_teardown(less_than_a_slab_is_no_budget_and_warned_about,
 	                                        service_setup_stopped, service_teardown),
 	        cmocka_unit_test_setup_teardown(the_config_says_what_keeps_the_cache,
 	                                        service_setup_stopped, service_teardown),
