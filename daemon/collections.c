@@ -187,6 +187,22 @@ static void registry_remove(struct collections *collections, struct collection *
 	collection_unref(collection);
 }
 
+/* Another one was given the name before it was this one's turn: the request finds that one. */
+static void name_was_taken(struct change *change)
+{
+	struct collection *collection = change->collection;
+	struct request *request = change->request;
+
+	collection->dropped = true;
+	registry_remove(change->collections, collection);
+	if (collections_find(change->collections, wire_text(collection->entry.name)))
+		request->next(request);
+	else
+		request_finish_refusal(request, WIRE_ERROR_COLLECTION_EXISTS, "name",
+		                       "there is a collection '%s' already",
+		                       collection->entry.name);
+}
+
 static void create_committed(struct change *change)
 {
 	struct collection *collection = change->collection;
@@ -194,16 +210,16 @@ static void create_committed(struct change *change)
 
 	collection->state = COLLECTION_CLOSED;
 	note_undo(change);
+	if (change->result == CATALOG_EXISTS) {
+		name_was_taken(change);
+		collection_wake(collection);
+		return;
+	}
 	if (change->result) {
 		log_error("cannot create collection '%s': %s", collection->entry.name,
 		          change->result < 0 ? strerror(-change->result) : catalog_last_error());
-		if (change->result == CATALOG_EXISTS)
-			request_refuse(request, WIRE_ERROR_COLLECTION_EXISTS, "name",
-			               "there is a collection '%s' already",
-			               collection->entry.name);
-		else
-			request_refuse_errno(request, change->result < 0 ? change->result : -EIO,
-			                     "creating the collection");
+		request_refuse_errno(request, change->result < 0 ? change->result : -EIO,
+		                     "creating the collection");
 		request->failed = 0; /* logged above */
 		collection->dropped = true;
 		registry_remove(change->collections, collection);

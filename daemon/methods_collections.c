@@ -59,6 +59,7 @@ void handle_create_collection(struct request *request)
 		                       "there are %u collections; the limit is %u",
 		                       collections_count(collections), (unsigned)LIMIT_COLLECTIONS);
 	} else {
+		request->next = handle_create_collection;
 		collections_create(collections, request);
 	}
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
 #include "tests/lib/store_twin.h"
 
 #define CACHE_MB 8
@@ -164,6 +165,44 @@ static void what_a_client_does_wrong_is_not_in_it(void **state)
 	nothing_is_in_it_when_nothing_went_wrong(state);
 }
 
+/* Somebody makes a collection of the name while another one's change to it is under way. */
+static void create_beside_rename(struct gate *rename, struct raw_client *raw, const char *from,
+                                 const char *to, bool exist_ok)
+{
+	struct rename_collection_result renamed;
+	struct ping_result pong;
+
+	raw_say(raw, "[0, 1, 'rename_collection', {'collection': '%s', 'name': '%s'}]", from, to);
+	gate_await(rename);
+	raw_say(raw,
+	        "[0, 2, 'create_collection', {'name': '%s', 'dim': %u, 'metric': 'l2',"
+	        " 'exist_ok': %s}]",
+	        to, RECORD_DIM, exist_ok ? "true" : "false");
+	raw_say(raw, "[0, 3, 'ping', {}]");
+	raw_expect_result(raw, 3, WIRE_METHOD_ping, &pong);
+	gate_open(rename);
+	raw_expect_result(raw, 1, WIRE_METHOD_rename_collection, &renamed);
+}
+
+static void a_name_that_is_taken_meanwhile_is_no_failure(void **state)
+{
+	struct bench *bench = *state;
+	struct gate *rename = daemon_thread_gate(bench->daemon, "catalog", "start");
+	struct create_collection_result made;
+	struct raw_client raw;
+
+	raw_greet_at(daemon_thread_socket(bench->daemon), &raw);
+	create_beside_rename(rename, &raw, "notes", "mails", false);
+	raw_expect_error(&raw, 2, WIRE_ERROR_COLLECTION_EXISTS, "name");
+	gate_close(rename);
+	create_beside_rename(rename, &raw, "mails", "notes", true);
+	raw_expect_result(&raw, 2, WIRE_METHOD_create_collection, &made);
+	assert_false(made.created);
+	raw_close(&raw);
+	expect_records(bench->conn, "notes", 0, 10, 1);
+	nothing_is_in_it_when_nothing_went_wrong(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +212,7 @@ int main(void)
 	        TEST(failed_reads_are_in_it),
 	        TEST(what_cannot_be_tidied_is_in_it),
 	        TEST(what_a_client_does_wrong_is_not_in_it),
+	        TEST(a_name_that_is_taken_meanwhile_is_no_failure),
 #undef TEST
 	};
 
