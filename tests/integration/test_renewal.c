@@ -114,7 +114,7 @@ static void await_renewed(struct stage *stage)
 static void dead_rows_leave_without_a_pause(void **state)
 {
 	struct stage *stage = *state;
-	uint32_t rounds = 20;
+	uint32_t rounds = 16;
 
 	put_rounds(stage, 1, 1);
 	ensure(stage->conn, (struct ask){.collection = WIDE, .wait = true});
@@ -442,13 +442,13 @@ static void one_that_waits_for_a_flight_does_not_hold_other_indexes_for_ever(voi
 	built = submit_ensure(stage->conn,
 	                      (struct ask){.collection = WIDE, .index = "second", .wait = true});
 	gate_await(builds);
-	put_rounds(stage, 2, 2 * WIDE_ROUNDS_IDLE);
+	put_rounds(stage, 2, WIDE_ROUNDS_IDLE);
 	await(has_inserted, stage, "the first one has taken in all records");
-	expect_wide(stage->conn, 2 * WIDE_ROUNDS_IDLE);
+	expect_wide(stage->conn, WIDE_ROUNDS_IDLE);
 	assert_int_equal(gate_n_came(stage->renewals), 0);
 	gate_open(builds);
 	assert_int_equal(collect_ensure(stage->conn, built).outcome, KITH_ENSURED_BUILT);
-	expect_wide(stage->conn, 2 * WIDE_ROUNDS_IDLE);
+	expect_wide(stage->conn, WIDE_ROUNDS_IDLE);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
