@@ -13,11 +13,13 @@
  * down: the scan would do so one after the other, and half of the first answer was that (60,000 x
  * 784: 25 ms of 50). It ends with the table at the latest, or when anybody else wants its worker.
  *
+ * Where the file's rows are not those of the truth, or cannot be read, the table no longer follows
+ * it. What is behind leaves the file in a last turn of the job, when nobody checks it any more.
+ *
  * Nothing is inserted, rebuilt or synced here: opening costs a walk over slots and ids.
  */
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +42,7 @@
 enum opening_outcome {
 	OPENING_DONE,
 	OPENING_MORE_MEMORY, /* the table needs a larger grant */
+	OPENING_FORGETS,     /* the table is loaded; rows of the file are to leave it */
 	OPENING_REFUSED,     /* the truth cannot be opened; error is filled */
 };
 
@@ -71,10 +74,9 @@ struct opening {
 	uint64_t slots[SLOT_BATCH]; /* of file rows [slots_first, slots_first + n_slots) */
 	uint64_t slots_first, n_slots;
 	struct job checking;
-	bool is_checking;          /* until checking_done() */
-	uint64_t n_to_check;       /* rows of the file when it began */
-	uint32_t extent_rows;      /* of the file */
-	pthread_mutex_t file_lock; /* rows are not checked while they are forgotten */
+	bool is_checking;     /* until checking_done(): the file stays as it is */
+	uint64_t n_to_check;  /* rows of the file; fixed before it begins, like */
+	uint32_t extent_rows; /* of the file */
 	bool has_ended; /* the table is loaded or never will be; only checking is waited for */
 };
 
@@ -272,38 +274,42 @@ static void close_files(struct collection *collection)
 	collection->vectors = vector_file_free(collection->vectors);
 }
 
-/* The slot of the file's row `file_at`. */
-static int file_slot(struct opening *opening, uint64_t *ret_slot)
+/* The file's rows from file_at on are of no use: the truth has all of it. */
+static void follow_no_more(struct opening *opening, const char *why)
 {
-	uint64_t at = opening->file_at;
+	opening->vectors_why = why;
+	opening->file_rows = opening->file_at;
+}
 
-	if (at < opening->slots_first || at >= opening->slots_first + opening->n_slots) {
-		uint64_t n = opening->file_rows - at;
-		int r;
+/* The slot of the file's row `file_at`. False when there is no such row of use. */
+static bool file_slot(struct opening *opening, uint64_t *ret_slot)
+{
+	uint64_t at = opening->file_at, n = opening->file_rows - at;
 
+	if (n == 0)
+		return false;
+	if (at >= opening->slots_first + opening->n_slots) {
 		if (n > SLOT_BATCH)
 			n = SLOT_BATCH;
-		r = vector_file_slots(opening->collection->vectors, at, n, opening->slots);
-		if (r < 0)
-			return r;
+		if (vector_file_slots(opening->collection->vectors, at, n, opening->slots) < 0) {
+			follow_no_more(opening, "its slots cannot be read");
+			return false;
+		}
 		opening->slots_first = at;
 		opening->n_slots = n;
 	}
 	*ret_slot = opening->slots[at - opening->slots_first];
-	return 0;
+	return true;
 }
 
 /* Takes the file's rows below `slot` as dead ones. */
 static int take_dead_rows(struct opening *opening, uint64_t slot)
 {
 	struct record_table_row dead = {.retired_seq = 0};
-	int r;
 
-	while (opening->file_at < opening->file_rows) {
-		r = file_slot(opening, &dead.slot);
-		if (r < 0 || dead.slot >= slot)
-			return r;
-		r = record_table_append(&opening->collection->table, &dead);
+	while (file_slot(opening, &dead.slot) && dead.slot < slot) {
+		int r = record_table_append(&opening->collection->table, &dead);
+
 		if (r < 0)
 			return r;
 		opening->file_at++;
@@ -311,32 +317,10 @@ static int take_dead_rows(struct opening *opening, uint64_t slot)
 	return 0;
 }
 
-/* The file's rows from file_at on are of no use; nor are those before in an extent that is damaged,
- * nor the whole file when it cannot forget: the truth has all of it. */
-static void forget_rows(struct opening *opening)
-{
-	struct collection *collection = opening->collection;
-	int r;
-
-	pthread_mutex_lock(&opening->file_lock);
-	r = vector_file_reset(collection->vectors, opening->file_at);
-	if (r == -EBADMSG) {
-		opening->file_at -= opening->file_at % vector_file_extent_rows(collection->vectors);
-		r = vector_file_reset(collection->vectors, opening->file_at);
-	}
-	if (r < 0) {
-		collection->vectors = vector_file_free(collection->vectors);
-		opening->vectors_error = r;
-		opening->file_at = 0;
-	}
-	opening->file_rows = opening->file_at;
-	pthread_mutex_unlock(&opening->file_lock);
-}
-
 static int take_live_row(struct opening *opening, const struct record_row *row)
 {
 	struct collection *collection = opening->collection;
-	uint64_t file_has = 0; /* no slot: they begin at 1 */
+	uint64_t slot = 0; /* the file's */
 	struct record_table_row live = {
 	        .slot = row->slot,
 	        .id = {row->record.id.text, row->record.id.n, row->record.id.number},
@@ -345,20 +329,16 @@ static int take_live_row(struct opening *opening, const struct record_row *row)
 	        .retired_seq = RECORD_TABLE_LIVE,
 	};
 	int r = take_dead_rows(opening, row->slot);
+	bool file_has = r == 0 && file_slot(opening, &slot);
 
-	if (r == 0 && opening->file_at < opening->file_rows)
-		r = file_slot(opening, &file_has);
 	if (r == 0)
 		r = record_table_append(&collection->table, &live);
 	if (r < 0)
 		return r;
-	if (file_has == row->slot) {
+	if (file_has && slot == row->slot)
 		opening->file_at++;
-	} else if (opening->file_at < opening->file_rows) {
-		/* The file lacks a slot in its middle: what follows is not of use. */
-		opening->vectors_why = "a slot is missing";
-		forget_rows(opening);
-	}
+	else if (file_has)
+		follow_no_more(opening, "a slot is missing");
 	opening->last_slot = row->slot;
 	opening->n_live++;
 	return 0;
@@ -384,6 +364,39 @@ static int load_table(struct opening *opening, struct record_reader *reader)
 	return r;
 }
 
+static bool has_rows_to_forget(const struct opening *opening)
+{
+	const struct vector_file *file = opening->collection->vectors;
+
+	return file && opening->file_rows < vector_file_n_rows(file);
+}
+
+/* A lost file would be sound again only with all rows that it had, and the table may have fewer. */
+static int forget_from(struct vector_file *file, uint64_t row)
+{
+	return vector_file_is_lost(file) ? -EIO : vector_file_reset(file, row);
+}
+
+/* With the rows from file_rows on go those before in an extent that is damaged, and the whole file
+ * when it cannot forget. */
+static void forget_rows(struct opening *opening)
+{
+	struct collection *collection = opening->collection;
+	struct vector_file *file = collection->vectors;
+	int r = forget_from(file, opening->file_rows);
+
+	if (r == -EBADMSG) {
+		opening->file_rows -= opening->file_rows % vector_file_extent_rows(file);
+		r = forget_from(file, opening->file_rows);
+	}
+	if (r < 0) {
+		collection->vectors = vector_file_free(file);
+		opening->vectors_error = r;
+		opening->file_rows = 0;
+	}
+	opening->outcome = OPENING_DONE;
+}
+
 static void opening_work(struct job *job, uint32_t worker)
 {
 	struct opening *opening = LIST_ELEMENT(job, struct opening, job);
@@ -403,6 +416,10 @@ static void opening_work(struct job *job, uint32_t worker)
 			opening->outcome = OPENING_MORE_MEMORY;
 		return;
 	}
+	if (opening->outcome == OPENING_FORGETS) {
+		forget_rows(opening);
+		return;
+	}
 	if (!collection->readers[worker])
 		r = record_reader_new(collection->store, &collection->readers[worker]);
 	else
@@ -414,7 +431,7 @@ static void opening_work(struct job *job, uint32_t worker)
 		record_reader_end(collection->readers[worker]);
 	}
 	if (r == 0)
-		opening->outcome = OPENING_DONE;
+		opening->outcome = has_rows_to_forget(opening) ? OPENING_FORGETS : OPENING_DONE;
 	else if (r == -ENOSPC)
 		opening->outcome = OPENING_MORE_MEMORY;
 	else
@@ -430,12 +447,9 @@ static void checking_work(struct job *job, uint32_t worker)
 	(void)worker;
 	while (left > 0 && !job_is_cancelled(job) && !job_is_waited_for(job)) {
 		left -= (left - 1) % opening->extent_rows + 1;
-		pthread_mutex_lock(&opening->file_lock);
 		/* What is found bad stays so, and is dealt with by who needs its rows. */
-		if (left < opening->file_rows)
-			(void)vector_file_extent(opening->collection->vectors,
-			                         left / opening->extent_rows, &rows);
-		pthread_mutex_unlock(&opening->file_lock);
+		(void)vector_file_extent(opening->collection->vectors, left / opening->extent_rows,
+		                         &rows);
 	}
 }
 
@@ -518,6 +532,10 @@ static void finish(struct opening *opening)
 		job_cancel(&opening->checking);
 		return;
 	}
+	if (opening->outcome == OPENING_FORGETS) {
+		lanes_submit(collection->daemon->lanes, LANE_INTERACTIVE, &opening->job);
+		return;
+	}
 	if (opening->outcome == OPENING_REFUSED) {
 		log_error("%s", opening->error.message);
 		close_files(collection);
@@ -526,7 +544,6 @@ static void finish(struct opening *opening)
 	} else {
 		opening_ended(opening);
 	}
-	pthread_mutex_destroy(&opening->file_lock);
 	free(opening);
 	collection_unref(collection);
 }
@@ -550,7 +567,7 @@ static bool is_search_waiting(const struct collection *collection)
 	return false;
 }
 
-/* Before the table's job has the file: it may forget rows of it at once. */
+/* Before the table's job runs: it may find the file's rows to be fewer. */
 static void note_what_to_check(struct opening *opening)
 {
 	const struct collection *collection = opening->collection;
@@ -616,7 +633,6 @@ void collection_open(struct collection *collection)
 		return;
 	}
 	collection->state = COLLECTION_OPENING;
-	pthread_mutex_init(&opening->file_lock, NULL);
 	opening->collection = collection_ref(collection);
 	opening->job.what = "open";
 	opening->job.work = opening_work;

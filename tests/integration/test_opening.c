@@ -4,11 +4,10 @@
  * A collection that is being opened for a search: its vector file is checked by one worker while
  * another loads the record table. Whichever is done first, and whatever is found, the search is
  * answered right, and nothing uses the files longer than they are open. A vector file that lacks a
- * slot of the truth is of use up to there.
+ * slot of the truth, or cannot be read, is of use up to there.
  */
 
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +22,9 @@
 #include "index/vector.h"
 #include "storage/vector_file.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
 #include "tests/lib/store_twin.h"
+#include "tests/lib/vector_fixture.h"
 
 #define N_RECORDS 100u
 #define WANTED 42u
@@ -37,7 +38,6 @@ struct opening {
 	struct gate *table; /* every turn of the job that opens stops before it */
 	struct gate *check; /* so does the one that checks */
 	char cache_dir[DAEMON_PROCESS_PATH_SIZE];
-	char data_dir[DAEMON_PROCESS_PATH_SIZE];
 };
 
 /* A daemon that has not opened its collection yet. */
@@ -53,8 +53,6 @@ static int setup(void **state)
 	put_records(opening->conn, "notes", 0, N_RECORDS, 1);
 	collection_path(opening->conn, "notes", daemon_thread_cache_dir(opening->daemon),
 	                opening->cache_dir);
-	collection_path(opening->conn, "notes", daemon_thread_data_dir(opening->daemon),
-	                opening->data_dir);
 	kith_close(opening->conn);
 	daemon_thread_stop(opening->daemon);
 	return 0;
@@ -165,38 +163,54 @@ static void damage_that_the_check_finds_changes_no_answer(void **state)
 	expect_found(opening, ticket);
 }
 
-static void *drop(void *arg)
+static uint32_t n_collections(struct kith_conn *conn)
 {
-	struct opening *opening = arg;
-	struct kith_drop_collection_params params = {.collection = kith_text("notes")};
-	struct kith_conn *conn = connect_to(opening->daemon);
+	struct kith_list_collections_result *all;
+	uint32_t n;
 
-	DONE(conn, kith_drop_collection(conn, &params, NULL));
-	kith_close(conn);
-	return NULL;
+	DONE(conn, kith_list_collections(conn, &all));
+	n = all->collections.n;
+	kith_free(all);
+	return n;
+}
+
+/* The daemon has two interactive workers, and one is held: what the other was given is done, on the
+ * loop too, when it has read something else. And the catalog is changed by one at a time. */
+static void await_what_is_under_way(struct opening *opening)
+{
+	make_collection(opening->conn, "other", KITH_METRIC_L2);
+	put_records(opening->conn, "other", 0, 1, 1);
+	expect_records(opening->conn, "other", 0, 1, 1);
+	make_collection(opening->conn, "another", KITH_METRIC_L2);
 }
 
 static void a_drop_waits_for_the_check(void **state)
 {
 	struct opening *opening = *state;
-	struct kith_search_result *found = NULL;
+	struct drop_collection_result dropped;
+	struct ping_result pong;
+	struct raw_client raw;
 	struct gate *loaded;
-	pthread_t dropping;
-	uint64_t search;
+	uint64_t ticket;
 
 	start(opening);
-	search = search_until_both_are_held(opening);
-	assert_int_equal(pthread_create(&dropping, NULL, drop, opening), 0);
+	ticket = search_until_both_are_held(opening);
+	raw_greet_at(daemon_thread_socket(opening->daemon), &raw);
+	raw_say(&raw, "[0, 1, 'drop_collection', {'collection': 'notes'}]");
+	raw_say(&raw, "[0, 2, 'ping', {}]");
+	raw_expect_result(&raw, 2, WIRE_METHOD_ping, &pong);
 	loaded = daemon_thread_gate(opening->daemon, "open", "end");
 	gate_open(opening->table);
 	gate_await(loaded);
 	gate_open(loaded);
-	assert_int_equal(access(opening->data_dir, F_OK), 0);
+	await_what_is_under_way(opening);
+	assert_int_equal(n_collections(opening->conn), 3);
 	gate_open(opening->check);
-	/* Either came first. */
-	(void)kith_collect_search(opening->conn, search, KITH_USUAL, &found);
-	kith_free(found);
-	assert_int_equal(pthread_join(dropping, NULL), 0);
+	/* It came first. */
+	expect_found(opening, ticket);
+	raw_expect_result(&raw, 1, WIRE_METHOD_drop_collection, &dropped);
+	assert_true(dropped.dropped);
+	raw_close(&raw);
 }
 
 /* A slot that is missing ----------------------------------------------------------------------- */
@@ -291,6 +305,82 @@ static void a_full_disk_beside_a_missing_slot_costs_the_file_only(void **state)
 	expect_all(opening);
 }
 
+/* A file that cannot be read any more -----------------------------------------------------------
+ */
+
+/* Its rows were counted, and their slots are to be read. */
+static void slots_that_cannot_be_read_cost_the_file_only(void **state)
+{
+	const struct store_twin_fault fault = {.kind = STORE_TWIN_READ,
+	                                       .path_part = "/vectors",
+	                                       .nth = 1,
+	                                       .err = EIO,
+	                                       .lasting = true};
+	struct opening *opening = *state;
+	uint64_t ticket;
+
+	start(opening);
+	ticket = search_until_both_are_held(opening);
+	store_twin_fail(opening->twin, fault);
+	gate_open(opening->check);
+	gate_open(opening->table);
+	expect_found(opening, ticket);
+	assert_true(store_twin_n_failed(opening->twin) > 0);
+	expect_all(opening);
+}
+
+static void cut_vectors(const struct opening *opening)
+{
+	char path[DAEMON_PROCESS_PATH_SIZE + 16];
+
+	snprintf(path, sizeof(path), "%s/vectors", opening->cache_dir);
+	assert_int_equal(truncate(path, FIXTURE_EXTENTS_AT), 0);
+}
+
+static void a_file_cut_short_before_the_table_is_loaded_is_written_again(void **state)
+{
+	struct opening *opening = *state;
+	struct gate *loaded;
+	uint64_t ticket;
+
+	start(opening);
+	ticket = search_until_both_are_held(opening);
+	cut_vectors(opening);
+	loaded = daemon_thread_gate(opening->daemon, "open", "end");
+	gate_open(opening->table);
+	gate_await(loaded);
+	gate_open(loaded);
+	gate_open(opening->check);
+	expect_found(opening, ticket);
+	expect_all(opening);
+}
+
+/* The check finds the pages gone. The table has fewer rows than the file had: those that were
+ * deleted do not come back. */
+static void a_file_cut_short_before_the_check_is_written_again(void **state)
+{
+	struct opening *opening = *state;
+	struct gate *checked;
+	uint64_t ticket;
+
+	daemon_thread_start(opening->daemon);
+	opening->conn = connect_to(opening->daemon);
+	put_records(opening->conn, "notes", N_RECORDS, 1, 1);
+	delete_records(opening->conn, "notes", N_RECORDS, 1);
+	kith_close(opening->conn);
+	daemon_thread_stop(opening->daemon);
+	start(opening);
+	checked = daemon_thread_gate(opening->daemon, "check", "end");
+	ticket = search_until_both_are_held(opening);
+	cut_vectors(opening);
+	gate_open(opening->check);
+	gate_await(checked);
+	gate_open(checked);
+	gate_open(opening->table);
+	expect_found(opening, ticket);
+	expect_all(opening);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +397,13 @@ int main(void)
 	                                        setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                a_full_disk_beside_a_missing_slot_costs_the_file_only, setup, teardown),
+	        cmocka_unit_test_setup_teardown(slots_that_cannot_be_read_cost_the_file_only, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(
+	                a_file_cut_short_before_the_table_is_loaded_is_written_again, setup,
+	                teardown),
+	        cmocka_unit_test_setup_teardown(a_file_cut_short_before_the_check_is_written_again,
+	                                        setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
