@@ -139,18 +139,13 @@ int record_store_count_pages(struct record_store *store, sqlite3 *db)
 	return 0;
 }
 
-int record_store_take_room(struct record_store *store, sqlite3 *db, uint64_t chunk_bytes)
+int record_store_take_room(struct record_store *store, sqlite3 *db, int64_t n_pages,
+                           uint64_t chunk_bytes)
 {
-	int64_t n_pages;
-	sqlite3_int64 size;
-	int r = sql_query_int(db, "PRAGMA page_count", &n_pages);
-	int rc;
+	uint64_t bytes = (uint64_t)n_pages * store->page_bytes;
+	sqlite3_int64 size = (sqlite3_int64)((bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes);
+	int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &size);
 
-	if (r < 0)
-		return r;
-	size = n_pages * store->page_bytes;
-	size = (sqlite3_int64)(((uint64_t)size + chunk_bytes - 1) / chunk_bytes * chunk_bytes);
-	rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &size);
 	return rc == SQLITE_OK ? 0 : sql_fail(NULL, rc);
 }
 
@@ -279,10 +274,12 @@ static int checkpoint(struct record_store *store, int mode)
 int record_store_checkpoint(struct record_store *store, bool restart)
 {
 	uint64_t before = record_store_wal_bytes(store);
-	int r;
+	int64_t n_pages;
+	int r = sql_query_int(store->maintenance, "PRAGMA page_count", &n_pages);
 
 	/* One that stops half-way for want of room would have taken what there was, for nothing. */
-	r = record_store_take_room(store, store->maintenance, 1);
+	if (r == 0)
+		r = record_store_take_room(store, store->maintenance, n_pages, 1);
 	/* A restart checkpoint keeps writers out while it runs, so the passive one does most of its
 	 * work before. */
 	if (r == 0)

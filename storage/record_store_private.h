@@ -35,9 +35,10 @@ int record_store_connect(struct record_store *store, int flags, sqlite3 **ret);
 /* Counts the database's pages anew, as the connection sees them. */
 int record_store_count_pages(struct record_store *store, sqlite3 *db);
 
-/* Makes the database's file as long as its pages need, as the connection sees them, rounded up to
- * chunk_bytes, so that the disk has room for what a checkpoint will write. -ENOSPC. */
-int record_store_take_room(struct record_store *store, sqlite3 *db, uint64_t chunk_bytes);
+/* Makes the database's file as long as so many pages need, rounded up to chunk_bytes, so that the
+ * disk has room for what a checkpoint will write. -ENOSPC. */
+int record_store_take_room(struct record_store *store, sqlite3 *db, int64_t n_pages,
+                           uint64_t chunk_bytes);
 
 /* A reader's connection, for the files that hold more of its queries. */
 sqlite3 *record_reader_db(struct record_reader *reader);

@@ -34,6 +34,7 @@ static const char *const texts[WRITER_N_STMTS] = {
         [WRITER_SAVEPOINT] = "SAVEPOINT request",
         [WRITER_RELEASE] = "RELEASE request",
         [WRITER_ROLLBACK_TO] = "ROLLBACK TO request",
+        [WRITER_COUNT_PAGES] = "PRAGMA page_count",
         [WRITER_PUT_STATE] = "UPDATE state SET seq = ?1, floor_seq = ?2, next_slot = ?3,"
                              " n_live = ?4, n_retired = ?5, n_retirements = ?6",
         [WRITER_ADD_EPOCH] = "INSERT INTO epochs (epoch, seq, next_slot) VALUES (?1, ?2, ?3)",
@@ -207,6 +208,17 @@ static int begin_epoch(struct record_writer *writer)
 	return sql_run(trim);
 }
 
+static int take_room(struct record_writer *writer)
+{
+	sqlite3_stmt *count = writer->stmts[WRITER_COUNT_PAGES];
+	int64_t n_pages;
+	int r = sql_step(count);
+
+	n_pages = r == SQL_ROW ? sqlite3_column_int64(count, 0) : 0;
+	sqlite3_reset(count);
+	return r < 0 ? r : record_store_take_room(writer->store, writer->db, n_pages, ROOM_BYTES);
+}
+
 int record_writer_commit(struct record_writer *writer)
 {
 	bool begins_epoch = !writer->has_begun_epoch && writer->current.seq > writer->committed.seq;
@@ -218,7 +230,7 @@ int record_writer_commit(struct record_writer *writer)
 	if (r == 0)
 		r = put_state(writer);
 	if (r == 0)
-		r = record_store_take_room(writer->store, writer->db, ROOM_BYTES);
+		r = take_room(writer);
 	if (r == 0)
 		r = sql_run(writer->stmts[WRITER_COMMIT]);
 	if (r < 0) {

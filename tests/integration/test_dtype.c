@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "index/dtype.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/scratch_dir.h"
 
 #define N_RECORDS 1500u
 #define K 20u
@@ -470,12 +470,10 @@ static uint64_t file_bytes(const struct service_fixture *service, const char *co
                            char path[static DAEMON_PROCESS_PATH_SIZE + 16])
 {
 	char dir[DAEMON_PROCESS_PATH_SIZE];
-	struct stat status;
 
 	snprintf(path, DAEMON_PROCESS_PATH_SIZE + 16, "%s/vectors",
 	         collection_path(service->conn, collection, service->daemon->cache_dir, dir));
-	assert_int_equal(stat(path, &status), 0);
-	return (uint64_t)status.st_size;
+	return scratch_file_size(path);
 }
 
 static void a_lost_vector_file_comes_back_from_the_truth(void **state)

@@ -114,18 +114,24 @@ static uint64_t search_until_both_are_held(struct opening *opening)
 	return ticket;
 }
 
+/* Lets the job that is held go on, to its end. */
+static void let_end(struct opening *opening, const char *what, struct gate *held)
+{
+	struct gate *end = daemon_thread_gate(opening->daemon, what, "end");
+
+	gate_open(held);
+	gate_await(end);
+	gate_open(end);
+}
+
 static void the_check_may_end_before_the_table_is_loaded(void **state)
 {
 	struct opening *opening = *state;
-	struct gate *checked;
 	uint64_t ticket;
 
 	start(opening);
-	checked = daemon_thread_gate(opening->daemon, "check", "end");
 	ticket = search_until_both_are_held(opening);
-	gate_open(opening->check);
-	gate_await(checked);
-	gate_open(checked);
+	let_end(opening, "check", opening->check);
 	gate_open(opening->table);
 	expect_found(opening, ticket);
 }
@@ -133,15 +139,11 @@ static void the_check_may_end_before_the_table_is_loaded(void **state)
 static void the_table_may_be_loaded_before_the_check_begins(void **state)
 {
 	struct opening *opening = *state;
-	struct gate *loaded;
 	uint64_t ticket;
 
 	start(opening);
 	ticket = search_until_both_are_held(opening);
-	loaded = daemon_thread_gate(opening->daemon, "open", "end");
-	gate_open(opening->table);
-	gate_await(loaded);
-	gate_open(loaded);
+	let_end(opening, "open", opening->table);
 	gate_open(opening->check);
 	expect_found(opening, ticket);
 }
@@ -149,18 +151,9 @@ static void the_table_may_be_loaded_before_the_check_begins(void **state)
 static void damage_that_the_check_finds_changes_no_answer(void **state)
 {
 	struct opening *opening = *state;
-	struct gate *checked;
-	uint64_t ticket;
 
 	spoil_vectors(opening->cache_dir, WANTED);
-	start(opening);
-	checked = daemon_thread_gate(opening->daemon, "check", "end");
-	ticket = search_until_both_are_held(opening);
-	gate_open(opening->check);
-	gate_await(checked);
-	gate_open(checked);
-	gate_open(opening->table);
-	expect_found(opening, ticket);
+	the_check_may_end_before_the_table_is_loaded(state);
 }
 
 static uint32_t n_collections(struct kith_conn *conn)
@@ -190,7 +183,6 @@ static void a_drop_waits_for_the_check(void **state)
 	struct drop_collection_result dropped;
 	struct ping_result pong;
 	struct raw_client raw;
-	struct gate *loaded;
 	uint64_t ticket;
 
 	start(opening);
@@ -199,10 +191,7 @@ static void a_drop_waits_for_the_check(void **state)
 	raw_say(&raw, "[0, 1, 'drop_collection', {'collection': 'notes'}]");
 	raw_say(&raw, "[0, 2, 'ping', {}]");
 	raw_expect_result(&raw, 2, WIRE_METHOD_ping, &pong);
-	loaded = daemon_thread_gate(opening->daemon, "open", "end");
-	gate_open(opening->table);
-	gate_await(loaded);
-	gate_open(loaded);
+	let_end(opening, "open", opening->table);
 	await_what_is_under_way(opening);
 	assert_int_equal(n_collections(opening->conn), 3);
 	gate_open(opening->check);
@@ -340,16 +329,12 @@ static void cut_vectors(const struct opening *opening)
 static void a_file_cut_short_before_the_table_is_loaded_is_written_again(void **state)
 {
 	struct opening *opening = *state;
-	struct gate *loaded;
 	uint64_t ticket;
 
 	start(opening);
 	ticket = search_until_both_are_held(opening);
 	cut_vectors(opening);
-	loaded = daemon_thread_gate(opening->daemon, "open", "end");
-	gate_open(opening->table);
-	gate_await(loaded);
-	gate_open(loaded);
+	let_end(opening, "open", opening->table);
 	gate_open(opening->check);
 	expect_found(opening, ticket);
 	expect_all(opening);
@@ -360,7 +345,6 @@ static void a_file_cut_short_before_the_table_is_loaded_is_written_again(void **
 static void a_file_cut_short_before_the_check_is_written_again(void **state)
 {
 	struct opening *opening = *state;
-	struct gate *checked;
 	uint64_t ticket;
 
 	daemon_thread_start(opening->daemon);
@@ -370,12 +354,9 @@ static void a_file_cut_short_before_the_check_is_written_again(void **state)
 	kith_close(opening->conn);
 	daemon_thread_stop(opening->daemon);
 	start(opening);
-	checked = daemon_thread_gate(opening->daemon, "check", "end");
 	ticket = search_until_both_are_held(opening);
 	cut_vectors(opening);
-	gate_open(opening->check);
-	gate_await(checked);
-	gate_open(checked);
+	let_end(opening, "check", opening->check);
 	gate_open(opening->table);
 	expect_found(opening, ticket);
 	expect_all(opening);

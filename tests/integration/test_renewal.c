@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -22,6 +21,7 @@
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/saved_index.h"
+#include "tests/lib/scratch_dir.h"
 #include "tests/lib/wide_records.h"
 
 struct stage {
@@ -78,10 +78,7 @@ static void put_rounds(struct stage *stage, uint32_t from, uint32_t to)
 
 static uint64_t size_of(const struct stage *stage)
 {
-	struct stat about;
-
-	assert_int_equal(stat(stage->path, &about), 0);
-	return (uint64_t)about.st_size;
+	return scratch_file_size(stage->path);
 }
 
 /* The clock stands. */

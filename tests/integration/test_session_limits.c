@@ -484,9 +484,8 @@ static bool has_its_share_of_answers(void *ctx)
 static void unread_answers_are_fewer_beside_others(void **state)
 {
 	struct shared_stage *stage = *state;
-	const struct scan_params scan = {.collection = {"pages", 5},
-	                                 .limit = 1,
-	                                 .include = 1u << WIRE_include_texts};
+	const struct scan_params scan = {
+	        .collection = {"pages", 5}, .limit = 1, .include = 1u << WIRE_include_texts};
 	struct kith_id id = kith_id_number(1);
 	float vector[RECORD_DIM];
 	struct kith_str text = {malloc(PAGE_BYTES), PAGE_BYTES};

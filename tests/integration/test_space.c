@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -19,6 +18,7 @@
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scale.h"
+#include "tests/lib/scratch_dir.h"
 
 #define NOTES "notes"
 #define MANY 13000u
@@ -84,10 +84,7 @@ static struct kith_file file_of(struct stage *stage, const char *name)
 /* Looked at from outside: kith du reads the database, and the WAL cannot begin anew meanwhile. */
 static uint64_t size_of(const struct stage *stage)
 {
-	struct stat about;
-
-	assert_int_equal(stat(stage->path, &about), 0);
-	return (uint64_t)about.st_size;
+	return scratch_file_size(stage->path);
 }
 
 static bool is_small(void *ctx)

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <sqlite3.h>
 
@@ -243,10 +242,6 @@ void fixture_exec(struct record_fixture *fixture, const char *sql)
 uint64_t fixture_file_bytes(struct record_fixture *fixture)
 {
 	char path[SCRATCH_PATH_SIZE];
-	struct stat about;
 
-	/* Not opened beside SQLite: closing it would drop SQLite's locks. */
-	scratch_dir_path(&fixture->scratch, "records.db", path);
-	assert_int_equal(stat(path, &about), 0);
-	return (uint64_t)about.st_size;
+	return scratch_file_size(scratch_dir_path(&fixture->scratch, "records.db", path));
 }

@@ -72,3 +72,11 @@ void scratch_file_save(const char *path, const void *bytes, size_t n)
 	scratch_require(fwrite(bytes, 1, n, file) == n, path);
 	scratch_require(fclose(file) == 0, path);
 }
+
+uint64_t scratch_file_size(const char *path)
+{
+	struct stat st;
+
+	scratch_require(stat(path, &st) == 0, path);
+	return (uint64_t)st.st_size;
+}

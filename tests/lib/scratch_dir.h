@@ -7,6 +7,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define SCRATCH_PATH_SIZE 512
 
@@ -24,3 +25,5 @@ char *scratch_dir_path(const struct scratch_dir *dir, const char *name,
 /* Whole files, for damage and comparison. The bytes are the caller's to free. */
 unsigned char *scratch_file_load(const char *path, size_t *ret_n);
 void scratch_file_save(const char *path, const void *bytes, size_t n);
+/* Without opening it: closing a database beside SQLite would drop SQLite's locks. */
+uint64_t scratch_file_size(const char *path);

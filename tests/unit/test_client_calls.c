@@ -88,25 +88,35 @@ static void a_daemon_that_is_not_there_is_named_with_the_way_to_start_it(void **
 	scratch_dir_release(&dir);
 }
 
-static void a_daemon_of_another_protocol_is_refused_with_its_own_words(void **state)
+/* Connects so many times to a daemon that refuses, and ends it. */
+static void expect_refusals(struct fake_daemon *daemon, uint32_t n, int error, const char *words)
 {
-	struct fake_daemon daemon;
-	struct wire_error refusal;
 	char message[256];
 	struct kith_options options = {.ret_message = message,
 	                               .message_size_bytes = sizeof(message)};
 	struct kith_conn *conn;
 
+	fake_daemon_start(daemon);
+	options.socket_path = daemon->socket;
+	for (uint32_t i = 0; i < n; i++) {
+		message[0] = '\0';
+		assert_int_equal(kith_connect(&options, &conn), error);
+		assert_string_equal(message, words);
+	}
+	fake_daemon_release(daemon);
+}
+
+static void a_daemon_of_another_protocol_is_refused_with_its_own_words(void **state)
+{
+	struct fake_daemon daemon;
+	struct wire_error refusal;
+
 	(void)state;
 	wire_error_set(&refusal, WIRE_ERROR_BAD_PROTOCOL, "protocol", "only version 7 is spoken");
 	fake_daemon_init(&daemon, answer_ping, NULL);
 	daemon.refuse_hello = &refusal;
-	fake_daemon_start(&daemon);
-	options.socket_path = daemon.socket;
-	assert_int_equal(kith_connect(&options, &conn), KITH_ERROR_BAD_PROTOCOL);
-	assert_string_equal(message, "only version 7 is spoken");
+	expect_refusals(&daemon, 1, KITH_ERROR_BAD_PROTOCOL, "only version 7 is spoken");
 	assert_string_equal(kith_error_name(KITH_ERROR_BAD_PROTOCOL), "bad_protocol");
-	fake_daemon_release(&daemon);
 }
 
 /* Whether it hears that before it says hello or after. */
@@ -114,23 +124,12 @@ static void who_is_turned_away_hears_why(void **state)
 {
 	struct fake_daemon daemon;
 	struct wire_error refusal;
-	char message[256];
-	struct kith_options options = {.ret_message = message,
-	                               .message_size_bytes = sizeof(message)};
-	struct kith_conn *conn;
 
 	(void)state;
 	wire_error_set(&refusal, WIRE_ERROR_OVER_LIMIT, "connections", "there are too many");
 	fake_daemon_init(&daemon, answer_ping, NULL);
 	daemon.turn_away = &refusal;
-	fake_daemon_start(&daemon);
-	options.socket_path = daemon.socket;
-	for (uint32_t i = 0; i < 50; i++) {
-		message[0] = '\0';
-		assert_int_equal(kith_connect(&options, &conn), KITH_ERROR_OVER_LIMIT);
-		assert_string_equal(message, "there are too many");
-	}
-	fake_daemon_release(&daemon);
+	expect_refusals(&daemon, 50, KITH_ERROR_OVER_LIMIT, "there are too many");
 }
 
 static void check_upsert(struct fake_daemon *daemon, const struct wire_request *request)

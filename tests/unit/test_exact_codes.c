@@ -400,7 +400,7 @@ static void few_rows_are_read(void **state)
 	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++)
 		for (enum dtype dtype = 0; dtype < N_DTYPES; dtype++) {
 			assert_true(share_read(metric, dtype, 128, DATA_CLUSTERS) < 0.1);
-			assert_true(share_read(metric, DTYPE_F32, 384, DATA_RANDOM) < 0.1);
+			assert_true(share_read(metric, dtype, 384, DATA_RANDOM) < 0.1);
 		}
 }
 

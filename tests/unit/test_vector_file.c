@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -360,10 +359,7 @@ a_file_that_is_cut_short_under_its_reader_is_lost_until_it_is_written_again(void
 
 static uint64_t file_size(void)
 {
-	struct stat about;
-
-	assert_int_equal(stat(path, &about), 0);
-	return (uint64_t)about.st_size;
+	return scratch_file_size(path);
 }
 
 static void reset_to_the_beginning_gives_the_space_back(void **state)
