@@ -69,7 +69,8 @@ struct collection {
 	char vectors_path[COLLECTION_PATH_SIZE];
 	enum collection_state state;
 	bool dropping;       /* its drop is being committed */
-	bool dropped;        /* it was */
+	bool dropped;        /* it was; or its creation failed */
+	bool is_unmade;      /* that failed before anything of it was there */
 	struct list waiting; /* struct request.wait_link */
 
 	/* While open: the truth and what is derived. */
@@ -175,6 +176,11 @@ void collection_open(struct collection *collection);
 /* Opens the vector file, or makes it; *ret_why as vector_file_open() says. [worker] */
 int collection_open_vectors(struct collection *collection, struct vector_file **ret,
                             const char **ret_why);
+/* Whether its files, and its entry in the catalog, go when it closes. */
+static inline bool collection_leaves_files(const struct collection *collection)
+{
+	return collection->dropped && !collection->is_unmade;
+}
 /* Closes what is open, removes the files of a dropped one, frees it. After the last reference. */
 void collection_close(struct collection *collection);
 /* Runs a group of writes (write_group.c): then publishes, answers and kicks. */

@@ -681,7 +681,7 @@ static void closing_work(struct job *job, uint32_t worker)
 	if (!collection->dropped && collection->store)
 		collection->checkpoint_error = checkpoint_before_close(collection);
 	close_files(collection);
-	if (collection->dropped) {
+	if (collection_leaves_files(collection)) {
 		collection->close_error = store_remove_tree(io, collection->cache_dir);
 		if (collection->close_error == 0)
 			collection->close_error = store_remove_tree(io, collection->data_dir);
@@ -713,7 +713,7 @@ static void closing_done(struct job *job)
 	struct daemon *daemon = collection->daemon;
 
 	note_closing(collection);
-	if (collection->dropped)
+	if (collection_leaves_files(collection))
 		collections_left(daemon->collections, &collection->entry.spec.uuid,
 		                 collection->close_error == 0);
 	indexes_drop(collection, WIRE_ERROR_STOPPING, "the daemon is stopping");

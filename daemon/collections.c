@@ -52,8 +52,8 @@ struct change {
 	enum lane lane;
 	bool bulk; /* to set */
 	int result;
-	int undo_error; /* of a creation that failed: what was made of it stays until the next start
-	                 */
+	bool is_unmade; /* a creation of which the catalog has nothing */
+	int undo_error; /* of one that failed later: the catalog has it as it was then */
 };
 
 /* The queue ----------------------------------------------------------------------------------- */
@@ -144,6 +144,7 @@ static int create_commit(struct change *change)
 	                ? -ENOSPC
 	                : catalog_add(catalog, &collection->entry);
 
+	change->is_unmade = r != 0;
 	if (r) /* an entry of the same uuid is not gone yet */
 		return r == -EBADMSG && change->fill ? -EBUSY : r;
 	r = io->ops->make_dir(io, collection->data_dir);
@@ -155,35 +156,35 @@ static int create_commit(struct change *change)
 		r = store_sync_dir(io, collection->daemon->config.data_dir);
 	if (r == 0)
 		r = catalog_set_state(catalog, uuid, CATALOG_LIVE);
-	if (r) {
-		/* What cannot be removed now goes at the next start. Not before the catalog has
-		 * it as dropped: a commit that made it live, and failed, may be on the disk. */
-		int undo = catalog_set_state(catalog, uuid, CATALOG_DROPPED);
-
-		if (undo == 0)
-			undo = store_remove_tree(io, collection->data_dir);
-		if (undo == 0)
-			undo = catalog_remove(catalog, uuid);
-		change->undo_error = undo;
-	}
+	/* The files go when the handle closes, and the entry behind them: until then a restore
+	 * under the same uuid waits. A commit that made it live, and failed, may be on the disk. */
+	if (r)
+		change->undo_error = catalog_set_state(catalog, uuid, CATALOG_DROPPED);
 	return r;
 }
 
 static void note_undo(const struct change *change)
 {
 	if (change->undo_error)
-		log_warning("cannot remove what was made of collection '%s': %s; the next start "
-		            "does",
+		log_warning("cannot note that collection '%s' was not made: %s",
 		            change->collection->entry.name,
 		            change->undo_error < 0 ? strerror(-change->undo_error)
 		                                   : catalog_last_error());
+}
+
+/* What was not made is like what was dropped, but there is nothing of it that could be removed:
+ * what stands under its uuid is another one's. */
+static void note_unmade(const struct change *change)
+{
+	change->collection->dropped = true;
+	change->collection->is_unmade = change->is_unmade;
 }
 
 static void registry_remove(struct collections *collections, struct collection *collection)
 {
 	list_remove(&collection->link);
 	collections->n--;
-	collections->n_leaving += collection->dropped;
+	collections->n_leaving += collection_leaves_files(collection);
 	collection_unref(collection);
 }
 
@@ -193,7 +194,7 @@ static void name_was_taken(struct change *change)
 	struct collection *collection = change->collection;
 	struct request *request = change->request;
 
-	collection->dropped = true;
+	note_unmade(change);
 	registry_remove(change->collections, collection);
 	if (collections_find(change->collections, wire_text(collection->entry.name)))
 		request->next(request);
@@ -221,7 +222,7 @@ static void create_committed(struct change *change)
 		request_refuse_errno(request, change->result < 0 ? change->result : -EIO,
 		                     "creating the collection");
 		request->failed = 0; /* logged above */
-		collection->dropped = true;
+		note_unmade(change);
 		registry_remove(change->collections, collection);
 	} else {
 		log_info("collection '%s': created, %u dimensions", collection->entry.name,
@@ -286,7 +287,7 @@ static void restore_committed(struct change *change)
 	note_undo(change);
 	collection->state = COLLECTION_CLOSED;
 	if (change->result) {
-		collection->dropped = true;
+		note_unmade(change);
 		registry_remove(change->collections, collection);
 	} else {
 		log_info("collection '%s': restored", collection->entry.name);

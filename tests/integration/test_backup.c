@@ -298,20 +298,27 @@ static void *restore_main(void *ctx)
 	return NULL;
 }
 
+/* Until it has looked for its uuid in the catalog. */
+static void begin_restore(struct restoring *restoring, pthread_t *ret_thread)
+{
+	struct gate *looked = daemon_thread_gate(restoring->stage->daemon, "catalog", "end");
+
+	assert_int_equal(pthread_create(ret_thread, NULL, restore_main, restoring), 0);
+	gate_await(looked);
+	gate_open(looked);
+}
+
 /* The dropped one is held before its files are removed; the restore has looked for its uuid. */
 static struct gate *begin_a_restore_that_waits(struct restoring *restoring, pthread_t *ret_thread)
 {
 	struct stage *stage = restoring->stage;
-	struct gate *closing, *looked;
+	struct gate *closing;
 
 	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
 	closing = daemon_thread_gate(stage->daemon, "close", "start");
 	drop(stage, NOTES);
 	gate_await(closing);
-	looked = daemon_thread_gate(stage->daemon, "catalog", "end");
-	assert_int_equal(pthread_create(ret_thread, NULL, restore_main, restoring), 0);
-	gate_await(looked);
-	gate_open(looked);
+	begin_restore(restoring, ret_thread);
 	return closing;
 }
 
@@ -402,6 +409,45 @@ static void no_link_inside_a_backup_is_followed(void **state)
 		take_link(stage, path);
 	}
 	DONE(stage->conn, try_restore(stage->conn, stage->place, NOTES));
+	expect_notes(stage->conn);
+}
+
+static bool is_gone(void *ctx)
+{
+	return !is_there(ctx);
+}
+
+/* What a restore that failed had made goes after it was refused: not what the next one makes. */
+static void a_restore_waits_until_what_a_failed_one_made_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct restoring restoring = {stage, -1};
+	char path[2 * PATH_SIZE], uuid[DAEMON_PROCESS_PATH_SIZE];
+	char data_dir[DAEMON_PROCESS_PATH_SIZE];
+	struct gate *closing;
+	pthread_t thread;
+
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+	snprintf(path, sizeof(path), "%s%s", stage->place,
+	         collection_path(stage->conn, NOTES, "", uuid));
+	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), data_dir);
+	drop(stage, NOTES);
+	await(is_gone, data_dir, "the dropped one's files go");
+	put_link(stage, path);
+	closing = daemon_thread_gate(stage->daemon, "close", "start");
+	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
+	        try_restore(stage->conn, stage->place, NOTES));
+	gate_await(closing);
+	take_link(stage, path);
+	begin_restore(&restoring, &thread);
+	gate_open(closing);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(restoring.result, 0);
+	await_no_jobs(stage->conn);
+	expect_notes(stage->conn);
+	kith_close(stage->conn);
+	daemon_thread_restart(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
 	expect_notes(stage->conn);
 }
 
@@ -844,6 +890,7 @@ int main(void)
 	        TEST(a_restore_waits_until_what_was_dropped_is_gone),
 	        TEST(a_restore_that_waits_does_not_hold_up_a_stop),
 	        TEST(no_link_inside_a_backup_is_followed),
+	        TEST(a_restore_waits_until_what_a_failed_one_made_is_gone),
 	        TEST(a_checkpoint_leaves_nothing_in_the_log),
 	        TEST(damaged_records_are_named_and_the_others_serve),
 	        TEST(a_damaged_backup_is_not_taken_back),
