@@ -103,6 +103,8 @@ struct store_io {
 
 /* The POSIX form. One for the process, needs no release. */
 struct store_io *store_io_posix(void);
+/* Room on the disk for those bytes of an open file, as store_allocate() of its own files. */
+int store_io_posix_allocate(int fd, uint64_t offset, size_t n);
 
 /* Shorthands over the tables. close accepts NULL. */
 int store_open(struct store_io *io, const char *path, unsigned flags, struct store_file **ret);

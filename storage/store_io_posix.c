@@ -79,14 +79,19 @@ static int posix_truncate(struct store_file *file, uint64_t size_bytes)
 	return r < 0 ? -errno : 0;
 }
 
-static int posix_allocate(struct store_file *file, uint64_t offset, size_t n)
+int store_io_posix_allocate(int fd, uint64_t offset, size_t n)
 {
 	int r;
 
 	do {
-		r = posix_fallocate(posix_fd(file), (off_t)offset, (off_t)n);
+		r = posix_fallocate(fd, (off_t)offset, (off_t)n);
 	} while (r == EINTR);
 	return -r;
+}
+
+static int posix_allocate(struct store_file *file, uint64_t offset, size_t n)
+{
+	return store_io_posix_allocate(posix_fd(file), offset, n);
 }
 
 static int posix_size(struct store_file *file, uint64_t *ret_size_bytes)
