@@ -82,11 +82,15 @@ struct hnsw_space {
 	const void *(*query)(const struct hnsw_space *space, const float *vector, void *buf);
 	const void *(*query_of)(const struct hnsw_space *space, uint32_t row, void *buf);
 	size_t query_bytes;
-	/* Where distances() estimates: the distances themselves, for queries that were made of a
-	 * vector. NULL where it does not. */
+	/* Where distances() estimates, and NULL where it does not: better estimates of n (at most
+	 * HNSW_BATCH) rows, and the distances themselves, for queries that were made of a vector.
+	 */
+	void (*sharpen)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+	                uint32_t n, float *ret);
 	void (*refine)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	               uint32_t n, float *ret);
-	/* How far a row's estimate, `distance`, is from the distance itself, nearly always. */
+	/* How far a row's better estimate, `distance`, is from the distance itself, nearly always.
+	 */
 	float (*spread)(const struct hnsw_space *space, const void *query, uint32_t row,
 	                float distance);
 };

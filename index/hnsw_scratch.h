@@ -59,14 +59,19 @@ static inline void hnsw_queue_push(uint64_t *queue, uint32_t *n, uint64_t key)
 /* Puts key in the place of the top. */
 static inline void hnsw_queue_replace(uint64_t *queue, uint32_t n, uint64_t key)
 {
-	uint32_t i = 0;
+	uint32_t i = 0, child;
 
-	for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-		if (child + 1 < n && queue[child + 1] < queue[child])
-			child++;
+	/* Which child is the lesser nobody can foresee, so it is chosen without a branch. */
+	while ((child = 2 * i + 2) < n) {
+		child -= queue[child - 1] < queue[child];
 		if (queue[child] >= key)
 			break;
 		queue[i] = queue[child];
+		i = child;
+	}
+	if (child == n && queue[child - 1] < key) {
+		queue[i] = queue[child - 1];
+		i = child - 1;
 	}
 	queue[i] = key;
 }

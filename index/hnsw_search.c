@@ -294,6 +294,25 @@ static bool is_beyond(const struct hnsw_walk *walk, const uint64_t *found, const
 	return true;
 }
 
+/* Makes of n found, complements, a queue by better estimates with the nearest at the top. */
+static void sharpen(struct hnsw_walk *walk, uint32_t n)
+{
+	uint64_t *found = walk->scratch->found;
+
+	for (uint32_t n_sharp = 0; n_sharp < n;) {
+		uint32_t step = n - n_sharp < HNSW_BATCH ? n - n_sharp : HNSW_BATCH;
+		struct batch batch;
+
+		batch.n = 0;
+		for (uint32_t i = 0; i < step; i++)
+			batch_add(walk, &batch, hnsw_key_node(~found[n_sharp + i]));
+		walk->space->sharpen(walk->space, walk->query, batch.rows, step, batch.distances);
+		for (uint32_t i = 0; i < step; i++)
+			hnsw_queue_push(found, &n_sharp,
+			                hnsw_key(batch.distances[i], batch.nodes[i]));
+	}
+}
+
 /* The k nearest of the found by distances themselves. From the nearest estimate outwards, until the
  * next few are farther than the k-th nearest by more than what estimates err by. */
 static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hit *ret_hits)
@@ -302,23 +321,22 @@ static uint32_t refine(struct hnsw_walk *walk, uint32_t n, uint32_t k, struct hi
 	uint64_t *found = walk->scratch->found;
 	struct topk best;
 
-	/* From the farthest down: the queue leaves its end free as it gets shorter. */
-	for (uint32_t left = n; left > 0;) {
-		uint64_t key = ~hnsw_queue_pop(found, &left);
-		found[left] = key;
-	}
+	sharpen(walk, n);
 	topk_init(&best, ret_hits, k);
-	for (uint32_t at = 0, step; at < n; at += step) {
+	while (n > 0) {
+		uint64_t keys[HNSW_BATCH];
 		uint32_t rows[HNSW_BATCH];
 		float distances[HNSW_BATCH];
-
 		/* The first k are needed in any case. */
-		step = best.n < k ? k - (uint32_t)best.n : REFINE_STEP;
+		uint32_t step = best.n < k ? k - (uint32_t)best.n : REFINE_STEP;
+
 		step = step < HNSW_BATCH ? step : HNSW_BATCH;
-		step = step < n - at ? step : n - at;
-		for (uint32_t i = 0; i < step; i++)
-			rows[i] = hnsw_node_row(walk->hnsw, hnsw_key_node(found[at + i]));
-		if (best.n == k && is_beyond(walk, found + at, rows, step, best.hits[0].distance))
+		step = step < n ? step : n;
+		for (uint32_t i = 0; i < step; i++) {
+			keys[i] = hnsw_queue_pop(found, &n);
+			rows[i] = hnsw_node_row(walk->hnsw, hnsw_key_node(keys[i]));
+		}
+		if (best.n == k && is_beyond(walk, keys, rows, step, best.hits[0].distance))
 			break;
 		space->refine(space, walk->query, rows, step, distances);
 		walk->stats.refined += step;

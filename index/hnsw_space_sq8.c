@@ -9,6 +9,15 @@
  * the second planes of the first come while the last are multiplied: 0 to 4 % of a search of notes
  * of 384 dimensions; by two or by eight it is a little less.
  *
+ * A search takes the coarse distance also of what is near, where it errs by little (COARSE_ERROR),
+ * and what it found is measured by both planes in the end: ef second planes are read instead of
+ * those of all that were wanted on the way. Errors of 0.9 to 1.2 % of a distance are what codes of
+ * texts and images come to. At recall 0.99 that made searches of 60,000 images and of 9,746
+ * texts of 768 dimensions faster by a tenth; of the notes by a twelfth at the same ef, half of
+ * which a larger ef took back: with few candidates beyond k, ranks are decided by less than that
+ * error. Where one element dwarfs the others, coarse codes are poor, and the second plane is read
+ * as ever.
+ *
  * Codes are multiplied one at a time: four at once, as rows of f32 are, have their lines compete
  * for the few misses that a core can have under way, and took half as long again (Zen 3, 60,000
  * codes in huge pages). Deciding for four codes in one register
@@ -23,12 +32,15 @@
 #define AHEAD_BYTES 2048u
 /* Codes that are multiplied before it is decided which of them are to be told better. */
 #define DECIDE_STEP 4u
+/* The standard deviation, as a share of the distance, up to which a search takes coarse ones. */
+#define COARSE_ERROR 0.02f
 
 #define INLINE inline __attribute__((always_inline))
 
 struct query {
 	const float *row; /* NULL: a node's whose row nobody will need */
 	bool is_nowhere;  /* of a node without row */
+	float tolerance;  /* of coarse distances (sq8_coarse_will_do()) */
 	struct sq8_query code;
 };
 
@@ -59,15 +71,16 @@ struct open_codes {
  * are asked for. Nobody can foresee which, so it is done without a branch. */
 static INLINE void decide(const struct sq8 *sq8, enum metric metric, const struct sq8_query *query,
                           const struct sq8_code *codes, const int32_t *dots, uint32_t first,
-                          uint32_t end, float bound, struct open_codes *open, float *ret)
+                          uint32_t end, float bound, float tolerance, struct open_codes *open,
+                          float *ret)
 {
 	uint32_t n_before = open->n;
 
 	for (uint32_t i = first; i < end; i++) {
 		open->planes[open->n] = codes[i].fine;
 		open->codes[open->n] = i;
-		open->n += !sq8_coarse_is_beyond(sq8, metric, query, sq8_constants(sq8, codes[i]),
-		                                 dots[i], bound, &ret[i]);
+		open->n += !sq8_coarse_will_do(sq8, metric, query, sq8_constants(sq8, codes[i]),
+		                               dots[i], bound, tolerance, &ret[i]);
 	}
 	for (uint32_t i = n_before; i < open->n; i++)
 		prefetch(open->planes[i], sq8->fine_bytes);
@@ -75,7 +88,7 @@ static INLINE void decide(const struct sq8 *sq8, enum metric metric, const struc
 
 static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
                                const struct sq8_query *query, const struct sq8_code *codes,
-                               uint32_t n, float bound, float *ret)
+                               uint32_t n, float bound, float tolerance, float *ret)
 {
 	int32_t coarse_dots[HNSW_BATCH], fine_dots[HNSW_BATCH];
 	const uint8_t *planes[HNSW_BATCH];
@@ -93,7 +106,8 @@ static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
 		}
 		sq8->kernels->dots(query->integers, planes + at, end - at, sq8->n_integers,
 		                   coarse_dots + at);
-		decide(sq8, metric, query, codes, coarse_dots, at, end, bound, &open, ret);
+		decide(sq8, metric, query, codes, coarse_dots, at, end, bound, tolerance, &open,
+		       ret);
 	}
 	if (open.n == 0)
 		return;
@@ -108,18 +122,19 @@ static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
 
 /* Distances of n codes: the loops above, once for each metric. */
 static void estimate(const struct sq8 *sq8, const struct sq8_query *query,
-                     const struct sq8_code *codes, uint32_t n, float bound, float *ret)
+                     const struct sq8_code *codes, uint32_t n, float bound, float tolerance,
+                     float *ret)
 {
 	switch (sq8->metric) {
 	case METRIC_IP:
-		estimate_by(sq8, METRIC_IP, query, codes, n, bound, ret);
+		estimate_by(sq8, METRIC_IP, query, codes, n, bound, tolerance, ret);
 		break;
 	case METRIC_COSINE:
-		estimate_by(sq8, METRIC_COSINE, query, codes, n, bound, ret);
+		estimate_by(sq8, METRIC_COSINE, query, codes, n, bound, tolerance, ret);
 		break;
 	case METRIC_L2:
 	default:
-		estimate_by(sq8, METRIC_L2, query, codes, n, bound, ret);
+		estimate_by(sq8, METRIC_L2, query, codes, n, bound, tolerance, ret);
 		break;
 	}
 }
@@ -135,7 +150,8 @@ static void refine(const struct hnsw_space *space, const void *query_of, const u
 
 /* Some of the rows have no code: one by one. */
 static void measure_mixed(const struct hnsw_space_sq8 *space, const struct query *query,
-                          const uint32_t *rows, uint32_t n, float bound, float *ret)
+                          const uint32_t *rows, uint32_t n, float bound, float tolerance,
+                          float *ret)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (!has_code(space, rows[i]) || query->is_nowhere) {
@@ -143,15 +159,13 @@ static void measure_mixed(const struct hnsw_space_sq8 *space, const struct query
 			continue;
 		}
 		struct sq8_code code = codes_at(space->codes, rows[i]);
-		estimate(&space->codes->sq8, &query->code, &code, 1, bound, &ret[i]);
+		estimate(&space->codes->sq8, &query->code, &code, 1, bound, tolerance, &ret[i]);
 	}
 }
 
-static void distances(const struct hnsw_space *space_of, const void *query_of, const uint32_t *rows,
-                      uint32_t n, float bound, float *ret)
+static void measure(const struct hnsw_space_sq8 *space, const struct query *query,
+                    const uint32_t *rows, uint32_t n, float bound, float tolerance, float *ret)
 {
-	const struct hnsw_space_sq8 *space = self_of(space_of);
-	const struct query *query = query_of;
 	struct sq8_code codes[HNSW_BATCH];
 	bool all_coded = !query->is_nowhere;
 
@@ -161,9 +175,23 @@ static void distances(const struct hnsw_space *space_of, const void *query_of, c
 			codes[i] = codes_at(space->codes, rows[i]);
 	}
 	if (all_coded)
-		estimate(&space->codes->sq8, &query->code, codes, n, bound, ret);
+		estimate(&space->codes->sq8, &query->code, codes, n, bound, tolerance, ret);
 	else
-		measure_mixed(space, query, rows, n, bound, ret);
+		measure_mixed(space, query, rows, n, bound, tolerance, ret);
+}
+
+static void distances(const struct hnsw_space *space, const void *query_of, const uint32_t *rows,
+                      uint32_t n, float bound, float *ret)
+{
+	const struct query *query = query_of;
+
+	measure(self_of(space), query, rows, n, bound, query->tolerance, ret);
+}
+
+static void sharpen(const struct hnsw_space *space, const void *query, const uint32_t *rows,
+                    uint32_t n, float *ret)
+{
+	measure(self_of(space), query, rows, n, INFINITY, 0, ret);
 }
 
 /* Of all codes, more than AHEAD_BYTES: they are needed a hop later. */
@@ -184,6 +212,7 @@ static const void *query(const struct hnsw_space *space_of, const float *vector,
 
 	query->row = vector;
 	query->is_nowhere = false;
+	query->tolerance = COARSE_ERROR * COARSE_ERROR;
 	sq8_query(&self_of(space_of)->codes->sq8, vector, &query->code);
 	return query;
 }
@@ -203,6 +232,7 @@ static const void *query_of(const struct hnsw_space *space_of, uint32_t row, voi
 	struct query *query = buf;
 
 	query->is_nowhere = row == HNSW_NO_ROW;
+	query->tolerance = 0; /* links are chosen by the best there is */
 	query->row = NULL;
 	if (query->is_nowhere)
 		return query;
@@ -236,6 +266,7 @@ void hnsw_space_sq8_init(struct hnsw_space_sq8 *space, const struct codes *codes
 	                  .ask = ask,
 	                  .query = query,
 	                  .query_of = query_of,
+	                  .sharpen = sharpen,
 	                  .refine = refine,
 	                  .spread = spread},
 	        .codes = codes,

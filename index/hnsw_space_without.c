@@ -47,6 +47,15 @@ static const void *query_of(const struct hnsw_space *space_of, uint32_t row, voi
 	return whole->query_of(whole, row, buf);
 }
 
+static void sharpen(const struct hnsw_space *space_of, const void *query, const uint32_t *rows,
+                    uint32_t n, float *ret)
+{
+	const struct hnsw_space_without *space = self_of(space_of);
+
+	space->whole->sharpen(space->whole, query, rows, n, ret);
+	leave_out(space, rows, n, ret);
+}
+
 static void refine(const struct hnsw_space *space_of, const void *query, const uint32_t *rows,
                    uint32_t n, float *ret)
 {
@@ -75,10 +84,11 @@ void hnsw_space_without_init(struct hnsw_space_without *space, const struct hnsw
 	        .whole = whole,
 	        .row = row,
 	};
-	/* What not every space has; the second two where it estimates. */
+	/* What not every space has; the others where it estimates. */
 	if (whole->ask)
 		space->space.ask = ask;
 	if (whole->refine) {
+		space->space.sharpen = sharpen;
 		space->space.refine = refine;
 		space->space.spread = spread;
 	}

@@ -293,8 +293,8 @@ static void what_is_told_roughly_is_beyond_the_bound(void **state)
 		open_space(&fixture, HNSW_FIXTURE_SQ8, metric, &buf);
 		for (uint32_t q = 0; q < 20; q++) {
 			const struct hnsw_space *space = fixture.space;
-			const void *query =
-			        space->query(space, hnsw_fixture_query(&fixture, q), buf);
+			/* A row's own query, which takes no coarse distance within the bound. */
+			const void *query = space->query_of(space, 199 - q, buf);
 			float fine[HNSW_BATCH], told[HNSW_BATCH];
 
 			take_rows(&fixture, query, 3 * q, INFINITY, fine);
@@ -303,6 +303,43 @@ static void what_is_told_roughly_is_beyond_the_bound(void **state)
 				bool is_rough = told[i] != fine[i];
 				assert_true(!is_rough || told[i] > fine[5]);
 				n_rough += is_rough;
+			}
+		}
+		free(buf);
+		hnsw_fixture_close(&fixture);
+	}
+	assert_true(n_rough > 0);
+}
+
+/* What a search is told, and what it makes of those that it found. */
+static void estimates_are_coarse_until_they_are_sharpened(void **state)
+{
+	struct hnsw_fixture fixture;
+	uint32_t n_rough = 0;
+	void *buf;
+
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		open_space(&fixture, HNSW_FIXTURE_SQ8, metric, &buf);
+		for (uint32_t q = 0; q < 20; q++) {
+			const struct hnsw_space *space = fixture.space, *own = &fixture.exact.space;
+			const float *vector = hnsw_fixture_query(&fixture, q);
+			const void *query = space->query(space, vector, buf);
+			float told[HNSW_BATCH], sharp[HNSW_BATCH], exact[HNSW_BATCH];
+			uint32_t rows[HNSW_BATCH];
+
+			for (uint32_t i = 0; i < HNSW_BATCH; i++)
+				rows[i] = 3 * q + i;
+			space->distances(space, query, rows, HNSW_BATCH, INFINITY, told);
+			space->sharpen(space, query, rows, HNSW_BATCH, sharp);
+			own->distances(own, vector, rows, HNSW_BATCH, INFINITY, exact);
+			for (uint32_t i = 0; i < HNSW_BATCH; i++) {
+				float spread = space->spread(space, query, rows[i], sharp[i]);
+
+				assert_true(fabsf(sharp[i] - exact[i]) <= 2 * spread);
+				assert_true(metric == METRIC_IP ||
+				            fabsf(told[i] - sharp[i]) <= 0.1f * sharp[i]);
+				n_rough += told[i] != sharp[i];
 			}
 		}
 		free(buf);
@@ -327,7 +364,7 @@ static void rows_without_code_are_measured_themselves(void **state)
 		const float *vector = hnsw_fixture_query(&fixture, q);
 		const void *query = space->query(space, vector, buf);
 
-		space->distances(space, query, rows, HNSW_BATCH, INFINITY, told);
+		space->sharpen(space, query, rows, HNSW_BATCH, told);
 		space->refine(space, query, rows, HNSW_BATCH, refined);
 		own->distances(own, vector, rows, HNSW_BATCH, INFINITY, exact);
 		assert_memory_equal(refined, exact, sizeof(exact));
@@ -388,6 +425,7 @@ int main(void)
 	        cmocka_unit_test(recall_holds_under_churn),
 	        cmocka_unit_test(many_workers_build_and_nobody_is_lost),
 	        cmocka_unit_test(what_is_told_roughly_is_beyond_the_bound),
+	        cmocka_unit_test(estimates_are_coarse_until_they_are_sharpened),
 	        cmocka_unit_test(rows_without_code_are_measured_themselves),
 	        cmocka_unit_test(no_row_is_infinitely_far_from_everything),
 	};

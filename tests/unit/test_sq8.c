@@ -452,8 +452,8 @@ static void check_beyond(const struct world *world, const struct pair *pair)
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
 		float told = NAN;
 		bool is_beyond =
-		        sq8_coarse_is_beyond(&world->sq8, world->metric, world->query, pair->other,
-		                             pair->coarse_dot, bounds[i], &told);
+		        sq8_coarse_will_do(&world->sq8, world->metric, world->query, pair->other,
+		                           pair->coarse_dot, bounds[i], 0, &told);
 		assert_true(!is_beyond || told > bounds[i]);
 	}
 	assert_true(!isnan(sq8_spread(&world->sq8, world->query, pair->other, fine)));
@@ -513,9 +513,9 @@ static uint32_t n_beyond(struct world *world, float share, bool near)
 			                                pair.product);
 
 			if ((q == i) == near)
-				n += sq8_coarse_is_beyond(&world->sq8, world->metric, world->query,
-				                          pair.other, pair.coarse_dot, share * fine,
-				                          &told);
+				n += sq8_coarse_will_do(&world->sq8, world->metric, world->query,
+				                        pair.other, pair.coarse_dot, share * fine,
+				                        0, &told);
 		}
 	}
 	return n;
@@ -536,6 +536,42 @@ static void hardly_anything_is_called_beyond_a_bound_that_it_is_within(void **st
 		}
 		/* One in a hundred. */
 		assert_true(n <= 30 * N_QUERIES / 100);
+	}
+}
+
+static void a_coarse_distance_that_will_do_errs_by_little(void **state)
+{
+	const float share = 0.02f;
+
+	(void)state;
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		struct world world;
+		uint32_t n = 0;
+
+		make_near_world(&world, metric, 512, 1);
+		for (uint32_t q = 0; q < N_QUERIES; q++) {
+			sq8_query(&world.sq8, query_at(&world, q), world.query);
+			for (uint32_t i = 0; i < N_ROWS; i++) {
+				struct pair pair = make_pair(&world, code_at(&world, i));
+				float told, norm = pair.other->norm;
+				float fine =
+				        sq8_distance(&world.sq8, metric, &world.query->constants,
+				                     pair.other, pair.product);
+				float reference = metric == METRIC_IP ? norm * norm : fine;
+
+				assert_false(sq8_coarse_will_do(&world.sq8, metric, world.query,
+				                                pair.other, pair.coarse_dot,
+				                                INFINITY, 0, &told));
+				if (!sq8_coarse_will_do(&world.sq8, metric, world.query, pair.other,
+				                        pair.coarse_dot, INFINITY, share * share,
+				                        &told))
+					continue;
+				assert_true(fabsf(told - fine) <= 5 * share * reference);
+				n++;
+			}
+		}
+		assert_true(n > 0);
+		free_world(&world);
 	}
 }
 
@@ -640,6 +676,7 @@ int main(void)
 	        cmocka_unit_test(the_query_form_of_a_code_is_that_of_its_row),
 	        cmocka_unit_test(distances_of_codes_are_those_of_the_rows_but_for_their_errors),
 	        cmocka_unit_test(hardly_anything_is_called_beyond_a_bound_that_it_is_within),
+	        cmocka_unit_test(a_coarse_distance_that_will_do_errs_by_little),
 	        cmocka_unit_test(what_is_far_is_called_beyond_at_any_scale),
 	        cmocka_unit_test(no_bound_excludes_a_row_within_the_limit),
 	        cmocka_unit_test(bounds_exclude_what_is_farther_by_a_tenth),
