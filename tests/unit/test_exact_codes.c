@@ -51,10 +51,10 @@ static float uniform(void)
 	return (float)(drand48() * 2 - 1);
 }
 
-/* Element i of a centre. */
+/* Element i of a centre; never zero, which no vector may be in one dimension. */
 static float centre(uint32_t cluster, uint32_t i)
 {
-	return sinf((float)(cluster * 131 + i * (cluster + 1)));
+	return sinf((float)(cluster * 131 + i * (cluster + 1) + 1));
 }
 
 static void fill(float *packed, uint32_t dim, enum data data)
