@@ -138,8 +138,8 @@ static inline float sq8_coarse_stretch(const struct sq8_constants *other, float 
 }
 
 /* A coarse distance, and whether it will do: the fine one is beyond `bound` for nearly all, or the
- * variance of what it errs by is less than `tolerance` times the square of the distance (of |y|^2,
- * for inner products, which may be anything). A tolerance of 0 allows the first only.
+ * variance of what it errs by is less than `tolerance` times its square. That is not for inner
+ * products, of which no distance says how near is near; a tolerance of 0 allows it for none.
  *
  * The coarse vector is z, and y - z stands at random to the difference of y and the query: so the
  * square of its length is what the squared distance to z has too much, the inner product has too
@@ -154,26 +154,26 @@ static inline bool sq8_coarse_will_do(const struct sq8 *sq8, enum metric metric,
 	const struct sq8_constants *own = &query->constants;
 	float inner = own->step * 0.5f * (float)sq8_coarse_halves(query, coarse_dot) * other->step;
 	float lost = other->coarse_error * other->coarse_error;
-	float distance, scale, reference;
+	float distance, scale;
+	bool is_close = false;
 
 	if (metric == METRIC_IP) {
 		inner *= sq8_coarse_stretch(other, lost);
 		distance = 1 - (inner + own->self + (other->self - sq8->mean_squared));
 		scale = own->norm * own->norm;
-		reference = other->norm * other->norm;
 	} else {
 		float self = other->coarse_self - lost;
 		self = self < other->self ? self : other->self;
 		float squared = (own->self - inner) + (self - inner);
 		distance = metric == METRIC_COSINE ? squared / 2 : squared;
 		scale = metric == METRIC_COSINE ? squared : 4 * squared;
-		reference = squared;
+		is_close = 4 * sq8->per_dim * lost < tolerance * squared;
 	}
 	float beyond = distance - bound;
 	/* Squares of distances need not fit. */
 	float errs = SQ8_DEVIATIONS * SQ8_DEVIATIONS * sq8->per_dim * lost * (scale / beyond);
 	*ret_distance = distance;
-	return ((beyond > 0) & (beyond > errs)) | (4 * sq8->per_dim * lost < tolerance * reference);
+	return ((beyond > 0) & (beyond > errs)) | is_close;
 }
 /* How far, nearly always, the distance of the vectors is from the fine one between the codes: what
  * codes lost makes it too large by its own square, and stands at random to the difference of the
