@@ -10,6 +10,20 @@
 #include <errno.h>
 
 #include "daemon/collection.h"
+#include "daemon/daemon.h"
+
+static bool is_disk_full(const struct collection *collection)
+{
+	return reserve_is_given_up(collection->daemon->reserve);
+}
+
+/* What makes room writes to the WAL first. On a full disk it does so in small steps, and the WAL
+ * begins anew between them: what is left for it is left for deletes as well. */
+static bool waits_for_wal(const struct collection *collection)
+{
+	return is_disk_full(collection) &&
+	       record_store_wal_bytes(collection->store) >= UPKEEP_WAL_IDLE_BYTES;
+}
 
 /* reap ---------------------------------------------------------------------------------------- */
 
@@ -17,7 +31,7 @@ static bool reap_wanted(struct collection *collection, bool paused)
 {
 	uint64_t n = collection->upkeep.n_retired;
 
-	return n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG);
+	return n > 0 && (paused || n >= UPKEEP_REAP_BACKLOG) && !waits_for_wal(collection);
 }
 
 uint32_t upkeep_reap_rows(uint64_t n_retired, uint64_t n_new)
@@ -36,7 +50,9 @@ static void reap_prepare(struct collection *collection, struct care_state *care)
 {
 	struct upkeep *upkeep = &collection->upkeep;
 
-	care->to = upkeep_reap_rows(upkeep->n_retired, upkeep->n_retired_new);
+	care->to = is_disk_full(collection)
+	                   ? UPKEEP_REAP_ROWS
+	                   : upkeep_reap_rows(upkeep->n_retired, upkeep->n_retired_new);
 	upkeep->n_retired_new = 0;
 	care->seq = collection_reap_seq(collection);
 	care->n = 0;
@@ -91,7 +107,7 @@ static bool compact_wanted(struct collection *collection, bool paused)
 	uint64_t bound = paused ? space.used_bytes / 4 + UPKEEP_IDLE_FREE_BYTES
 	                        : space.used_bytes + UPKEEP_FREE_BYTES;
 
-	return space.is_compactable && space.free_bytes > bound;
+	return space.is_compactable && space.free_bytes > bound && !waits_for_wal(collection);
 }
 
 static int compact_work(struct collection *collection, struct care_state *care, uint32_t worker)
@@ -101,7 +117,9 @@ static int compact_work(struct collection *collection, struct care_state *care, 
 	(void)care;
 	(void)worker;
 	if (r == 0)
-		r = record_writer_compact(collection->writer, UPKEEP_COMPACT_PAGES);
+		r = record_writer_compact(collection->writer, is_disk_full(collection)
+		                                                      ? UPKEEP_FULL_COMPACT_PAGES
+		                                                      : UPKEEP_COMPACT_PAGES);
 	if (r)
 		collection->writer = record_writer_free(collection->writer);
 	return r;
@@ -125,15 +143,23 @@ const struct care_kind compact_care = {
 
 /* checkpoint, restart ------------------------------------------------------------------------- */
 
+/* On a full disk the WAL's file keeps room for frames to come that all others miss. */
+static bool keeps_room(const struct collection *collection)
+{
+	return is_disk_full(collection) &&
+	       record_store_wal_file_bytes(collection->store) > UPKEEP_WAL_IDLE_BYTES;
+}
+
 /* What a pause is not to begin with. What leaves the database is written to the WAL first: all of
  * that is worth one restart, when it has left. */
 static bool leaves_too_much(const struct collection *collection, uint64_t wal)
 {
 	const struct care_state *care = collection->upkeep.care;
 
-	if (care[CARE_REAP].active || care[CARE_COMPACT].active)
+	if (!is_disk_full(collection) && (care[CARE_REAP].active || care[CARE_COMPACT].active))
 		return false;
-	return wal >= UPKEEP_WAL_IDLE_BYTES || (collection->upkeep.shrinks && wal > 0);
+	return wal >= UPKEEP_WAL_IDLE_BYTES || (collection->upkeep.shrinks && wal > 0) ||
+	       keeps_room(collection);
 }
 
 static bool checkpoint_wanted(struct collection *collection, bool paused)
@@ -183,14 +209,16 @@ static bool restart_wanted(struct collection *collection, bool paused)
 		return true;
 	/* In a pause the checkpoint beside the writes goes first, and leaves little to wait for. */
 	return wal >= UPKEEP_WAL_RESTART_BYTES ||
-	       (paused && wal == collection->upkeep.checkpointed_at &&
-	        leaves_too_much(collection, wal));
+	       (paused && leaves_too_much(collection, wal) &&
+	        (is_disk_full(collection) || wal == collection->upkeep.checkpointed_at));
 }
 
 static int restart_work(struct collection *collection, struct care_state *care, uint32_t worker)
 {
 	(void)care;
 	(void)worker;
+	if (keeps_room(collection))
+		return record_store_cut_wal(collection->store, UPKEEP_WAL_IDLE_BYTES);
 	return record_store_checkpoint(collection->store, true);
 }
 

@@ -61,7 +61,8 @@ enum care {
 #define UPKEEP_REAP_BACKLOG 4096          /* retired rows that do not wait for a pause */
 #define UPKEEP_FREE_BYTES (8u << 20)      /* free pages beside as many in use that are left alone */
 #define UPKEEP_IDLE_FREE_BYTES (1u << 20) /* the same in a pause, beside a quarter */
-#define UPKEEP_COMPACT_PAGES 512          /* a transaction of the compaction */
+#define UPKEEP_COMPACT_PAGES 512          /* a transaction of the compaction, */
+#define UPKEEP_FULL_COMPACT_PAGES 64      /* and one on a full disk */
 #define UPKEEP_LOG_ROWS 65536             /* retirements that the log keeps */
 #define UPKEEP_PAUSE_MS 500               /* nothing was written for so long: a pause */
 #define UPKEEP_SYNC_BYTES (64u << 20)     /* unsynced vectors that do not wait for a pause */

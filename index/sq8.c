@@ -291,15 +291,16 @@ float sq8_spread(const struct sq8 *sq8, const struct sq8_query *query,
 {
 	float eq = query->constants.error, ex = other->error;
 	float per_dim = SQ8_DEVIATIONS * SQ8_DEVIATIONS * sq8->per_dim;
+	float both = hypotf(eq, ex);
 
 	switch (sq8->metric) {
 	case METRIC_IP:
 		return sqrtf(per_dim) * hypotf(eq * other->norm, ex * (query->constants.norm + eq));
 	case METRIC_COSINE:
-		return sqrtf(2 * distance * per_dim) * hypotf(eq, ex);
+		return sqrtf(2 * distance * per_dim) * both + both * both / 2;
 	case METRIC_L2:
 	default:
-		return 2 * sqrtf(distance * per_dim) * hypotf(eq, ex);
+		return 2 * sqrtf(distance * per_dim) * both + both * both;
 	}
 }
 

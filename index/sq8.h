@@ -170,8 +170,10 @@ static inline bool sq8_coarse_is_beyond(const struct sq8 *sq8, enum metric metri
 	*ret_distance = distance;
 	return (beyond > 0) & (beyond > errs);
 }
-/* How far, nearly always, the distance of the vectors is from the fine one between the codes. For
- * deciding how many candidates to re-rank. */
+/* How far, nearly always, the distance of the vectors is from the fine one between the codes: what
+ * codes lost makes it too large by its own square, and stands at random to the difference of the
+ * vectors otherwise. The first is all there is where vectors are nearer to each other than their
+ * codes are to them. For deciding how many candidates to re-rank. */
 float sq8_spread(const struct sq8 *sq8, const struct sq8_query *query,
                  const struct sq8_constants *other, float distance);
 

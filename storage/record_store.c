@@ -3,8 +3,8 @@
  * Creating, opening and checkpointing. The WAL: commits append frames to it, a passive checkpoint
  * copies them into the database, and once all are there and no reader needs them the next commit
  * begins the WAL anew from its start. The file keeps its size then (overwriting is cheaper than
- * growing), so its size says little; what counts for the bound is how far the frames reach, and
- * SQLite tells that after each commit (sqlite3_wal_hook).
+ * growing) unless its room is needed, so its size says little; what counts for the bound is how far
+ * the frames reach, and SQLite tells that after each commit (sqlite3_wal_hook).
  */
 #include "storage/record_store.h"
 
@@ -107,8 +107,7 @@ int record_store_connect(struct record_store *store, int flags, sqlite3 **ret)
 	return 0;
 }
 
-/* What a WAL left by a killed process may hold: the next commit's number replaces it. */
-static int measure_wal(struct record_store *store)
+static int measure_wal_file(struct record_store *store)
 {
 	sqlite3_file *wal = NULL;
 	sqlite3_int64 size = 0;
@@ -119,8 +118,19 @@ static int measure_wal(struct record_store *store)
 		rc = wal->pMethods->xFileSize(wal, &size);
 	if (rc != SQLITE_OK)
 		return sql_fail(store->maintenance, rc);
-	atomic_store_explicit(&store->wal_bytes, (uint64_t)size, memory_order_relaxed);
+	atomic_store_explicit(&store->wal_file_bytes, (uint64_t)size, memory_order_relaxed);
 	return 0;
+}
+
+/* What a WAL left by a killed process may hold: the next commit's number replaces it. */
+static int measure_wal(struct record_store *store)
+{
+	int r = measure_wal_file(store);
+
+	if (r == 0)
+		atomic_store_explicit(&store->wal_bytes, record_store_wal_file_bytes(store),
+		                      memory_order_relaxed);
+	return r;
 }
 
 int record_store_count_pages(struct record_store *store, sqlite3 *db)
@@ -214,6 +224,8 @@ int record_store_open(struct store_io *io, const char *dir, const struct uuid *u
 	store->io = io;
 	store->cache_bytes = cache_bytes;
 	r = path_in(dir, &store->path);
+	if (r == 0 && asprintf(&store->wal_path, "%s-wal", store->path) < 0)
+		r = -ENOMEM;
 	if (r == 0)
 		r = open_checked(store, uuid);
 	if (r != 0) {
@@ -230,6 +242,7 @@ struct record_store *record_store_free(struct record_store *store)
 		return NULL;
 	sql_close(store->maintenance);
 	free(store->path);
+	free(store->wal_path);
 	free(store);
 	return NULL;
 }
@@ -249,6 +262,27 @@ const char *record_store_last_error(void)
 uint64_t record_store_wal_bytes(struct record_store *store)
 {
 	return atomic_load_explicit(&store->wal_bytes, memory_order_relaxed);
+}
+
+uint64_t record_store_wal_file_bytes(struct record_store *store)
+{
+	return atomic_load_explicit(&store->wal_file_bytes, memory_order_relaxed);
+}
+
+void record_store_note_frames(struct record_store *store, uint64_t bytes)
+{
+	atomic_store_explicit(&store->wal_bytes, bytes, memory_order_relaxed);
+	if (bytes > record_store_wal_file_bytes(store))
+		atomic_store_explicit(&store->wal_file_bytes, bytes, memory_order_relaxed);
+}
+
+/* By its name: the connection that failed would pass on what it still gathers. */
+void record_store_look_at_wal(struct record_store *store)
+{
+	uint64_t bytes;
+
+	if (store->io->ops->disk_bytes(store->io, store->wal_path, &bytes) == 0)
+		atomic_store_explicit(&store->wal_file_bytes, bytes, memory_order_relaxed);
 }
 
 struct record_space record_store_space(struct record_store *store)
@@ -271,20 +305,25 @@ static int checkpoint(struct record_store *store, int mode)
 	return sql_fail(store->maintenance, rc);
 }
 
-int record_store_checkpoint(struct record_store *store, bool restart)
+static int move_wal(struct record_store *store)
 {
-	uint64_t before = record_store_wal_bytes(store);
 	int64_t n_pages;
 	int r = sql_query_int(store->maintenance, "PRAGMA page_count", &n_pages);
 
 	/* One that stops half-way for want of room would have taken what there was, for nothing. */
 	if (r == 0)
 		r = record_store_take_room(store, store->maintenance, n_pages, 1);
-	/* A restart checkpoint keeps writers out while it runs, so the passive one does most of its
-	 * work before. */
-	if (r == 0)
-		r = checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
-	if (r != 0 || !restart)
+	return r == 0 ? checkpoint(store, SQLITE_CHECKPOINT_PASSIVE) : r;
+}
+
+static int begin_wal_anew(struct record_store *store)
+{
+	uint64_t before = record_store_wal_bytes(store);
+	char pragma[40];
+	/* It keeps writers out while it runs, so the passive one does most of its work before. */
+	int r = move_wal(store);
+
+	if (r != 0)
 		return r;
 	sqlite3_busy_timeout(store->maintenance, 0);
 	r = checkpoint(store, SQLITE_CHECKPOINT_RESTART);
@@ -294,10 +333,49 @@ int record_store_checkpoint(struct record_store *store, bool restart)
 	atomic_compare_exchange_strong_explicit(&store->wal_bytes, &before, 0, memory_order_relaxed,
 	                                        memory_order_relaxed);
 	/* The old frames stay valid, and a start after a kill would read them all, until a commit
-	 * has begun the WAL anew: make that commit, of nothing new. A writer that is at it already
-	 * does so itself. */
-	r = sql_exec(store->maintenance, "UPDATE state SET seq = seq");
+	 * has begun the WAL anew: make that commit, of nothing new. SQLite writes no row that is
+	 * what it was, but it does write this. */
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", RECORD_STORE_SCHEMA_VERSION);
+	return sql_exec(store->maintenance, pragma);
+}
+
+int record_store_checkpoint(struct record_store *store, bool restart)
+{
+	int r = restart ? begin_wal_anew(store) : move_wal(store);
+
+	/* A writer that is at it already begins the WAL anew itself. */
 	return r == -EBUSY ? 0 : r;
+}
+
+/* To how many bytes this connection's commits cut the file, when they begin the WAL anew. */
+static int limit_wal(struct record_store *store, uint64_t bytes)
+{
+	char pragma[64];
+
+	snprintf(pragma, sizeof(pragma), "PRAGMA journal_size_limit = %llu",
+	         (unsigned long long)bytes);
+	return sql_exec(store->maintenance, pragma);
+}
+
+int record_store_cut_wal(struct record_store *store, uint64_t keep_bytes)
+{
+	int r = limit_wal(store, keep_bytes);
+	int r_limit;
+
+	if (r < 0)
+		return r;
+	r = begin_wal_anew(store);
+	r_limit = limit_wal(store, SQL_WAL_KEEP_BYTES);
+	if (r == -EBUSY)
+		return RECORD_STORE_BUSY;
+	if (r == 0)
+		r = r_limit;
+	if (r == 0)
+		r = measure_wal_file(store);
+	/* SQLite goes on when it could not be cut. */
+	if (r == 0 && record_store_wal_file_bytes(store) > keep_bytes)
+		r = sql_fail_because(-EIO, "the write-ahead log could not be cut");
+	return r;
 }
 
 void record_store_keep_wal(struct record_store *store)

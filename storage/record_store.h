@@ -221,6 +221,9 @@ int record_reader_indexes(struct record_reader *reader,
  * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
  * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
+/* What the WAL's file takes on the disk, with what frames that are not of use any more left. [any]
+ */
+uint64_t record_store_wal_file_bytes(struct record_store *store);
 /* The pages of the database file, in use and free, as of the writer's last reap or compact. Free
  * ones are used again before it grows. */
 struct record_space {
@@ -236,6 +239,10 @@ int record_store_live_bytes(struct store_io *io, const char *dir, uint64_t *ret_
  * nobody writes and no reader is open (RECORD_STORE_BUSY, at once); a writer that begins
  * meanwhile waits for it. */
 int record_store_checkpoint(struct record_store *store, bool restart);
+/* A restart checkpoint after which the WAL's file is no longer than keep_bytes, for when its room
+ * is needed: frames to come have to grow it again. RECORD_STORE_BUSY too when a writer began the
+ * WAL anew before it could. */
+int record_store_cut_wal(struct record_store *store, uint64_t keep_bytes);
 /* Its end leaves the WAL for the next open, instead of moving it. */
 void record_store_keep_wal(struct record_store *store);
 /* Give back what the connection's page cache holds; by its owner, with nothing open. (SQLite can

@@ -14,6 +14,7 @@
 struct record_store {
 	struct store_io *io;
 	char *path; /* of records.db */
+	char *wal_path;
 	struct record_spec spec;
 	size_t cache_bytes;
 	uint32_t page_bytes;
@@ -24,6 +25,7 @@ struct record_store {
 	/* Written by the writer's commits and by restart checkpoints, read by anyone. A lone number
 	 * that guards nothing, so relaxed order is enough. */
 	_Atomic uint64_t wal_bytes;
+	_Atomic uint64_t wal_file_bytes;
 	/* Written by who has the turn to write, read by anyone: the same. */
 	_Atomic uint64_t used_bytes, free_bytes;
 	bool is_compactable; /* it was made so that free pages can leave it */
@@ -31,6 +33,11 @@ struct record_store {
 
 /* A connection of its own for a reader or the writer. */
 int record_store_connect(struct record_store *store, int flags, sqlite3 **ret);
+
+/* A commit reached so far into the WAL. */
+void record_store_note_frames(struct record_store *store, uint64_t bytes);
+/* One that failed may have reached farther than any that did not. */
+void record_store_look_at_wal(struct record_store *store);
 
 /* Counts the database's pages anew, as the connection sees them. */
 int record_store_count_pages(struct record_store *store, sqlite3 *db);

@@ -78,7 +78,7 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int n_frames)
 
 	(void)db;
 	(void)name;
-	atomic_store_explicit(&store->wal_bytes, bytes, memory_order_relaxed);
+	record_store_note_frames(store, bytes);
 	return SQLITE_OK;
 }
 
@@ -143,6 +143,7 @@ struct record_writer *record_writer_free(struct record_writer *writer)
 		return NULL;
 	sql_finalize_all(writer->stmts, WRITER_N_STMTS);
 	sql_close(writer->db); /* rolls back what is open */
+	record_store_look_at_wal(writer->store);
 	record_fields_release(&writer->fields);
 	free(writer->vector);
 	free(writer);

@@ -231,13 +231,25 @@ static void a_snapshot_that_is_cut_short_while_mapped_gives_way_to_a_new_build(v
 static void a_mapped_graph_comes_back_without_reading_its_links(void **state)
 {
 	struct store_twin *twin = store_twin_new(store_io_posix());
-	struct daemon_thread *daemon = daemon_thread_new_with(store_twin_io(twin), NULL, 0);
-	struct kith_conn *conn = connect_to(daemon);
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+	struct gate *synced;
 
 	(void)state;
+	/* It stands: the vector file is synced once, with the snapshot, and no pause comes in which
+	 * the collection is cared for. */
+	fake_clock_init(&clock, 0);
+	daemon = daemon_thread_new_with(store_twin_io(twin), &clock.clock, 0);
+	conn = connect_to(daemon);
 	make_collection(conn, "notes", KITH_METRIC_L2);
 	put_records(conn, "notes", 0, RECORDS, 1);
-	build_and_evict(conn, "notes");
+	synced = daemon_thread_gate(daemon, "sync", "end");
+	ensure(conn, (struct ask){.collection = "notes", .wait = true});
+	await_settled(conn, "notes", NULL);
+	gate_await(synced);
+	gate_open(synced);
+	evict(conn, "notes", NULL);
 	expect_graph(conn, "notes", true); /* checks its chunks */
 	evict(conn, "notes", NULL);
 	store_twin_forget(twin);

@@ -2,7 +2,8 @@
 
 /*
  * What is of no use any more leaves the disk, while the daemon runs: free pages of the database in
- * a pause, retired rows as fast as they come. Dead rows of the vector file are test_renewal.c's.
+ * a pause, retired rows as fast as they come, and the length of the write-ahead log when the disk
+ * is full. Dead rows of the vector file are test_renewal.c's.
  */
 
 #include <setjmp.h>
@@ -19,15 +20,22 @@
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scale.h"
 #include "tests/lib/scratch_dir.h"
+#include "tests/lib/store_twin.h"
 
 #define NOTES "notes"
+#define MAIL "mail"
 #define MANY 13000u
 #define REPLACED 6000u
 #define ROUNDS SCALED(8u)
 #define FEW 200u
 #define PAGE_BYTES 4096u
 
+/* Of write-ahead log: more than is reserved for a test's deletes, and too little for a checkpoint.
+ */
+#define LONG_WAL_BYTES (4u << 20)
+
 struct stage {
+	struct store_twin *twin; /* what the disk is */
 	struct fake_clock clock;
 	struct daemon_thread *daemon;
 	struct kith_conn *conn;
@@ -41,7 +49,8 @@ static int setup(void **state)
 
 	assert_non_null(stage);
 	fake_clock_init(&stage->clock, 0);
-	stage->daemon = daemon_thread_new_with(store_io_posix(), &stage->clock.clock, 32);
+	stage->twin = store_twin_new(store_io_posix());
+	stage->daemon = daemon_thread_new_with(store_twin_io(stage->twin), &stage->clock.clock, 32);
 	stage->conn = connect_to(stage->daemon);
 	make_collection(stage->conn, NOTES, KITH_METRIC_L2);
 	strcat(collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon),
@@ -57,6 +66,7 @@ static int teardown(void **state)
 
 	kith_close(stage->conn);
 	daemon_thread_free(stage->daemon);
+	store_twin_free(stage->twin);
 	free(stage);
 	return 0;
 }
@@ -212,6 +222,63 @@ static void what_clears_up_comes_to_an_end(void **state)
 	expect_records(stage->conn, NOTES, MANY, FEW, 1);
 }
 
+/* A full disk --------------------------------------------------------------------------------- */
+
+static bool can_add(void *ctx)
+{
+	struct stage *stage = ctx;
+	int r = try_put_records(stage->conn, NOTES, MANY, FEW, 2, NULL);
+
+	if (r != 0)
+		assert_int_equal(r, KITH_ERROR_STORAGE_FULL);
+	return r == 0;
+}
+
+/* Fills the log. Returns how many records that took. */
+static uint32_t put_for_long(struct stage *stage)
+{
+	uint32_t n = 0;
+
+	for (; usage_of(stage->conn, NOTES).wal_bytes < LONG_WAL_BYTES; n += FEW) {
+		assert_true(n < MANY);
+		put_records(stage->conn, NOTES, n, FEW, 1);
+	}
+	return n;
+}
+
+/* A delete takes what was reserved. Nothing else leaves the disk but what the log is too long. */
+static void what_the_log_is_too_long_is_room_again_on_a_full_disk(void **state)
+{
+	struct stage *stage = *state;
+	uint32_t n = put_for_long(stage);
+
+	store_twin_fill(stage->twin, 1);
+	assert_false(can_add(stage));
+	delete_records(stage->conn, NOTES, 0, FEW);
+	await(can_add, stage, "there is room again");
+	expect_count(stage->conn, NOTES, n);
+	expect_records(stage->conn, NOTES, MANY, FEW, 2);
+	store_twin_heal(stage->twin);
+}
+
+/* It began anew before anybody missed its room, and nobody writes to it any more. */
+static void a_log_that_is_long_and_empty_is_room_too(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+	uint32_t n = put_for_long(stage);
+
+	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
+	make_collection(stage->conn, MAIL, KITH_METRIC_L2);
+	put_records(stage->conn, MAIL, 0, FEW, 1);
+	store_twin_fill(stage->twin, 1);
+	delete_records(stage->conn, MAIL, 0, FEW);
+	await(can_add, stage, "there is room again");
+	expect_count(stage->conn, NOTES, n + FEW);
+	expect_count(stage->conn, MAIL, 0);
+	store_twin_heal(stage->twin);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -220,6 +287,8 @@ int main(void)
 	        TEST(what_was_deleted_leaves_the_disk_in_a_pause),
 	        TEST(records_that_are_replaced_without_a_pause_do_not_pile_up),
 	        TEST(what_clears_up_comes_to_an_end),
+	        TEST(what_the_log_is_too_long_is_room_again_on_a_full_disk),
+	        TEST(a_log_that_is_long_and_empty_is_room_too),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

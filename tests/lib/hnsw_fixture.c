@@ -15,6 +15,7 @@
 enum {
 	N_CLUSTERS = 40,
 	N_DISTINCT = 50,
+	NEAR_FAMILY = 24,
 	MAX_THREADS = 8,
 	MAX_K = 256,
 	OUTLIERS = 8, /* elements that are ever large */
@@ -60,15 +61,17 @@ static float random_float(void)
 	return (float)(drand48() * 2 - 1);
 }
 
-static uint32_t n_centres(enum hnsw_data data)
+static uint32_t n_centres(const struct hnsw_fixture_spec *spec)
 {
-	switch (data) {
+	switch (spec->data) {
 	case HNSW_DATA_CLUSTERED:
 		return N_CLUSTERS;
 	case HNSW_DATA_DUPLICATES:
 		return N_DISTINCT;
 	case HNSW_DATA_EQUAL:
 		return 1;
+	case HNSW_DATA_NEAR:
+		return spec->n_rows / NEAR_FAMILY + 1;
 	case HNSW_DATA_UNIFORM:
 	case HNSW_DATA_OUTLIERS:
 	default:
@@ -76,43 +79,90 @@ static uint32_t n_centres(enum hnsw_data data)
 	}
 }
 
-/* n prepared vectors around the centres; spread 0 gives the centres themselves. */
-static float *make_rows(const struct hnsw_fixture_spec *spec, const float *centres, uint32_t n,
-                        float spread)
+/* The centre of vector i; of near ones a tenth of the families has half of them. */
+static uint32_t centre_of(const struct hnsw_fixture_spec *spec, uint32_t i)
 {
-	uint32_t n_around = n_centres(spec->data);
+	uint32_t n = n_centres(spec);
+
+	return spec->data == HNSW_DATA_NEAR && i % 2 ? i % (n / 10 + 1) : i % n;
+}
+
+/* How far vectors are from their centres: near ones from nothing that a code can tell on. */
+static float spread_of(enum hnsw_data data, bool is_query)
+{
+	switch (data) {
+	case HNSW_DATA_EQUAL:
+	case HNSW_DATA_DUPLICATES:
+		return is_query ? 0.2f : 0;
+	case HNSW_DATA_CLUSTERED:
+		return 0.1f;
+	case HNSW_DATA_NEAR:
+		return powf(10, (float)(-3 + 2 * drand48()));
+	case HNSW_DATA_UNIFORM:
+	case HNSW_DATA_OUTLIERS:
+	default:
+		return 1;
+	}
+}
+
+static float *make_centres(const struct hnsw_fixture_spec *spec)
+{
+	size_t n = (size_t)n_centres(spec) * spec->dim;
+	float *centres = calloc(n + 1, sizeof(float));
+
+	assert_non_null(centres);
+	for (size_t i = 0; i < n; i++)
+		centres[i] = random_float();
+	return centres;
+}
+
+/* n prepared vectors of that dtype around the centres. */
+static void *make_rows(const struct hnsw_fixture_spec *spec, const float *centres, uint32_t n,
+                       enum dtype dtype, bool are_queries)
+{
+	bool is_around = n_centres(spec) > 0;
 	float scale = spec->scale != 0 ? spec->scale : 1;
 	float *packed = calloc((size_t)n * spec->dim + 1, sizeof(float));
-	float *rows =
-	        aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim, DTYPE_F32));
+	float *converted = calloc((size_t)n * spec->dim + 1, sizeof(float));
+	uint8_t *rows = aligned_alloc(64, (size_t)(n + 1) * vector_stride_bytes(spec->dim, dtype));
+	size_t bad;
 
 	assert_non_null(packed);
+	assert_non_null(converted);
 	assert_non_null(rows);
 	for (uint32_t i = 0; i < n; i++) {
 		float *vector = packed + (size_t)i * spec->dim;
+		float spread = spread_of(spec->data, are_queries);
+		const float *centre =
+		        is_around ? centres + (size_t)centre_of(spec, i) * spec->dim : NULL;
 		for (uint32_t d = 0; d < spec->dim; d++)
-			vector[d] =
-			        scale * (spread * random_float() +
-			                 (n_around ? centres[i % n_around * spec->dim + d] : 0));
+			vector[d] = scale * (spread * random_float() + (centre ? centre[d] : 0));
 		if (spec->data == HNSW_DATA_OUTLIERS)
 			vector[i % OUTLIERS % spec->dim] = copysignf(20 * scale, vector[0]);
 	}
-	vector_prepare(packed, n, spec->dim, DTYPE_F32, spec->metric, rows);
+	assert_int_equal(vector_convert(packed, n, spec->dim, DTYPE_F32, spec->metric, dtype,
+	                                converted, &bad),
+	                 0);
+	vector_prepare(converted, n, spec->dim, dtype, spec->metric, rows);
 	free(packed);
+	free(converted);
 	return rows;
+}
+
+const void *hnsw_fixture_row(const struct hnsw_fixture *fixture, uint32_t row)
+{
+	assert_true(row < fixture->n_rows);
+	return fixture->rows + (size_t)row * vector_stride_bytes(fixture->dim, fixture->dtype);
 }
 
 static const void *row_of(void *ctx, uint32_t row)
 {
-	const struct hnsw_fixture *fixture = ctx;
-
-	assert_true(row < fixture->n_rows);
-	return fixture->rows + (size_t)row * fixture->n_floats;
+	return hnsw_fixture_row(ctx, row);
 }
 
 static const void *row_for_codes(void *ctx, uint64_t row)
 {
-	return row_of(ctx, (uint32_t)row);
+	return hnsw_fixture_row(ctx, (uint32_t)row);
 }
 
 /* The codes of all rows, around their mean. */
@@ -120,46 +170,55 @@ static void make_codes(struct hnsw_fixture *fixture)
 {
 	uint32_t n = fixture->n_rows;
 
-	codes_init(&fixture->codes, fixture->metric, fixture->dim, DTYPE_F32, fixture->budget);
+	codes_init(&fixture->codes, fixture->metric, fixture->dim, fixture->dtype, fixture->budget);
 	assert_int_equal(codes_set_mean(&fixture->codes, n, row_for_codes, fixture), 0);
 	assert_int_equal(codes_reserve(&fixture->codes, n), n);
 	codes_encode(&fixture->codes, 0, n, fixture->rows);
+}
+
+static bool is_f16(enum hnsw_fixture_space space)
+{
+	return space == HNSW_FIXTURE_ROWS_F16 || space == HNSW_FIXTURE_PARTLY_F16;
+}
+
+static bool is_partly(enum hnsw_fixture_space space)
+{
+	return space == HNSW_FIXTURE_PARTLY || space == HNSW_FIXTURE_PARTLY_F16;
 }
 
 static void make_space(struct hnsw_fixture *fixture, enum hnsw_fixture_space space)
 {
 	uint32_t n = fixture->n_rows;
 
-	hnsw_space_rows_init(&fixture->exact, fixture->metric, fixture->dim, DTYPE_F32, row_of,
+	hnsw_space_rows_init(&fixture->exact, fixture->metric, fixture->dim, fixture->dtype, row_of,
 	                     fixture);
 	fixture->space = &fixture->exact.space;
-	if (space == HNSW_FIXTURE_ROWS)
+	if (space == HNSW_FIXTURE_ROWS || space == HNSW_FIXTURE_ROWS_F16)
 		return;
 	make_codes(fixture);
-	hnsw_space_sq8_init(&fixture->sq8, &fixture->codes, space == HNSW_FIXTURE_SQ8 ? n : n / 2,
-	                    n, row_of, fixture);
+	hnsw_space_sq8_init(&fixture->sq8, &fixture->codes, is_partly(space) ? n / 2 : n, n, row_of,
+	                    fixture);
 	fixture->space = &fixture->sq8.space;
+	if (space != HNSW_FIXTURE_WITHOUT)
+		return;
+	hnsw_space_without_init(&fixture->without, &fixture->sq8.space, n);
+	fixture->space = &fixture->without.space;
 }
 
 void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_spec *spec)
 {
-	float *centres = calloc((size_t)N_DISTINCT * spec->dim, sizeof(float));
-	bool is_repeated = spec->data == HNSW_DATA_EQUAL || spec->data == HNSW_DATA_DUPLICATES;
-	float spread = is_repeated ? 0 : spec->data == HNSW_DATA_CLUSTERED ? 0.1f : 1;
-
-	assert_non_null(centres);
 	srand48(7);
-	for (size_t i = 0; i < (size_t)N_DISTINCT * spec->dim; i++)
-		centres[i] = random_float();
+	float *centres = make_centres(spec);
+
 	*fixture = (struct hnsw_fixture){
 	        .metric = spec->metric,
+	        .dtype = is_f16(spec->space) ? DTYPE_F16 : DTYPE_F32,
 	        .dim = spec->dim,
 	        .n_rows = spec->n_rows,
 	        .n_queries = spec->n_queries,
-	        .n_floats = vector_stride_bytes(spec->dim, DTYPE_F32) / (uint32_t)sizeof(float),
 	};
-	fixture->rows = make_rows(spec, centres, spec->n_rows, spread);
-	fixture->queries = make_rows(spec, centres, spec->n_queries, is_repeated ? 0.2f : spread);
+	fixture->rows = make_rows(spec, centres, spec->n_rows, fixture->dtype, false);
+	fixture->queries = make_rows(spec, centres, spec->n_queries, DTYPE_F32, true);
 	free(centres);
 	fixture->budget = take_budget(spec->limit_bytes);
 	assert_int_equal(hnsw_new(&spec->params, fixture->budget, &fixture->hnsw), 0);
@@ -180,14 +239,16 @@ void hnsw_fixture_close(struct hnsw_fixture *fixture)
 
 const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx)
 {
-	return fixture->queries + (size_t)idx * fixture->n_floats;
+	return (const void *)((const uint8_t *)fixture->queries +
+	                      (size_t)idx * vector_stride_bytes(fixture->dim, DTYPE_F32));
 }
 
 void hnsw_fixture_copy_row(struct hnsw_fixture *fixture, uint32_t from, uint32_t to)
 {
-	float *row = fixture->rows + (size_t)to * fixture->n_floats;
+	size_t stride = vector_stride_bytes(fixture->dim, fixture->dtype);
+	uint8_t *row = fixture->rows + to * stride;
 
-	memcpy(row, row_of(fixture, from), fixture->n_floats * sizeof(float));
+	memcpy(row, hnsw_fixture_row(fixture, from), stride);
 	if (fixture->space != &fixture->exact.space)
 		codes_encode(&fixture->codes, to, 1, row);
 }
@@ -269,7 +330,7 @@ uint32_t hnsw_fixture_exact(const struct hnsw_fixture *fixture, uint32_t idx, ui
 	struct topk best;
 	uint64_t *mask = malloc((n / 64 + 1) * sizeof(*mask));
 	struct exact_scan scan = {
-	        .kernels = kernels_best(DTYPE_F32),
+	        .kernels = kernels_best(fixture->dtype),
 	        .metric = fixture->metric,
 	        .dim = fixture->dim,
 	        .n_queries = 1,

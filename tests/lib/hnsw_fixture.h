@@ -9,36 +9,42 @@
 
 #include "index/hnsw_space_rows.h"
 #include "index/hnsw_space_sq8.h"
+#include "index/hnsw_space_without.h"
 
 enum hnsw_data {
 	HNSW_DATA_UNIFORM,
 	HNSW_DATA_CLUSTERED,  /* 40 clusters */
 	HNSW_DATA_EQUAL,      /* one vector, n times */
 	HNSW_DATA_DUPLICATES, /* 50 vectors, each n / 50 times */
+	HNSW_DATA_NEAR,       /* notes that were edited: many are nearly the same as some others */
 	HNSW_DATA_OUTLIERS    /* uniform, and one element of 20 times that */
 };
 
-/* By what the graph knows vectors. */
+/* By what the graph knows vectors: every space that there is. */
 enum hnsw_fixture_space {
 	HNSW_FIXTURE_ROWS,
+	HNSW_FIXTURE_ROWS_F16,
 	HNSW_FIXTURE_SQ8,
 	HNSW_FIXTURE_PARTLY, /* by codes, but every row from the middle on has none */
+	HNSW_FIXTURE_PARTLY_F16,
+	HNSW_FIXTURE_WITHOUT, /* by codes, and a row is left out that there is not */
 	HNSW_FIXTURE_N_SPACES,
 };
 
 struct hnsw_fixture {
 	enum metric metric;
+	enum dtype dtype; /* of the rows; queries are f32 */
 	uint32_t dim;
 	uint32_t n_rows;
 	uint32_t n_queries;
-	uint32_t n_floats;
-	float *rows;
+	uint8_t *rows;
 	float *queries;
 	struct budget *budget;
 	struct hnsw *hnsw;
 	const struct hnsw_space *space;
 	struct hnsw_space_rows exact;
 	struct hnsw_space_sq8 sq8;
+	struct hnsw_space_without without;
 	struct codes codes; /* for the spaces that need them */
 	struct hnsw_scratch scratch;
 };
@@ -60,6 +66,7 @@ void hnsw_fixture_open(struct hnsw_fixture *fixture, const struct hnsw_fixture_s
 /* Asserts that all memory came back. */
 void hnsw_fixture_close(struct hnsw_fixture *fixture);
 
+const void *hnsw_fixture_row(const struct hnsw_fixture *fixture, uint32_t row);
 const float *hnsw_fixture_query(const struct hnsw_fixture *fixture, uint32_t idx);
 /* Makes row `to` the same vector as row `from`, before it is a node. */
 void hnsw_fixture_copy_row(struct hnsw_fixture *fixture, uint32_t from, uint32_t to);

@@ -14,7 +14,7 @@
 void record_fixture_open(struct record_fixture *fixture)
 {
 	assert_int_equal(record_store_open(fixture->io, fixture->scratch.path, &fixture->spec.uuid,
-	                                   1 << 20, &fixture->store),
+	                                   FIXTURE_CACHE_BYTES, &fixture->store),
 	                 0);
 	assert_int_equal(record_writer_new(fixture->store, &fixture->writer), 0);
 	assert_int_equal(record_reader_new(fixture->store, &fixture->reader), 0);

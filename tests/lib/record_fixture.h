@@ -11,7 +11,8 @@
 #include "tests/lib/store_twin.h"
 
 #define FIXTURE_DIM 4
-#define FIXTURE_EVERY UINT64_MAX /* a seq that sees what is live now */
+#define FIXTURE_CACHE_BYTES (1u << 20) /* of each connection's pages */
+#define FIXTURE_EVERY UINT64_MAX       /* a seq that sees what is live now */
 
 struct record_fixture {
 	struct scratch_dir scratch;

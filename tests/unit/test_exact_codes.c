@@ -15,7 +15,7 @@
 enum {
 	MAX_QUERIES = 9,
 	MAX_K = 100,
-	MAX_DIM = 400,
+	MAX_DIM = 4096,
 	N_CLUSTERS = 20,
 };
 
@@ -51,10 +51,10 @@ static float uniform(void)
 	return (float)(drand48() * 2 - 1);
 }
 
-/* Element i of a centre. */
+/* Element i of a centre; never zero, which no vector may be in one dimension. */
 static float centre(uint32_t cluster, uint32_t i)
 {
-	return sinf((float)(cluster * 131 + i * (cluster + 1)));
+	return sinf((float)(cluster * 131 + i * (cluster + 1) + 1));
 }
 
 static void fill(float *packed, uint32_t dim, enum data data)
@@ -159,8 +159,8 @@ static void make_world(struct world *world, enum metric metric, enum dtype dtype
 	        .queries = prepared(n_queries, dim, metric, DTYPE_F32, data),
 	};
 	/* One query is a row itself. */
-	if (n_rows > 0 && dtype == DTYPE_F32)
-		memcpy(world->queries, row_at(world, n_rows / 2), vector_stride_bytes(dim, dtype));
+	if (n_rows > 0)
+		dtype_convert(row_at(world, n_rows / 2), dtype, dim, DTYPE_F32, world->queries);
 	make_codes(world);
 }
 
@@ -294,15 +294,16 @@ static void check_part(struct world *world, const struct part *part, size_t k)
 	}
 }
 
-/* A stretch that begins anywhere, dense or not. */
+/* A stretch that begins anywhere, dense or not; mostly for fewer than there are. */
 static void check_world(struct world *world)
 {
 	static const uint32_t holes[] = {0, 2, 30};
 	static const uint32_t firsts[] = {0, 1, 37, 64};
+	long most = world->n_rows / 3 + 2 < MAX_K ? world->n_rows / 3 + 2 : MAX_K;
 
 	for (size_t i = 0; i < 3; i++) {
 		uint32_t first = firsts[lrand48() % 4];
-		size_t k = i == 0 ? 1 : 1 + (size_t)lrand48() % MAX_K;
+		size_t k = i == 0 ? 1 : 1 + (size_t)(lrand48() % most);
 
 		if (first > world->n_rows)
 			first = world->n_rows;
@@ -315,7 +316,7 @@ static void check_world(struct world *world)
 static void the_answer_is_that_of_the_exact_scan(void **state)
 {
 	static const uint32_t sizes[] = {0, 1, 2, 63, 64, 65, 300, 1500};
-	static const uint32_t dims[] = {1, 2, 3, 16, 17, 63, 64, 65, 100, 384};
+	static const uint32_t dims[] = {1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 384};
 
 	(void)state;
 	srand48(21);
@@ -324,7 +325,8 @@ static void the_answer_is_that_of_the_exact_scan(void **state)
 			for (enum data data = 0; data < N_DATA; data++)
 				for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 					uint32_t n_queries = 1 + (uint32_t)lrand48() % MAX_QUERIES;
-					uint32_t dim = dims[lrand48() % 10];
+					uint32_t dim = dims[lrand48() %
+					                    (long)(sizeof(dims) / sizeof(dims[0]))];
 					struct world world;
 
 					make_world(&world, metric, dtype, dim, sizes[i], n_queries,
@@ -332,6 +334,40 @@ static void the_answer_is_that_of_the_exact_scan(void **state)
 					check_world(&world);
 					free_world(&world);
 				}
+}
+
+/* Of each dimension everything: metrics, dtypes, and data that is meant to deceive. */
+static void every_dimension_is_exact(void **state)
+{
+	static const uint32_t dims[] = {1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 1536, 4096};
+
+	(void)state;
+	srand48(25);
+	for (size_t i = 0; i < sizeof(dims) / sizeof(dims[0]); i++)
+		for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++)
+			for (enum dtype dtype = 0; dtype < N_DTYPES; dtype++)
+				for (enum data data = 0; data < N_DATA; data++) {
+					struct world world;
+
+					make_world(&world, metric, dtype, dims[i],
+					           dims[i] > 1000 ? 9 : 70, 5, data);
+					check_world(&world);
+					free_world(&world);
+				}
+}
+
+/* Another float next to it, or the same, of each element of a row. */
+static void jiggle(void *row, uint32_t dim, enum dtype dtype)
+{
+	uint32_t *floats = row;
+	uint16_t *halves = row;
+
+	for (uint32_t i = 0; i < dim; i++) {
+		if (dtype == DTYPE_F32)
+			floats[i] ^= (uint32_t)lrand48() & 1;
+		else
+			halves[i] ^= (uint16_t)(lrand48() & 1);
+	}
 }
 
 /* The k-th nearest and the next are as near to each other as floats can be, and so is every row to
@@ -342,17 +378,15 @@ static void rows_around_the_kth_are_told_apart(void **state)
 
 	(void)state;
 	srand48(22);
-	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
-		make_world(&world, metric, DTYPE_F32, 64, 1000, 5, DATA_EQUAL);
-		for (uint32_t i = 0; i < world.n_rows; i++) {
-			float *row = (float *)world.rows + i * 64;
-			for (uint32_t j = 0; j < 64; j++)
-				row[j] = nextafterf(row[j], lrand48() & 1 ? 10 : -10);
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++)
+		for (enum dtype dtype = 0; dtype < N_DTYPES; dtype++) {
+			make_world(&world, metric, dtype, 64, 1000, 5, DATA_EQUAL);
+			for (uint32_t i = 0; i < world.n_rows; i++)
+				jiggle(world.rows + i * vector_stride_bytes(64, dtype), 64, dtype);
+			codes_encode(&world.codes, 0, world.n_rows, world.rows);
+			check_world(&world);
+			free_world(&world);
 		}
-		codes_encode(&world.codes, 0, world.n_rows, world.rows);
-		check_world(&world);
-		free_world(&world);
-	}
 }
 
 static void a_row_that_cannot_be_read_ends_the_scan(void **state)
@@ -424,6 +458,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_answer_is_that_of_the_exact_scan),
+	        cmocka_unit_test(every_dimension_is_exact),
 	        cmocka_unit_test(rows_around_the_kth_are_told_apart),
 	        cmocka_unit_test(a_row_that_cannot_be_read_ends_the_scan),
 	        cmocka_unit_test(few_rows_are_read),

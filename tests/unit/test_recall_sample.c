@@ -12,11 +12,6 @@
 #include "index/recall_sample.h"
 #include "tests/lib/hnsw_fixture.h"
 
-static const float *row_at(const struct hnsw_fixture *fixture, uint32_t row)
-{
-	return fixture->rows + (size_t)row * fixture->n_floats;
-}
-
 /* The curve of a graph from n of its rows. */
 static struct recall_curve measure(struct hnsw_fixture *fixture, uint32_t n,
                                    uint64_t max_comparisons)
@@ -34,10 +29,10 @@ static struct recall_curve measure(struct hnsw_fixture *fixture, uint32_t n,
 	                 0);
 	for (uint32_t i = 0; i < n; i++)
 		recall_sample_add(&sample, i * (fixture->n_rows / n),
-		                  row_at(fixture, i * (fixture->n_rows / n)));
+		                  hnsw_fixture_row(fixture, i * (fixture->n_rows / n)));
 	scan = recall_sample_scan(&sample);
 	for (uint32_t row = 0; row < fixture->n_rows; row++)
-		exact_scan_rows(scan, &(struct exact_rows){.rows = row_at(fixture, row),
+		exact_scan_rows(scan, &(struct exact_rows){.rows = hnsw_fixture_row(fixture, row),
 		                                           .first = row,
 		                                           .n = 1,
 		                                           .mask = &(uint64_t){1}});

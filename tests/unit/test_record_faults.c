@@ -45,6 +45,8 @@ struct run {
 
 /* Of pages of its own, which a reap leaves free for the compaction. */
 #define TEXT_BYTES 9000
+/* To which the WAL is cut: less than it is long. */
+#define KEPT_WAL_BYTES 8192
 
 static int change_id(struct record_writer *writer, const char *id, float before, float after)
 {
@@ -128,6 +130,10 @@ static int run_steps(struct run *run)
 		r = record_store_checkpoint(run->store, true);
 	if (r == 0)
 		r = run_group(run, 3);
+	if (r == 0)
+		r = record_store_cut_wal(run->store, KEPT_WAL_BYTES);
+	if (r == 0)
+		assert_true(record_store_wal_file_bytes(run->store) <= KEPT_WAL_BYTES);
 	if (r == 0)
 		r = run_group(run, 4);
 	return r;

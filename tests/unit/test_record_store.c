@@ -299,6 +299,29 @@ static void a_restart_checkpoint_begins_the_wal_anew(void **state)
 	assert_true(record_store_wal_bytes(fixture.store) < 2 * one + 8192);
 }
 
+/* What a start after a kill would read. */
+static void a_restart_leaves_one_frame_in_the_wal(void **state)
+{
+	uint64_t begin = UINT64_MAX;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		fixture_put(&fixture, "a", (float)i, NULL);
+	store_twin_forget(fixture.twin);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+	for (size_t i = 0; i < store_twin_n_ops(fixture.twin); i++) {
+		const struct store_twin_op *op = store_twin_op(fixture.twin, i);
+
+		if (op->kind != STORE_TWIN_WRITE || !strstr(op->path, "-wal"))
+			continue;
+		begin = op->offset < begin ? op->offset : begin;
+		assert_true(op->offset + op->n_bytes < 2 * 4096);
+	}
+	assert_int_equal(begin, 0);
+	assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"),
+	                 RECORD_STORE_SCHEMA_VERSION);
+}
+
 static void a_passive_checkpoint_lets_the_next_commit_begin_the_wal_anew(void **state)
 {
 	(void)state;
@@ -329,6 +352,105 @@ static void an_open_reader_or_writer_makes_a_restart_busy(void **state)
 	assert_int_equal(record_store_checkpoint(fixture.store, true), RECORD_STORE_BUSY);
 	record_writer_rollback(fixture.writer);
 	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+}
+
+#define LONG_WAL_BYTES (256u << 10)
+#define SHORT_WAL_BYTES (32u << 10)
+
+static uint64_t wal_size(void)
+{
+	char path[SCRATCH_PATH_SIZE];
+
+	return scratch_file_size(scratch_dir_path(&fixture.scratch, "records.db-wal", path));
+}
+
+/* A WAL that was long, and has begun anew. */
+static void leave_long_wal(void)
+{
+	static char text[SHORT_WAL_BYTES];
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (uint64_t i = 0; record_store_wal_bytes(fixture.store) < LONG_WAL_BYTES; i++)
+		fixture_put(&fixture, "a", (float)i, text);
+	assert_int_equal(record_store_checkpoint(fixture.store, true), 0);
+	assert_int_equal(record_store_wal_bytes(fixture.store), 0);
+	assert_true(wal_size() >= LONG_WAL_BYTES);
+	assert_int_equal(record_store_wal_file_bytes(fixture.store), wal_size());
+}
+
+static void a_wal_is_cut_when_its_room_is_needed(void **state)
+{
+	(void)state;
+	leave_long_wal();
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), 0);
+	assert_int_equal(wal_size(), SHORT_WAL_BYTES);
+	assert_int_equal(record_store_wal_file_bytes(fixture.store), SHORT_WAL_BYTES);
+	/* At other times it keeps its length. */
+	leave_long_wal();
+	record_fixture_reopen(&fixture);
+	fixture_put(&fixture, "b", 7, NULL);
+	fixture_assert_live(&fixture, "b", FIXTURE_EVERY, 7, NULL);
+	assert_int_equal(record_store_wal_file_bytes(fixture.store), wal_size());
+}
+
+static void a_wal_is_cut_only_when_nobody_needs_it(void **state)
+{
+	uint64_t bytes;
+
+	(void)state;
+	leave_long_wal();
+	fixture_put(&fixture, "a", 1, NULL);
+	bytes = wal_size();
+	assert_int_equal(record_reader_begin(fixture.reader), 0);
+	fixture_state(&fixture);
+	fixture_put(&fixture, "a", 2, NULL);
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), RECORD_STORE_BUSY);
+	record_reader_end(fixture.reader);
+	assert_int_equal(record_writer_begin(fixture.writer), 0);
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), RECORD_STORE_BUSY);
+	record_writer_rollback(fixture.writer);
+	assert_int_equal(wal_size(), bytes);
+	fixture_assert_live(&fixture, "a", FIXTURE_EVERY, 2, NULL);
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), 0);
+	assert_int_equal(wal_size(), SHORT_WAL_BYTES);
+}
+
+static void a_wal_that_cannot_be_cut_is_told_of(void **state)
+{
+	(void)state;
+	leave_long_wal();
+	store_twin_fail(fixture.twin, (struct store_twin_fault){.kind = STORE_TWIN_TRUNCATE,
+	                                                        .path_part = "-wal",
+	                                                        .nth = 1,
+	                                                        .err = EIO});
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), -EIO);
+	assert_int_equal(store_twin_n_failed(fixture.twin), 1);
+	store_twin_heal(fixture.twin);
+	assert_int_equal(record_store_cut_wal(fixture.store, SHORT_WAL_BYTES), 0);
+	assert_int_equal(wal_size(), SHORT_WAL_BYTES);
+}
+
+/* Its pages reach the WAL before the commit does. */
+static void what_a_failed_group_wrote_to_the_wal_is_known(void **state)
+{
+	static char text[SHORT_WAL_BYTES];
+	struct record record;
+	struct record_change change;
+	uint64_t seq, before = record_store_wal_file_bytes(fixture.store);
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	assert_int_equal(record_writer_begin(fixture.writer), 0);
+	assert_int_equal(record_writer_begin_request(fixture.writer, &seq), 0);
+	for (uint64_t i = 0; i < 3 * FIXTURE_CACHE_BYTES / sizeof(text); i++) {
+		record = fixture_record("", 1, text);
+		record.id = fixture_number(i);
+		assert_int_equal(record_writer_upsert(fixture.writer, &record, 0, &change), 0);
+	}
+	record_writer_rollback(fixture.writer);
+	fixture.writer = record_writer_free(fixture.writer);
+	assert_true(record_store_wal_file_bytes(fixture.store) > before + FIXTURE_CACHE_BYTES);
+	assert_int_equal(record_writer_new(fixture.store, &fixture.writer), 0);
 }
 
 static void caches_can_be_given_back_between_jobs(void **state)
@@ -439,9 +561,14 @@ int main(void)
 	        TEST(a_damaged_page_never_crashes),
 	        TEST(what_a_killed_process_leaves_holds_every_commit),
 	        TEST(a_restart_checkpoint_begins_the_wal_anew),
+	        TEST(a_restart_leaves_one_frame_in_the_wal),
 	        TEST(a_passive_checkpoint_lets_the_next_commit_begin_the_wal_anew),
 	        TEST(an_open_reader_or_writer_makes_a_restart_busy),
 	        TEST(writer_reader_and_checkpoints_work_side_by_side),
+	        TEST(a_wal_is_cut_when_its_room_is_needed),
+	        TEST(a_wal_is_cut_only_when_nobody_needs_it),
+	        TEST(a_wal_that_cannot_be_cut_is_told_of),
+	        TEST(what_a_failed_group_wrote_to_the_wal_is_known),
 	        TEST(caches_can_be_given_back_between_jobs),
 #undef TEST
 	};

@@ -633,6 +633,35 @@ static void bounds_exclude_what_is_farther_by_a_tenth(void **state)
 	for_all_worlds(check_use);
 }
 
+/* Of codes that lose nothing: sums of floats do, in proportion to the dimensions. */
+static void bounds_allow_for_the_rounding_of_sums(void **state)
+{
+	static const float mean[DIM_MAX] __attribute__((aligned(64)));
+	const double rounding = (DIM_MAX + 4) * (double)SQ8_ULP;
+	const struct sq8_constants other = {.self = 1, .norm = 1}, none = {.norm = 1};
+	struct sq8_query *query = aligned_alloc(64, sizeof(struct sq8_query));
+
+	(void)state;
+	assert_non_null(query);
+	for (enum metric metric = METRIC_L2; metric <= METRIC_COSINE; metric++) {
+		float distance = metric == METRIC_L2 ? 2 : 1;
+		struct sq8_bound bound;
+		struct sq8 sq8;
+
+		/* Of ip, `self` is a product with the mean. */
+		const struct sq8_constants *code = metric == METRIC_IP ? &none : &other;
+
+		*query = (struct sq8_query){.constants = *code, .norm = 1};
+		sq8_init(&sq8, metric, DIM_MAX, DTYPE_F32, mean);
+		sq8_bound_init(&bound, &sq8, query);
+		sq8_bound_limit(&bound, distance * (float)(1 - 0.9 * rounding));
+		assert_false(sq8_bound_excludes(&bound, code, 0));
+		sq8_bound_limit(&bound, distance * (float)(1 - 3 * rounding));
+		assert_true(sq8_bound_excludes(&bound, code, 0));
+	}
+	free(query);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -643,6 +672,7 @@ int main(void)
 	        cmocka_unit_test(what_is_far_is_called_beyond_at_any_scale),
 	        cmocka_unit_test(no_bound_excludes_a_row_within_the_limit),
 	        cmocka_unit_test(bounds_exclude_what_is_farther_by_a_tenth),
+	        cmocka_unit_test(bounds_allow_for_the_rounding_of_sums),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

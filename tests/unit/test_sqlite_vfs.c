@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +194,110 @@ static void mapping_is_not_offered(void **state)
 	assert_int_equal(store_twin_count(twin, STORE_TWIN_MAP, NULL), 0);
 }
 
+/* Room ---------------------------------------------------------------------------------------- */
+
+#define ROOM_BYTES (1 << 20)
+#define N_WAYS 4
+
+/* The ways of the unix VFS to make a file longer, counted. Not pwrite() and its like alone: where
+ * SQLite was built with posix_fallocate() it calls that. */
+static const char *const ways[N_WAYS] = {"pwrite", "pwrite64", "write", "fallocate"};
+static sqlite3_syscall_ptr usual[N_WAYS];
+static unsigned n_calls;
+
+static ssize_t count_pwrite(int fd, const void *bytes, size_t n, off_t offset)
+{
+	n_calls++;
+	return pwrite(fd, bytes, n, offset);
+}
+
+static ssize_t count_write(int fd, const void *bytes, size_t n)
+{
+	n_calls++;
+	return write(fd, bytes, n);
+}
+
+static int count_fallocate(int fd, off_t offset, off_t n)
+{
+	n_calls++;
+	return posix_fallocate(fd, offset, n);
+}
+
+static void count_ways(void)
+{
+	static const sqlite3_syscall_ptr counting[N_WAYS] = {
+	        (sqlite3_syscall_ptr)count_pwrite, (sqlite3_syscall_ptr)count_pwrite,
+	        (sqlite3_syscall_ptr)count_write, (sqlite3_syscall_ptr)count_fallocate};
+	sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
+
+	for (int i = 0; i < N_WAYS; i++) {
+		usual[i] = unix_vfs->xGetSystemCall(unix_vfs, ways[i]);
+		if (usual[i]) /* it has this one */
+			unix_vfs->xSetSystemCall(unix_vfs, ways[i], counting[i]);
+	}
+	n_calls = 0;
+}
+
+static void count_no_more(void)
+{
+	sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
+
+	for (int i = 0; i < N_WAYS; i++) {
+		if (usual[i])
+			unix_vfs->xSetSystemCall(unix_vfs, ways[i], usual[i]);
+	}
+}
+
+static void room_is_allocated_without_writing_to_it(void **state)
+{
+	sqlite3_int64 size = ROOM_BYTES;
+	struct stat st;
+
+	(void)state;
+	/* So that there are calls to count. */
+	count_ways();
+	assert_int_equal(exec("INSERT INTO t VALUES (1)"), SQLITE_OK);
+	assert_true(n_calls > 0);
+	n_calls = 0;
+	store_twin_forget(twin);
+	assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &size),
+	                 SQLITE_OK);
+	count_no_more();
+	assert_int_equal(n_calls, 0);
+	assert_int_equal(store_twin_count(twin, STORE_TWIN_ALLOCATE, "test.db"), 1);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, ROOM_BYTES);
+	assert_true(st.st_blocks * 512 >= ROOM_BYTES);
+	/* SQLite does not take it for pages. */
+	assert_int_equal(exec("INSERT INTO t VALUES (2)"), SQLITE_OK);
+	assert_int_equal(query(db, "SELECT count(*) FROM t"), 2);
+	assert_true(query(db, "PRAGMA page_count") < ROOM_BYTES / 4096);
+}
+
+/* The file that SQLite kept open, because closing it would have dropped another connection's locks,
+ * and uses again: nobody sees its descriptor. */
+static void room_of_a_file_that_is_used_again_is_allocated_too(void **state)
+{
+	sqlite3_int64 size = ROOM_BYTES;
+	const char *name;
+	sqlite3 *other;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(sqlite_vfs_for(store_twin_io(twin), &name), 0);
+	assert_int_equal(sqlite3_open_v2(path, &other, SQLITE_OPEN_READWRITE, name), SQLITE_OK);
+	assert_int_equal(query(other, "SELECT count(*) FROM t"), 0);
+	sqlite3_close(db);
+	open_db();
+	assert_int_equal(query(db, "SELECT count(*) FROM t"), 0);
+	assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &size),
+	                 SQLITE_OK);
+	sqlite3_close(other);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, ROOM_BYTES);
+	assert_true(st.st_blocks * 512 >= ROOM_BYTES);
+}
+
 /* Errors -------------------------------------------------------------------------------------- */
 
 static int fail_one(enum store_twin_kind kind, const char *part, int err, const char *sql)
@@ -358,6 +464,8 @@ int main(void)
 	        TEST(the_wal_is_removed_through_the_seam),
 	        TEST(a_read_past_the_end_is_short_and_zero),
 	        TEST(mapping_is_not_offered),
+	        TEST(room_is_allocated_without_writing_to_it),
+	        TEST(room_of_a_file_that_is_used_again_is_allocated_too),
 	        TEST(errors_have_sqlites_names),
 	        TEST(a_file_that_is_not_adopted_is_not_opened),
 	        TEST(another_process_reads_beside_us),
