@@ -337,13 +337,9 @@ static void session_read(struct session *session, bool on)
 
 static bool session_is_full(const struct session *session)
 {
-	const struct daemon *daemon = session->daemon;
-
 	return session->n_requests >= LIMIT_SESSION_REQUESTS ||
 	       session->request_bytes + session->unread_bytes >= LIMIT_SESSION_BYTES ||
-	       session->unread_bytes >= SESSION_UNREAD_BYTES ||
-	       (session->unread_bytes >= SHARE_UNREAD_BYTES &&
-	        asking_is_shared(&daemon->asking, clock_monotonic_ns(daemon->clock)));
+	       session->unread_bytes >= SESSION_UNREAD_BYTES;
 }
 
 static void on_granted(struct inflight_wait *wait)

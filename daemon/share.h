@@ -7,7 +7,7 @@
  *
  *   of the loop:     a quarter of each moment (SHARE_MOMENT_NS): then it rests until the next one
  *   of the workers:  all but one of the interactive lane (reading.h)
- *   of its answers:  SHARE_UNREAD_BYTES that its client has not read, before more is taken from it
+ *   of its answers:  SHARE_UNREAD_BYTES that its client has not read, before more reads begin
  *
  * so that however much it sends, there is time and a worker for somebody else. The loop's time is
  * what counts, not the number of frames: a ping is one microsecond, a list of all collections
@@ -27,7 +27,7 @@
 #define SHARE_MOMENT_NS UINT64_C(1000000)
 /* Of a moment, that one session may have beside others. */
 #define SHARE_NS (SHARE_MOMENT_NS / 4)
-/* A client that has less than this to read goes on. */
+/* Reads go on for a client that has less than this to read. */
 #define SHARE_UNREAD_BYTES (1u << 20)
 /* Frames that a peer may dispatch before it is another one's turn, and the time after which it is,
  * however few they were. */
