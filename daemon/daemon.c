@@ -302,8 +302,14 @@ static void close_sessions(struct daemon *daemon, bool all)
 		struct session *session = LIST_ELEMENT(link, struct session, link);
 
 		link = link->next;
-		if (all || session->unread_bytes == 0)
-			session_close(session);
+		if (!all && session->unread_bytes > 0)
+			continue;
+		if (session->unread_bytes > 0)
+			log_warning("client '%s': closed by the stop: it left %zu bytes of answers "
+			            "unread for %u s",
+			            session->client, (size_t)session->unread_bytes,
+			            STOP_FLUSH_MS / 1000);
+		session_close(session);
 	}
 }
 
