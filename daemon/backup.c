@@ -229,7 +229,8 @@ static int copy_item(struct backup *backup, struct backup_item *item, struct sto
 	r = io->ops->make_dir(io, path);
 	if (r == 0)
 		r = record_copy(io, item->collection->data_dir, path, &item->entry.spec,
-		                &backup->job.job.cancelled, &item->copy);
+		                &backup->job.job.cancelled, backup->job.request->daemon->reserve,
+		                &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
 
@@ -488,7 +489,8 @@ static int restore_files(void *ctx, struct collection *collection)
 		r = RECORD_STORE_MISSING;
 	if (r == 0)
 		r = record_copy(collection->daemon->io, path, collection->data_dir,
-		                &item->entry.spec, &backup->job.job.cancelled, &item->copy);
+		                &item->entry.spec, &backup->job.job.cancelled,
+		                collection->daemon->reserve, &item->copy);
 	return r == 0 ? 0 : explain(backup, item, r);
 }
 

@@ -94,8 +94,9 @@ static void refuse(struct opening *opening, int r)
 	case RECORD_STORE_MISSING:
 	case RECORD_STORE_FOREIGN:
 		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",
-		               "the database of '%s' is %s", name,
-		               r == RECORD_STORE_MISSING ? "missing" : "not its own");
+		               "the database of '%s' is %s: put its own there, or drop it and "
+		               "restore a backup",
+		               name, r == RECORD_STORE_MISSING ? "missing" : "not its own");
 		break;
 	case -EBADMSG:
 		wire_error_set(&opening->error, WIRE_ERROR_DAMAGED, "collection",

@@ -157,6 +157,37 @@ static void look_at_room(struct daemon *daemon)
 
 /* Turns and ticks ----------------------------------------------------------------------------- */
 
+static void on_turn(uv_idle_t *idle);
+
+/* Its turn comes after the others', if it has sessions that wait for theirs. */
+static void queue_peer(struct daemon *daemon, struct peer *peer)
+{
+	if (list_empty(&peer->turns) || !list_empty(&peer->turn_link))
+		return;
+	list_append(&daemon->turns, &peer->turn_link);
+	uv_idle_start(&daemon->turner, on_turn);
+}
+
+static void begin_moment(struct daemon *daemon);
+
+static void peer_turn(struct daemon *daemon, struct peer *peer)
+{
+	uint64_t began_ns = clock_monotonic_ns(daemon->clock);
+	struct turn turn = {.began_ns = began_ns, .now_ns = began_ns};
+	struct list *link;
+
+	while (!turn_is_over(&turn) && (link = list_pop(&peer->turns)))
+		session_turn(LIST_ELEMENT(link, struct session, turn_link), &turn);
+	if (!share_spend(&peer->share, began_ns, turn.now_ns) &&
+	    asking_is_shared(&daemon->peers_asking, turn.now_ns)) {
+		list_remove(&peer->turn_link);
+		list_append(&daemon->resting_peers, &peer->turn_link);
+		begin_moment(daemon);
+	} else {
+		queue_peer(daemon, peer);
+	}
+}
+
 static void on_turn(uv_idle_t *idle)
 {
 	struct daemon *daemon = idle->data;
@@ -165,7 +196,7 @@ static void on_turn(uv_idle_t *idle)
 	list_init(&turns);
 	list_splice(&turns, &daemon->turns);
 	while ((link = list_pop(&turns)))
-		session_turn(LIST_ELEMENT(link, struct session, turn_link));
+		peer_turn(daemon, LIST_ELEMENT(link, struct peer, turn_link));
 	list_init(&gatherings);
 	list_splice(&gatherings, &daemon->gatherings);
 	while ((link = list_pop(&gatherings)))
@@ -178,8 +209,8 @@ void daemon_queue_turn(struct daemon *daemon, struct session *session)
 {
 	if (session->closing || !list_empty(&session->turn_link))
 		return;
-	list_append(&daemon->turns, &session->turn_link);
-	uv_idle_start(&daemon->turner, on_turn);
+	list_append(&session->peer->turns, &session->turn_link);
+	queue_peer(daemon, session->peer);
 }
 
 static void on_moment(uv_timer_t *timer)
@@ -193,14 +224,25 @@ static void on_moment(uv_timer_t *timer)
 		share_renew(&session->share);
 		daemon_queue_turn(daemon, session);
 	}
+	while ((link = list_pop(&daemon->resting_peers))) {
+		struct peer *peer = LIST_ELEMENT(link, struct peer, turn_link);
+
+		share_renew(&peer->share);
+		queue_peer(daemon, peer);
+	}
+}
+
+static void begin_moment(struct daemon *daemon)
+{
+	if (!uv_is_active((uv_handle_t *)&daemon->moment))
+		uv_timer_start(&daemon->moment, on_moment, SHARE_MOMENT_NS / 1000000, 0);
 }
 
 void daemon_rest_session(struct daemon *daemon, struct session *session)
 {
 	list_remove(&session->turn_link);
 	list_append(&daemon->resting, &session->turn_link);
-	if (!uv_is_active((uv_handle_t *)&daemon->moment))
-		uv_timer_start(&daemon->moment, on_moment, SHARE_MOMENT_NS / 1000000, 0);
+	begin_moment(daemon);
 }
 
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection)
@@ -260,8 +302,14 @@ static void close_sessions(struct daemon *daemon, bool all)
 		struct session *session = LIST_ELEMENT(link, struct session, link);
 
 		link = link->next;
-		if (all || session->unread_bytes == 0)
-			session_close(session);
+		if (!all && session->unread_bytes > 0)
+			continue;
+		if (session->unread_bytes > 0)
+			log_warning("client '%s': closed by the stop: it left %zu bytes of answers "
+			            "unread for %u s",
+			            session->client, (size_t)session->unread_bytes,
+			            STOP_FLUSH_MS / 1000);
+		session_close(session);
 	}
 }
 
@@ -478,6 +526,8 @@ int daemon_new(uv_loop_t *loop, const struct config *config, const struct daemon
 	daemon->started_ns = clock_monotonic_ns(daemon->clock);
 	list_init(&daemon->turns);
 	list_init(&daemon->resting);
+	list_init(&daemon->resting_peers);
+	list_init(&daemon->peers);
 	list_init(&daemon->gatherings);
 	list_init(&daemon->flights);
 	list_init(&daemon->sessions);

@@ -68,19 +68,23 @@ struct daemon {
 	struct read_turns read_turns;
 	struct collections *collections;
 	struct server *server;
-	uv_timer_t tick;     /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
-	uv_idle_t turner;    /* runs while there are turns or gatherings */
-	struct list turns;   /* struct session.turn_link: they wait for their turn */
-	struct list resting; /* the same: those that had their share, until the next moment */
-	uv_timer_t moment;   /* which that begins */
-	struct asking asking;
+	uv_timer_t tick;   /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
+	uv_idle_t turner;  /* runs while there are turns or gatherings */
+	struct list turns; /* struct peer.turn_link: they wait for their turn */
+	struct list
+	        resting; /* struct session.turn_link: they had their share, until the next moment */
+	struct list resting_peers; /* struct peer.turn_link: the same */
+	uv_timer_t moment;         /* which that begins */
+	struct asking asking, peers_asking;
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
+	struct list peers;      /* struct peer.link */
 	struct list sessions;   /* struct session.link */
 	uint32_t n_sessions;
 	struct list flights; /* struct flight.link: jobs on indexes */
 	struct scratches scratches;
 	uint32_t build_workers;   /* that one build may have */
 	uint64_t session_numbers; /* given out so far */
+	uint64_t peer_numbers;
 	uint64_t flight_numbers;
 	uint64_t n_requests, n_refused;
 	uint64_t n_open_requests; /* not answered yet */
@@ -119,7 +123,7 @@ struct daemon *daemon_free(struct daemon *daemon);
 
 struct session;
 struct collection;
-/* Gives the session another turn, after the others'. */
+/* Gives the session another turn, after its peer's other ones and the other peers. */
 void daemon_queue_turn(struct daemon *daemon, struct session *session);
 /* Gives it the next one when the next moment has begun. */
 void daemon_rest_session(struct daemon *daemon, struct session *session);

@@ -3,7 +3,8 @@
 /*
  * What is of use in a file: in the truth the pages of live records; of the vector file and of a
  * snapshot the share of rows and nodes that are live; of the WAL what a checkpoint has not moved.
- * Of a collection that is not open, derived files count as of use: nobody knows better.
+ * Of a collection that is not open, derived files count as of use: nobody knows better. So does
+ * what is the daemon's own, the reserve too: it is as long as it is held.
  */
 
 #include "daemon/disk_usage.h"
@@ -24,6 +25,10 @@ struct share {
 	double live;
 };
 
+/* Of the data directory, beside the collections' directories. */
+static const char *const own_files[] = {"catalog.db", "catalog.db-wal", "catalog.db-shm",
+                                        "errors.log", "errors.log.1",   "reserve"};
+
 struct surveyed {
 	struct collection *collection; /* a reference */
 	char name[CATALOG_NAME_BYTES_MAX + 1];
@@ -42,7 +47,7 @@ struct used_file {
 struct survey {
 	struct job job;
 	struct request *request;
-	struct surveyed *v;
+	struct surveyed *v; /* one more than n: the daemon itself, without a collection */
 	uint32_t n, at;
 	const char *dir; /* that is listed */
 	struct used_file *files;
@@ -64,7 +69,7 @@ static uint64_t live_of(struct survey *survey, const char *name, uint64_t size_b
 		               : size_bytes;
 	if (strcmp(name, "records.db-wal") == 0 && surveyed->is_open)
 		return surveyed->wal_bytes < size_bytes ? surveyed->wal_bytes : size_bytes;
-	if (strcmp(name, "records.db-shm") == 0)
+	if (strcmp(name, "records.db-shm") == 0 || strcmp(name, "catalog.db-shm") == 0)
 		return 0;
 	for (uint32_t i = 0; i < surveyed->n_shares; i++) {
 		if (strcmp(name, surveyed->shares[i].file) == 0)
@@ -112,6 +117,16 @@ static int survey_dir(struct survey *survey, const char *dir)
 	return r == -ENOENT ? 0 : r;
 }
 
+static int survey_own(struct survey *survey)
+{
+	int r = 0;
+
+	survey->dir = survey->request->daemon->config.data_dir;
+	for (size_t i = 0; r == 0 && i < sizeof(own_files) / sizeof(*own_files); i++)
+		r = take_file(survey, own_files[i]);
+	return r;
+}
+
 static void survey_work(struct job *job, uint32_t worker)
 {
 	struct survey *survey = LIST_ELEMENT(job, struct survey, job);
@@ -126,6 +141,8 @@ static void survey_work(struct job *job, uint32_t worker)
 		if (survey->result == 0 && job_is_cancelled(job))
 			survey->result = -ECANCELED;
 	}
+	if (survey->result == 0)
+		survey->result = survey_own(survey);
 }
 
 /* On the loop --------------------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ void handle_checkpoint(struct request *request)
  * not have. */
 static bool is_owner(struct request *request)
 {
-	if (request->session && request->session->uid == request->daemon->owner)
+	if (request->session && request->session->peer->uid == request->daemon->owner)
 		return true;
 	request_finish_refusal(request, WIRE_ERROR_OWNER_ONLY, "directory",
 	                       "only uid %u, that kithd runs as, may name directories to it",

@@ -19,7 +19,7 @@ static void turns_kick(struct daemon *daemon);
 
 void read_turns_init(struct read_turns *turns, uint32_t n_workers)
 {
-	list_init(&turns->sessions);
+	list_init(&turns->peers);
 	turns->n_running = 0;
 	turns->max_running = n_workers * READS_PER_WORKER;
 	turns->max_shared = n_workers > 1 ? n_workers - 1 : 1;
@@ -147,11 +147,19 @@ static void count_search(const struct reading *reading)
 	collection->n_comparisons += reading->comparisons + reading->scanned;
 }
 
+/* The peer takes part in the turns, if it has sessions that do. */
+static void queue_peer(struct daemon *daemon, struct peer *peer)
+{
+	if (!list_empty(&peer->readers) && list_empty(&peer->reads_link))
+		list_append(&daemon->read_turns.peers, &peer->reads_link);
+}
+
 /* The session takes part in the turns, if it has reads that wait. */
 static void queue_session(struct session *session)
 {
 	if (!list_empty(&session->reads) && list_empty(&session->reads_link))
-		list_append(&session->daemon->read_turns.sessions, &session->reads_link);
+		list_append(&session->peer->readers, &session->reads_link);
+	queue_peer(session->daemon, session->peer);
 }
 
 static void reading_done(struct job *job)
@@ -181,6 +189,9 @@ static void reading_done(struct job *job)
 	upkeep_read_ended(collection);
 	upkeep_look(collection);
 	daemon->read_turns.n_running--;
+	reading->peer->n_reading--;
+	queue_peer(daemon, reading->peer);
+	peer_unref(reading->peer);
 	free(reading);
 	if (request->session) {
 		request->session->n_reading--;
@@ -240,6 +251,8 @@ static void reading_begin(struct request *request)
 	collection->n_sql_reads += reading->uses_sql;
 	daemon->read_turns.n_running++;
 	request->session->n_reading++;
+	reading->peer = peer_ref(request->session->peer);
+	reading->peer->n_reading++;
 	request->job = &reading->job;
 	lanes_submit(daemon->lanes, LANE_INTERACTIVE, &reading->job);
 }
@@ -258,15 +271,27 @@ static bool has_enough(const struct session *session)
 	       asking_is_shared(&daemon->asking, clock_monotonic_ns(daemon->clock));
 }
 
+/* Whether the peer must wait for a read of its own to end. */
+static bool peer_has_enough(const struct daemon *daemon, const struct peer *peer)
+{
+	return peer->n_reading >= daemon->read_turns.max_shared &&
+	       asking_is_shared(&daemon->peers_asking, clock_monotonic_ns(daemon->clock));
+}
+
 static void turns_kick(struct daemon *daemon)
 {
 	struct read_turns *turns = &daemon->read_turns;
 	struct list *link;
 
-	while (turns->n_running < turns->max_running && (link = list_pop(&turns->sessions))) {
-		struct session *session = LIST_ELEMENT(link, struct session, reads_link);
+	while (turns->n_running < turns->max_running && (link = list_pop(&turns->peers))) {
+		struct peer *peer = LIST_ELEMENT(link, struct peer, reads_link);
+		struct session *session;
 		struct request *request;
 
+		if (list_empty(&peer->readers) || peer_has_enough(daemon, peer))
+			continue; /* the end of a read brings it back */
+		session = LIST_ELEMENT(list_pop(&peer->readers), struct session, reads_link);
+		queue_peer(daemon, peer);
 		if (has_enough(session))
 			continue; /* the end of a read, or reading_join(), brings it back */
 		request = LIST_ELEMENT(list_pop(&session->reads), struct request, wait_link);

@@ -6,12 +6,13 @@
  * and rows), so that it sees one state whole whatever is written meanwhile, and runs as one job in
  * the interactive lane.
  *
- * Sessions take turns: each has a queue of its reads, and no more reads are in the lane than keep
- * its workers busy, so that one session's thousand searches do not stand before another's one, and
- * answers under way stay few. While others ask as well, a session has no more of them than all but
- * one of the workers can do: one is always there for somebody else (share.h). The reads of a
- * session whose client is behind with reading its answers wait until it has caught up: an answer
- * can be a thousand times as large as its request.
+ * Peers take turns, and the sessions of one among themselves: each session has a queue of its
+ * reads, and no more reads are in the lane than keep its workers busy, so that one session's
+ * thousand searches do not stand before another's one, and answers under way stay few. While others
+ * ask as well, a session, and a peer, has no more of them than all but one of the workers can do:
+ * one is always there for somebody else (share.h). The reads of a session whose client is behind
+ * with reading its answers wait until it has caught up: an answer can be a thousand times as large
+ * as its request.
  *
  * Threads: planned and ended on the loop; run() on a worker sees only what the reading holds.
  */
@@ -40,6 +41,7 @@ struct pin {
 struct reading {
 	struct job job;
 	struct request *request;
+	struct peer *peer; /* whose it is, also when the session has gone: a reference */
 	struct pin pin;
 	struct record_view view;
 	/* No record can match: the namespace is not known. */
@@ -61,11 +63,12 @@ struct reading {
 };
 
 struct read_turns {
-	struct list sessions; /* struct session.reads_link: those with reads waiting */
+	struct list peers; /* struct peer.reads_link: those with reads waiting */
 	uint32_t n_running, max_running;
-	uint32_t max_shared; /* of one session, while others ask too */
+	uint32_t max_shared; /* of one session, or one peer, while others ask too */
 };
 
+struct peer;
 struct session;
 
 void read_turns_init(struct read_turns *turns, uint32_t n_workers);

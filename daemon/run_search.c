@@ -30,7 +30,7 @@ struct search {
 	const struct search_params *params;
 	uint32_t worker;
 	struct exact_scan scan;
-	struct hit *hits; /* n_queries times k */
+	struct hit *hits; /* n_queries times k, and k more: what a graph finds */
 	void *queries;
 	uint8_t *row; /* one prepared row, for those out of the truth */
 	struct record_reader *reader;
@@ -294,7 +294,7 @@ static int search_graph(struct search *search)
 	struct hnsw_scratch *scratch =
 	        &search->collection->daemon->scratches.of_worker[search->worker];
 	uint32_t k = (uint32_t)search->scan.best[0].k;
-	struct hit *hits = malloc(k * sizeof(*hits));
+	struct hit *hits = search->hits + (size_t)search->scan.n_queries * k;
 	struct row_source source;
 	struct hnsw_search one = {
 	        .k = k,
@@ -308,17 +308,15 @@ static int search_graph(struct search *search)
 	                                   ? reading->pin.n_live
 	                                   : GRAPH_COMPARISONS_MIN,
 	};
-	int r = hits ? 0 : -ENOMEM;
+	int r;
 
 	if (reading->ef_search < k)
 		reading->ef_search = one.ef = k;
 	row_source_init(&source, search->collection, &reading->generation->params, &reading->pin);
 	one.space = source.space;
-	if (r == 0)
-		r = hnsw_scratch_reserve(scratch, hnsw, source.space, one.ef);
+	r = hnsw_scratch_reserve(scratch, hnsw, source.space, one.ef);
 	if (r == 0)
 		r = graph_hits(search, &one, scratch, hits);
-	free(hits);
 	if (r == 0 && row_source_bad_extent(&source) != UINT64_MAX) {
 		reading->bad_extent = row_source_bad_extent(&source);
 		r = -EBADMSG;
@@ -564,7 +562,7 @@ static int search_init(struct search *search)
 	if (k > search->reading->pin.n_rows)
 		k = search->reading->pin.n_rows ? (uint32_t)search->reading->pin.n_rows : 1;
 	search->queries = aligned_alloc(64, (n_queries + 1) * stride);
-	search->hits = calloc((size_t)n_queries * k, sizeof(*search->hits));
+	search->hits = calloc((n_queries + (size_t)1) * k, sizeof(*search->hits));
 	search->scan.best = calloc(n_queries, sizeof(*search->scan.best));
 	if (!search->queries || !search->hits || !search->scan.best)
 		return -ENOMEM;

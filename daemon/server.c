@@ -65,7 +65,8 @@ static void turn_away(int fd, enum wire_error_code code, const char *field, cons
 }
 
 /* Whether the peer may come in; if not, it was turned away. */
-static bool check_peer(struct daemon *daemon, int fd, uid_t *ret_uid, struct guest **ret_guest)
+static bool check_peer(struct daemon *daemon, int fd, struct ucred *ret_peer,
+                       struct guest **ret_guest)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
@@ -75,7 +76,7 @@ static bool check_peer(struct daemon *daemon, int fd, uid_t *ret_uid, struct gue
 		close(fd);
 		return false;
 	}
-	*ret_uid = peer.uid;
+	*ret_peer = peer;
 	*ret_guest = NULL;
 	if (peer.uid == daemon->owner)
 		return true;
@@ -102,7 +103,7 @@ static void accept_one(struct server *server, int fd)
 {
 	struct daemon *daemon = server->daemon;
 	struct guest *guest;
-	uid_t uid;
+	struct ucred peer;
 	int r;
 
 	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {
@@ -116,9 +117,9 @@ static void accept_one(struct server *server, int fd)
 		return;
 	}
 	server->full_said = false;
-	if (!check_peer(daemon, fd, &uid, &guest))
+	if (!check_peer(daemon, fd, &peer, &guest))
 		return;
-	r = session_new(daemon, fd, uid, guest);
+	r = session_new(daemon, fd, peer.uid, peer.pid, guest);
 	if (r < 0)
 		log_error("cannot serve a connection: %s", strerror(-r));
 }

@@ -13,13 +13,18 @@
 #include "daemon/reading.h"
 #include "protocol/limits.h"
 
-/* A response on its way through the kernel's queue. */
+/* Answers that the socket did not take at once. */
 struct outgoing {
+	struct list link; /* in the session's unread */
 	uv_write_t write;
 	struct session *session;
 	uint8_t *data;
-	size_t n; /* bytes that uv_write() got */
+	size_t sent, n, size; /* before it came here; bytes in it; that there is room for */
 };
+
+/* Small answers that wait go together, into so much: a client that reads nothing must not have a
+ * thousand times a few bytes of memory each, all to be given back at once when it goes. */
+#define OUTGOING_BYTES (16u << 10)
 
 /* A large frame that a worker decodes. */
 struct decoding {
@@ -32,18 +37,29 @@ struct decoding {
 
 /* Sending ------------------------------------------------------------------------------------- */
 
+static void outgoing_free(struct outgoing *outgoing)
+{
+	struct session *session = outgoing->session;
+
+	list_remove(&outgoing->link);
+	session->unread_bytes -= outgoing->n;
+	inflight_give_answer(&session->daemon->inflight, outgoing->n);
+	free(outgoing->data);
+	free(outgoing);
+}
+
+static int write_next(struct session *session);
+
 static void on_written(uv_write_t *write, int status)
 {
 	struct outgoing *outgoing = write->data;
 	struct session *session = outgoing->session;
 
-	session->unread_bytes -= outgoing->n;
-	inflight_give_answer(&session->daemon->inflight, outgoing->n);
-	free(outgoing->data);
-	free(outgoing);
+	outgoing_free(outgoing);
 	if (session->closing)
 		return;
-	if (status < 0 || (session->ended && session->unread_bytes == 0)) {
+	if (status < 0 || (session->ended && session->unread_bytes == 0) ||
+	    write_next(session) < 0) {
 		session_close(session);
 		return;
 	}
@@ -51,29 +67,71 @@ static void on_written(uv_write_t *write, int status)
 	reading_join(session);
 }
 
+/* Writes the first of what waits, if anything does. */
+static int write_next(struct session *session)
+{
+	struct outgoing *outgoing;
+	uv_buf_t all;
+
+	if (list_empty(&session->unread))
+		return 0;
+	outgoing = LIST_ELEMENT(session->unread.next, struct outgoing, link);
+	all = uv_buf_init((char *)outgoing->data + outgoing->sent, (unsigned)outgoing->n);
+	outgoing->write.data = outgoing;
+	return uv_write(&outgoing->write, (uv_stream_t *)&session->pipe, &all, 1, on_written);
+}
+
+/* The last of what waits, when n bytes more have room there and it is not being written. */
+static struct outgoing *last_with_room(const struct session *session, size_t n)
+{
+	struct list *last = session->unread.prev;
+	struct outgoing *outgoing;
+
+	if (last == session->unread.next)
+		return NULL; /* there is none, or only the first */
+	outgoing = LIST_ELEMENT(last, struct outgoing, link);
+	return outgoing->size - outgoing->n >= n ? outgoing : NULL;
+}
+
+static struct outgoing *outgoing_new(struct session *session, uint8_t *data, size_t size)
+{
+	struct outgoing *outgoing = data ? calloc(1, sizeof(*outgoing)) : NULL;
+
+	if (!outgoing)
+		return NULL;
+	outgoing->session = session;
+	outgoing->data = data;
+	outgoing->size = size;
+	list_append(&session->unread, &outgoing->link);
+	return outgoing;
+}
+
 /* Queues what the socket did not take at once. */
 static int send_later(struct session *session, struct wire_buf *buf, size_t sent)
 {
-	struct outgoing *outgoing = malloc(sizeof(*outgoing));
-	uv_buf_t rest;
-	int r;
+	size_t n = buf->n - sent;
+	struct outgoing *outgoing = last_with_room(session, n);
+	bool is_first = list_empty(&session->unread), is_small = n < OUTGOING_BYTES / 4;
+	uint8_t *room = NULL;
 
-	if (!outgoing)
-		return -ENOMEM;
-	outgoing->session = session;
-	outgoing->data = buf->data;
-	outgoing->n = buf->n - sent;
-	outgoing->write.data = outgoing;
-	rest = uv_buf_init((char *)buf->data + sent, (unsigned)outgoing->n);
-	r = uv_write(&outgoing->write, (uv_stream_t *)&session->pipe, &rest, 1, on_written);
-	if (r) {
-		free(outgoing);
-		return r;
+	if (!outgoing && is_small)
+		outgoing = outgoing_new(session, room = malloc(OUTGOING_BYTES), OUTGOING_BYTES);
+	if (outgoing) {
+		memcpy(outgoing->data + outgoing->n, buf->data + sent, n);
+	} else {
+		if (!is_small)
+			outgoing = outgoing_new(session, buf->data, n);
+		if (!outgoing) {
+			free(room);
+			return -ENOMEM;
+		}
+		outgoing->sent = sent;
+		wire_buf_init(buf); /* its memory went along */
 	}
-	session->unread_bytes += outgoing->n;
-	inflight_add_answer(&session->daemon->inflight, outgoing->n);
-	wire_buf_init(buf); /* its memory went along */
-	return 0;
+	outgoing->n += n;
+	session->unread_bytes += n;
+	inflight_add_answer(&session->daemon->inflight, n);
+	return is_first ? write_next(session) : 0;
 }
 
 void session_send(struct session *session, struct wire_buf *buf)
@@ -217,6 +275,7 @@ static void session_take_frame(struct session *session, const uint8_t *payload, 
 	request->guest_bytes = session->guest_bytes;
 	session->guest_bytes = 0;
 	asking_note(&session->daemon->asking, session->number, request->started_ns);
+	asking_note(&session->daemon->peers_asking, session->peer->number, request->started_ns);
 	if (n > SESSION_INLINE_BYTES)
 		r = decode_on_worker(session, request, payload);
 	else
@@ -238,16 +297,23 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 	size_t n = 0;
 
 	(void)suggested;
+	/* None while there is a frame that waits for its turn. */
 	if (frame_splitter_room(&session->splitter, &at, &n) < 0)
 		n = 0;
 	*ret = uv_buf_init(at, (unsigned)n);
 }
+
+static void session_read(struct session *session, bool on);
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct session *session = stream->data;
 
 	(void)buf;
+	if (n == UV_ENOBUFS && !list_empty(&session->turn_link)) {
+		session_read(session, false); /* the turn goes on with it */
+		return;
+	}
 	if (n < 0) {
 		/* The end of what the client sends is the end of the session: closing cancels. */
 		session_close(session);
@@ -255,7 +321,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 	frame_splitter_fed(&session->splitter, (size_t)n);
 	session->fed_ns = clock_monotonic_ns(session->daemon->clock);
-	session_turn(session);
+	daemon_queue_turn(session->daemon, session);
 }
 
 static void session_read(struct session *session, bool on)
@@ -359,22 +425,21 @@ static bool session_may_go_on(const struct session *session)
 	       !session_is_full(session);
 }
 
-void session_turn(struct session *session)
+void session_turn(struct session *session, struct turn *turn)
 {
 	struct daemon *daemon = session->daemon;
-	uint64_t began_ns = clock_monotonic_ns(daemon->clock), now_ns = began_ns;
-	uint32_t n_frames = 0;
+	uint64_t began_ns = turn->now_ns;
 	bool has_more = true;
 
-	while (n_frames < SESSION_TURN_FRAMES && now_ns - began_ns < SESSION_TURN_NS &&
-	       session_may_go_on(session) && (has_more = session_step(session))) {
-		n_frames++;
-		now_ns = clock_monotonic_ns(daemon->clock);
+	while (!turn_is_over(turn) && session_may_go_on(session) &&
+	       (has_more = session_step(session))) {
+		turn->n_frames++;
+		turn->now_ns = clock_monotonic_ns(daemon->clock);
 	}
 	if (session->closing)
 		return;
-	if (!share_spend(&session->share, began_ns, now_ns) &&
-	    asking_is_shared(&daemon->asking, now_ns))
+	if (!share_spend(&session->share, began_ns, turn->now_ns) &&
+	    asking_is_shared(&daemon->asking, turn->now_ns))
 		daemon_rest_session(daemon, session);
 	else if (has_more && session_may_go_on(session))
 		daemon_queue_turn(daemon, session);
@@ -400,7 +465,10 @@ static void on_closed(uv_handle_t *handle)
 	struct session *session = handle->data;
 	struct daemon *daemon = session->daemon;
 
+	while (!list_empty(&session->unread))
+		outgoing_free(LIST_ELEMENT(session->unread.next, struct outgoing, link));
 	frame_splitter_release(&session->splitter);
+	peer_unref(session->peer);
 	free(session);
 	daemon->n_handles--;
 	daemon_closed_one(daemon);
@@ -490,10 +558,15 @@ void session_check_deadlines(struct session *session, uint64_t now_ns)
 
 void session_check_stall(struct session *session, uint64_t now_ns)
 {
-	size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&session->pipe);
+	size_t queued;
 
 	if (session->closing)
 		return;
+	/* Of the first of them libuv knows how much is left. */
+	queued = session->unread_bytes;
+	if (queued > 0)
+		queued += uv_stream_get_write_queue_size((uv_stream_t *)&session->pipe) -
+		          LIST_ELEMENT(session->unread.next, struct outgoing, link)->n;
 	if (queued == 0 || queued != session->stalled_queue) {
 		session->stalled_queue = queued;
 		session->stalled_ns = now_ns;
@@ -504,23 +577,26 @@ void session_check_stall(struct session *session, uint64_t now_ns)
 	}
 }
 
-int session_new(struct daemon *daemon, int fd, uid_t uid, struct guest *guest)
+int session_new(struct daemon *daemon, int fd, uid_t uid, pid_t pid, struct guest *guest)
 {
 	struct session *session = calloc(1, sizeof(*session));
-	int r;
+	int r = session ? 0 : -ENOMEM;
 
-	if (!session) {
-		close(fd);
-		return -ENOMEM;
-	}
-	r = uv_pipe_init(daemon->loop, &session->pipe, 0);
+	/* A guest is one, however many processes it has. */
+	if (session)
+		session->peer = peer_get(daemon, uid, guest ? 0 : pid);
+	if (session && !session->peer)
+		r = -ENOMEM;
+	if (r == 0)
+		r = uv_pipe_init(daemon->loop, &session->pipe, 0);
 	if (r) {
+		if (session)
+			peer_unref(session->peer);
 		free(session);
 		close(fd);
 		return r;
 	}
 	session->daemon = daemon;
-	session->uid = uid;
 	session->due_ns = UINT64_MAX;
 	session->pipe.data = session;
 	session->wait.granted = on_granted;
@@ -532,6 +608,7 @@ int session_new(struct daemon *daemon, int fd, uid_t uid, struct guest *guest)
 	list_init(&session->guest_wait.link);
 	list_init(&session->turn_link);
 	list_init(&session->requests);
+	list_init(&session->unread);
 	list_init(&session->reads);
 	list_init(&session->reads_link);
 	session->number = ++daemon->session_numbers;

@@ -8,8 +8,8 @@
  *   reading ──► splitter ──► small frame: decoded here ─────────┐
  *      ▲            └──────► large frame: decoded by a worker ──┴─► dispatch, in arrival order
  *      └── stops while: too much is unanswered, a large frame waits for memory or is decoded,
- *          the session's turn is over (the next session goes first), or it has had its share
- *          of the loop and rests for a moment (share.h)
+ *          its peer's turn is over (the next peer goes first), or it has had its share of the
+ *          loop and rests for a moment (share.h)
  *
  * A client that does not read its answers stops being read, and is closed when it took nothing
  * for SESSION_STALL_MS. session_close() may be called at any time and twice; the session is freed
@@ -23,14 +23,11 @@
 #include "daemon/guest.h"
 #include "daemon/inflight.h"
 #include "daemon/list.h"
+#include "daemon/peer.h"
 #include "daemon/request.h"
 #include "daemon/share.h"
 #include "protocol/frame.h"
 
-/* Frames that a session may dispatch before it is another one's turn, and the time after which it
- * is, however few they were. */
-#define SESSION_TURN_FRAMES 16
-#define SESSION_TURN_NS UINT64_C(200000)
 /* Payloads up to this are decoded on the loop (tens of microseconds at most). */
 #define SESSION_INLINE_BYTES (16u << 10)
 /* How long a client may leave its answers unread before it is closed. */
@@ -47,9 +44,9 @@ struct session {
 	struct daemon *daemon;
 	uint64_t number;         /* never used again, unlike the address */
 	struct list link;        /* in the daemon's sessions */
-	struct list turn_link;   /* in the daemon's turns, or its resting ones */
+	struct peer *peer;       /* a reference */
+	struct list turn_link;   /* in its peer's turns, or the daemon's resting sessions */
 	struct loop_share share; /* of the loop's time */
-	uid_t uid;               /* the peer's */
 	uv_pipe_t pipe;
 	struct frame_splitter splitter;
 	struct list requests; /* unanswered, struct request.session_link */
@@ -57,12 +54,13 @@ struct session {
 	uint64_t request_bytes; /* of their payloads */
 	uint64_t due_ns;        /* none of them has a deadline before this */
 	uint64_t unread_bytes;  /* of answers that wait for the client to read */
+	struct list unread;     /* struct outgoing.link: those; the first is being written */
 	size_t stalled_queue;   /* those at the last look, and since when they are as many */
 	uint64_t stalled_ns;
 	const uint8_t *held; /* a whole payload that waits for its bytes in flight */
 	uint32_t held_n;
 	struct list reads;      /* its reads that wait for their turn, struct request.wait_link */
-	struct list reads_link; /* in the daemon's read_turns, while there are any */
+	struct list reads_link; /* in its peer's readers, while there are any */
 	uint32_t n_reading;     /* its reads in the lane */
 	struct inflight_wait wait;
 	struct guest *guest; /* whose it is, or NULL: the owner's */
@@ -77,12 +75,12 @@ struct session {
 	char client[LIMIT_NAME_BYTES + 1];
 };
 
-/* Takes over the accepted pipe of fd, whose other end is that user's, and perhaps a guest's.
- * -errno; then fd is closed. */
-int session_new(struct daemon *daemon, int fd, uid_t uid, struct guest *guest);
+/* Takes over the accepted pipe of fd, whose other end is that process of that user's (0: not
+ * known), perhaps a guest's. -errno; then fd is closed. */
+int session_new(struct daemon *daemon, int fd, uid_t uid, pid_t pid, struct guest *guest);
 void session_close(struct session *session);
-/* Gives the session its turn: dispatches what it has. */
-void session_turn(struct session *session);
+/* Gives the session what is left of its peer's turn: dispatches what it has. */
+void session_turn(struct session *session, struct turn *turn);
 /* Sends bytes: takes buf's memory. */
 void session_send(struct session *session, struct wire_buf *buf);
 /* A request of it was answered (or dropped). */

@@ -2,13 +2,13 @@
 
 #include "daemon/share.h"
 
-void asking_note(struct asking *asking, uint64_t session_number, uint64_t now_ns)
+void asking_note(struct asking *asking, uint64_t number, uint64_t now_ns)
 {
-	if (asking->session_number == session_number)
+	if (asking->number == number)
 		return;
-	asking->changed = asking->session_number != 0;
+	asking->changed = asking->number != 0;
 	asking->changed_ns = now_ns;
-	asking->session_number = session_number;
+	asking->number = number;
 }
 
 bool asking_is_shared(const struct asking *asking, uint64_t now_ns)

@@ -64,9 +64,9 @@ struct hnsw;
 
 /*
  * Where distances come from: the one thing the graph knows about vectors. A query is in a form
- * that only its space understands, made of a vector or of a row. Rows
- * are what hnsw_append() was given; HNSW_NO_ROW is infinitely far from everything. All distances
- * are finite or +infinity, never NaN. Const and without memory of its own: [any].
+ * that only its space understands, made of a vector or of a row. Rows are what hnsw_append() was
+ * given; HNSW_NO_ROW is infinitely far from everything. All distances are finite or +infinity,
+ * never NaN. Const and without memory of its own: [any].
  */
 struct hnsw_space {
 	/* Distances of n (at most HNSW_BATCH) rows from the query. One that is beyond `bound` may

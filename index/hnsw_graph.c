@@ -11,9 +11,9 @@
  * A list is an array of atomic u32 that HNSW_NO_LINK ends when it is not full. With M of 16 a base
  * list is two cache lines and nothing else is read to follow it. The two highest bits of a link at
  * level 0 tell the branches of the tree (see hnsw_insert.c), so they too need no place of their own
- * and are saved with the links. Levels are drawn by seed and
- * number of the node, so that the memory of nodes to come is known before them, a build can be
- * repeated, and a file has no levels to be wrong.
+ * and are saved with the links. Levels are drawn by seed and number of the node, so that the memory
+ * of nodes to come is known before them, a build can be repeated, and a file has no levels to be
+ * wrong.
  *
  * How an insertion becomes visible. The new node's lists of all levels are written before the
  * first link to it; then come the links to it, from level 0 upwards; the entry point last. So who

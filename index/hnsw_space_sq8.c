@@ -5,9 +5,7 @@
  * some 100 ns where multiplying takes 10. So the first plane of a code is asked for a hop before it
  * is needed (ask()), and again some codes before, in case it went meanwhile: without that, searches
  * of 60,000 images were slower by 15 %. The second is asked for only where the coarse distance did
- * not settle it, which is for one code in three. That is decided for a few codes at a time, so that
- * the second planes of the first come while the last are multiplied: 0 to 4 % of a search of notes
- * of 384 dimensions; by two or by eight it is a little less.
+ * not settle it, which is for one code in three.
  *
  * A search takes the coarse distance also of what is near, where it errs by little (COARSE_ERROR),
  * and what it found is measured by both planes in the end: ef second planes are read instead of
@@ -20,8 +18,8 @@
  *
  * Codes are multiplied one at a time: four at once, as rows of f32 are, have their lines compete
  * for the few misses that a core can have under way, and took half as long again (Zen 3, 60,000
- * codes in huge pages). Deciding for four codes in one register
- * gained nothing, nor did -O3 or code for AVX2 throughout.
+ * codes in huge pages). Deciding for four codes in one register gained nothing, nor did -O3 or code
+ * for AVX2 throughout.
  */
 
 #include "index/hnsw_space_sq8.h"
@@ -86,6 +84,9 @@ static INLINE void decide(const struct sq8 *sq8, enum metric metric, const struc
 		prefetch(open->planes[i], sq8->fine_bytes);
 }
 
+/* It is decided for a few codes at a time, so that the second planes of the first come while the
+ * last are multiplied: 0 to 4 % of a search of notes of 384 dimensions; by two or by eight it is a
+ * little less. */
 static INLINE void estimate_by(const struct sq8 *sq8, enum metric metric,
                                const struct sq8_query *query, const struct sq8_code *codes,
                                uint32_t n, float bound, float tolerance, float *ret)

@@ -18,7 +18,7 @@ int dir_lock_take(struct dir_lock *lock, struct store_io *io, const char *dir, p
 		return r;
 	r = store_lock(file, ret_holder);
 	if (r != 0) {
-		store_close(file);
+		(void)store_close(file); /* nothing is ever written to it */
 		return r == STORE_LOCKED ? DIR_LOCK_HELD : r;
 	}
 	lock->file = file;
@@ -27,7 +27,8 @@ int dir_lock_take(struct dir_lock *lock, struct store_io *io, const char *dir, p
 
 void dir_lock_release(struct dir_lock *lock)
 {
-	/* The file stays: removing it would let two daemons lock two files of one name. */
-	store_close(lock->file);
+	/* The file stays: removing it would let two daemons lock two files of one name. The lock
+	 * goes with the descriptor, whatever close says. */
+	(void)store_close(lock->file);
 	lock->file = NULL;
 }

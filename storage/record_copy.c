@@ -19,6 +19,26 @@
 #define FILE_NAME "records.db"
 /* It reads each page once. */
 #define COPY_CACHE_BYTES (1 << 20)
+/* Of SQLite's machine, between two looks at why to stop: some dozens of records. */
+#define COPY_STEPS 100
+
+struct stop {
+	const atomic_bool *cancelled;
+	const struct reserve *reserve;
+};
+
+/* 0: nothing is to stop it. */
+static int why_stop(const struct stop *stop)
+{
+	if (atomic_load_explicit(stop->cancelled, memory_order_relaxed))
+		return -ECANCELED;
+	return reserve_is_given_up(stop->reserve) ? -ENOSPC : 0;
+}
+
+static int is_to_stop(void *stop)
+{
+	return why_stop(stop) != 0;
+}
 
 static int vacuum_into(sqlite3 *db, const char *path)
 {
@@ -51,7 +71,7 @@ static bool is_same(const struct record_spec *a, const struct record_spec *b)
 }
 
 static int write_copy(struct store_io *io, const char *from, const char *to,
-                      const struct record_spec *wanted, const atomic_bool *cancelled)
+                      const struct record_spec *wanted, struct stop *stop)
 {
 	struct record_spec spec;
 	sqlite3 *db;
@@ -60,7 +80,7 @@ static int write_copy(struct store_io *io, const char *from, const char *to,
 
 	if (r < 0)
 		return r == -ENOENT ? RECORD_STORE_MISSING : r;
-	sql_cancel_by(db, cancelled);
+	sqlite3_progress_handler(db, COPY_STEPS, is_to_stop, stop);
 	r = record_schema_check(db, &version);
 	if (r == 0)
 		r = sql_configure(db, COPY_CACHE_BYTES);
@@ -73,6 +93,9 @@ static int write_copy(struct store_io *io, const char *from, const char *to,
 	if (r == 0)
 		r = vacuum_into(db, to);
 	sql_close(db);
+	/* SQLite does not tell why it was stopped, and the reserve may be held again. */
+	if (r == -ECANCELED && !atomic_load_explicit(stop->cancelled, memory_order_relaxed))
+		return -ENOSPC;
 	return r;
 }
 
@@ -122,24 +145,29 @@ static int expect_sound(struct store_io *io, const char *dir, const struct uuid 
 
 int record_copy(struct store_io *io, const char *dir, const char *to_dir,
                 const struct record_spec *spec, const atomic_bool *cancelled,
-                struct record_copy *ret)
+                const struct reserve *reserve, struct record_copy *ret)
 {
+	struct stop stop = {cancelled, reserve};
 	char *from = NULL, *to = NULL;
-	int r = 0;
+	int r = why_stop(&stop);
 
+	if (r < 0)
+		return r;
 	if (asprintf(&from, "%s/" FILE_NAME, dir) < 0)
 		return -ENOMEM;
 	if (asprintf(&to, "%s/" FILE_NAME, to_dir) < 0) {
 		free(from);
 		return -ENOMEM;
 	}
-	r = write_copy(io, from, to, spec, cancelled);
+	r = write_copy(io, from, to, spec, &stop);
 	if (r == 0)
 		r = expect_sound(io, to_dir, &spec->uuid, cancelled);
 	if (r == 0)
 		r = settle(io, to, ret);
 	if (r == 0)
 		r = store_sync_dir(io, to_dir);
+	if (r == 0)
+		r = why_stop(&stop);
 	free(from);
 	free(to);
 	return r;

@@ -59,7 +59,7 @@ struct reserve *reserve_free(struct reserve *reserve)
 {
 	if (!reserve)
 		return NULL;
-	(void)store_close(reserve->file);
+	(void)store_close(reserve->file); /* its content means nothing */
 	pthread_mutex_destroy(&reserve->mutex);
 	free(reserve->path);
 	free(reserve);
@@ -75,7 +75,9 @@ static int take(struct reserve *reserve)
 		               &reserve->file);
 	if (r == 0)
 		r = store_allocate(reserve->file, 0, reserve->n_bytes);
-	if (r < 0 && reserve->file) /* a part of it is of no use to anybody */
+	/* A part of it is of no use to anybody. One that cannot be cut off is less to allocate when
+	 * it is tried again. */
+	if (r < 0 && reserve->file)
 		(void)store_truncate(reserve->file, 0);
 	enter(reserve, r == 0 ? RESERVE_HELD : is_full(r) ? RESERVE_GIVEN_UP : RESERVE_NONE);
 	return is_full(r) ? -ENOSPC : r;
@@ -112,7 +114,8 @@ bool reserve_helps(struct reserve *reserve, int error)
 		return false;
 	pthread_mutex_lock(&reserve->mutex);
 	if (state_of(reserve) == RESERVE_HELD && store_truncate(reserve->file, 0) == 0) {
-		/* Some file systems have the room only when that is on the disk. */
+		/* Some file systems have the room only when that is on the disk. Whether there is
+		 * room after all, what is tried again will find out. */
 		(void)store_sync(reserve->file);
 		enter(reserve, RESERVE_GIVEN_UP);
 	}

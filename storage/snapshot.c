@@ -177,7 +177,7 @@ struct snapshot *snapshot_close(struct snapshot *snapshot)
 	void *base = atomic_load_explicit(&snapshot->base, memory_order_relaxed);
 	if (base != NULL)
 		store_unmap(snapshot->file, base, snapshot->size_bytes);
-	store_close(snapshot->file);
+	(void)store_close(snapshot->file); /* it was only read */
 	free(snapshot->entries);
 	free(snapshot->verdicts);
 	free(snapshot);

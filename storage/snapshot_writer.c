@@ -168,7 +168,8 @@ int snapshot_writer_chunk(struct snapshot_writer *writer, uint32_t type, uint32_
 
 static void writer_free(struct snapshot_writer *writer)
 {
-	store_close(writer->file);
+	/* Still open it is of no use: one that is good was closed before it got its name. */
+	(void)store_close(writer->file);
 	free(writer->entries);
 	free(writer);
 }
@@ -262,8 +263,8 @@ struct snapshot_writer *snapshot_writer_abort(struct snapshot_writer *writer)
 {
 	if (writer == NULL)
 		return NULL;
-	/* One that cannot be removed is left to snapshot_collect_tmp(). */
-	store_unlink(writer->io, writer->tmp_path);
+	/* One that cannot be removed is left to snapshot_collect_tmp(), which tells of it. */
+	(void)store_unlink(writer->io, writer->tmp_path);
 	writer_free(writer);
 	return NULL;
 }

@@ -91,7 +91,7 @@ int sql_open(struct store_io *io, const char *path, int flags, sqlite3 **ret)
 	r = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (r != SQLITE_OK) {
 		r = sql_fail(db, r);
-		sqlite3_close_v2(db);
+		(void)sqlite3_close_v2(db); /* it was never open */
 		return r;
 	}
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
@@ -122,7 +122,9 @@ int sql_configure(sqlite3 *db, size_t cache_bytes)
 
 sqlite3 *sql_close(sqlite3 *db)
 {
-	sqlite3_close_v2(db);
+	/* SQLite keeps it to itself when a file cannot be closed, or its WAL not be moved or
+	 * removed. Each commit was synced, and a WAL that is left is read by the next open. */
+	(void)sqlite3_close_v2(db);
 	return NULL;
 }
 

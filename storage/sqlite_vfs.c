@@ -497,7 +497,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *base_file
 	file->fd = last_opened;
 	rc = vfs->io->ops->adopt(vfs->io, path, &file->inner, &file->outer);
 	if (rc < 0) {
-		unix_file->pMethods->xClose(unix_file);
+		(void)unix_file->pMethods->xClose(unix_file); /* nothing was written yet */
 		return rc_of(rc, SQLITE_CANTOPEN);
 	}
 	file->base.pMethods = &file_methods;

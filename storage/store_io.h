@@ -106,7 +106,8 @@ struct store_io *store_io_posix(void);
 /* Room on the disk for those bytes of an open file, as store_allocate() of its own files. */
 int store_io_posix_allocate(int fd, uint64_t offset, size_t n);
 
-/* Shorthands over the tables. close accepts NULL. */
+/* Shorthands over the tables. close accepts NULL. Who does not look at what one returned says why;
+ * that of a close only matters for what was written since the last sync. */
 int store_open(struct store_io *io, const char *path, unsigned flags, struct store_file **ret);
 ssize_t store_read(struct store_file *file, void *buf, size_t n, uint64_t offset);
 int store_write(struct store_file *file, const void *buf, size_t n, uint64_t offset);

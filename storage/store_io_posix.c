@@ -258,7 +258,7 @@ static int posix_sync_dir(struct store_io *io, const char *path)
 	/* Some file systems (9p, CIFS) have no sync for directories; there is nothing to wait for.
 	 */
 	r = r < 0 && errno != EINVAL ? -errno : 0;
-	close(fd);
+	(void)close(fd); /* nothing was written through it */
 	return r;
 }
 
@@ -297,7 +297,7 @@ static int posix_list(struct store_io *io, const char *path,
 	DIR *dir = fdopendir(fd);
 	if (dir == NULL) {
 		r = -errno;
-		close(fd);
+		(void)close(fd); /* nothing was read yet */
 		return r;
 	}
 	while (r == 0) {
@@ -310,7 +310,7 @@ static int posix_list(struct store_io *io, const char *path,
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			r = each(ctx, entry->d_name);
 	}
-	closedir(dir);
+	(void)closedir(dir); /* it was only read */
 	return r;
 }
 

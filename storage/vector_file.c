@@ -451,7 +451,8 @@ struct vector_file *vector_file_free(struct vector_file *file)
 		return NULL;
 	vector_windows_clear(&file->windows, file->file);
 	vector_windows_release(&file->windows);
-	store_close(file->file);
+	/* What was not synced is written again from the truth by the next one that opens it. */
+	(void)store_close(file->file);
 	free(file);
 	return NULL;
 }

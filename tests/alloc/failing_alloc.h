@@ -7,7 +7,7 @@
  * client's. The C library's own needs (of fopen() and the like) are not seen.
  *
  * A program that uses it is linked as tests/CMakeLists.txt says, and calls failing_alloc_init()
- * before anything else.
+ * before anything else; without that the test's own thread counts too, and SQLite and libuv do not.
  *
  * Threads: the test's own.
  */

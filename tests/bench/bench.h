@@ -23,8 +23,14 @@ struct bench {
 	const char *set;  /* of `vector`, only this one; NULL: all */
 	bool with_socket; /* false: only what needs no daemon */
 	size_t n_rows;    /* of `memory` in all; 0: as many as the bars are about */
+	bool is_trial;    /* see bench_rounds() */
 	struct report *report;
 };
+
+/* In a trial, which shows that a suite still runs and whose figures say nothing, everything is done
+ * once and for a moment, over a set of a few hundred rows that is made up on the spot. */
+size_t bench_rounds(const struct bench *bench, size_t n);
+double bench_turn_us(const struct bench *bench, double us);
 
 /* Reads BENCH_SET, saying on stderr what is wrong when it cannot. */
 int bench_read_set(const struct bench *bench, struct dataset **ret);

@@ -25,7 +25,7 @@ static const struct {
 static void print_usage(FILE *to)
 {
 	fputs("usage: kith-bench SUITE... [--data DIR] [--set NAME] [--peers | --peer NAME]\n"
-	      "                           [--socket none] [--rows N]\n\n"
+	      "                           [--socket none] [--rows N] [--trial]\n\n"
 	      "Prints one JSON object a line on stdout and a table on stderr at the end.\n"
 	      "The exit status is 0 when all was measured, whether or not the bars held.\n\n",
 	      to);
@@ -40,7 +40,10 @@ static void print_usage(FILE *to)
 	      "                 libhnswlib-dev, libfaiss-dev were there for the build\n"
 	      "  --peer NAME    only those whose names begin so: hnswlib, faiss, 'faiss sq8'\n"
 	      "  --socket none  leave out what needs a daemon\n"
-	      "  --rows N       of the suite `memory`, fewer than its 100000 for a quick look\n",
+	      "  --rows N       of the suite `memory`, fewer than its 100000 for a quick look\n"
+	      "  --trial        only see that it runs: all in small, of `memory` the cache's "
+	      "part;\n"
+	      "                 needs no data, and its figures say nothing\n",
 	      to);
 }
 
@@ -74,6 +77,10 @@ static bool parse(int argc, char **argv, struct bench *bench, bool named[static 
 		    strcmp(argv[i + 1], "none") == 0) {
 			bench->with_socket = false;
 			i++;
+			continue;
+		}
+		if (strcmp(argv[i], "--trial") == 0) {
+			bench->is_trial = true;
 			continue;
 		}
 		if (strcmp(argv[i], "--peers") == 0) {

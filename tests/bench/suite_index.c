@@ -63,7 +63,7 @@ static int measure_ready(struct index_run *run)
 	struct ready_times times = {0};
 	int r = 0;
 
-	for (size_t i = 0; i < READY_ROUNDS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, READY_ROUNDS) && !r; i++) {
 		if (i > 0)
 			r = kith_side_drop(&run->side, COLLECTION);
 		r = r ? r : make_ready(run, &times);
@@ -101,7 +101,7 @@ static int search_window(struct index_run *run, struct sample *us, struct sample
 {
 	int r = 0;
 
-	for (size_t i = 0; i < N_SEARCHES && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, N_SEARCHES) && !r; i++) {
 		struct kith_search_result *answer;
 		uint64_t start = clock_ns();
 
@@ -126,7 +126,7 @@ static int insert_singly(struct index_run *run, struct sample *us)
 	const struct dataset *dataset = run->dataset;
 	int r = 0;
 
-	for (size_t i = 0; i < N_INSERTS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, N_INSERTS) && !r; i++) {
 		uint64_t id = run->next_id++;
 		uint64_t start = clock_ns();
 
@@ -144,7 +144,7 @@ static void tell_inserts(struct index_run *run, struct insert_times *times)
 	double after = sample_p50(&times->after_us);
 
 	report_begin(report, "index", "300 inserts", run->dataset->name);
-	report_count(report, "rounds", INSERT_ROUNDS);
+	report_count(report, "rounds", bench_rounds(run->bench, INSERT_ROUNDS));
 	report_number(report, "insert_p50_us", sample_p50(&times->insert_us));
 	report_number(report, "before_p50_us", before);
 	report_number(report, "before_p99_us", sample_p99(&times->before_us));
@@ -162,7 +162,7 @@ static int measure_inserts(struct index_run *run)
 	struct insert_times times = {0};
 	int r = kith_side_warm(&run->side, COLLECTION, run->dataset);
 
-	for (size_t i = 0; i < INSERT_ROUNDS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, INSERT_ROUNDS) && !r; i++) {
 		/* All that an earlier round wrote is folded in, and nothing goes on beside. */
 		r = kith_side_optimize(&run->side, COLLECTION);
 		r = r ? r : search_window(run, &times.before_us, &times.before_inside_us, NULL);
@@ -191,7 +191,7 @@ static int measure_ensure_at(struct index_run *run, const char *placement, size_
 	int r = cpu_keep(0, 0);
 
 	r = r ? r : cpu_keep(run->side.daemon->pid, cpu_idx);
-	for (size_t i = 0; i < ENSURE_ROUNDS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, ENSURE_ROUNDS) && !r; i++) {
 		uint64_t start = clock_ns();
 
 		r = kith_ping(run->side.conn);

@@ -31,12 +31,12 @@
 
 /* Ping. --------------------------------------------------------------------------------------- */
 
-static int ping_rounds(struct echo *echo, struct kith_conn *conn, struct sample *echo_us,
-                       struct sample *ping_us)
+static int ping_rounds(struct echo *echo, struct kith_conn *conn, size_t n_rounds,
+                       struct sample *echo_us, struct sample *ping_us)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < PING_ROUNDS && !r; i++) {
+	for (size_t i = 0; i < n_rounds && !r; i++) {
 		uint64_t start = clock_ns();
 
 		r = echo_round_trip(echo);
@@ -83,7 +83,8 @@ static int measure_ping_at(struct bench *bench, struct kith_side *side, const ch
 	r = cpu_keep(0, 0);
 	r = r ? r : cpu_keep(echo_thread_id(echo), cpu_idx);
 	r = r ? r : cpu_keep(side->daemon->pid, cpu_idx);
-	r = r ? r : ping_rounds(echo, side->conn, &echo_us, &ping_us);
+	r = r ? r
+	      : ping_rounds(echo, side->conn, bench_rounds(bench, PING_ROUNDS), &echo_us, &ping_us);
 	if (!r)
 		tell_ping(bench, placement, &echo_us, &ping_us);
 	cpu_keep_anywhere(0);
@@ -264,9 +265,9 @@ int suite_ipc(struct bench *bench)
 		bench_fail("cannot start the daemon", r);
 	r = r ? r : measure_ping(bench, &side);
 	r = r ? r : dataset_make("uniform-1000x128", 1000, 100, 128, 1, &small);
-	r = r ? r : measure_search(bench, &side, small, SEARCH_ROUNDS_SMALL);
+	r = r ? r : measure_search(bench, &side, small, bench_rounds(bench, SEARCH_ROUNDS_SMALL));
 	r = r ? r : bench_read_set(bench, &large);
-	r = r ? r : measure_search(bench, &side, large, SEARCH_ROUNDS_LARGE);
+	r = r ? r : measure_search(bench, &side, large, bench_rounds(bench, SEARCH_ROUNDS_LARGE));
 	dataset_free(small);
 	dataset_free(large);
 	kith_side_stop(&side);

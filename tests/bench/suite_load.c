@@ -155,7 +155,7 @@ static void *take_turn(void *arg)
 		self->r = loads[self->turn->load].step(run, self->number, step++ % n_steps * n);
 		self->n_done += n;
 		us = elapsed_us(start);
-	} while (!self->r && us < TURN_US);
+	} while (!self->r && us < bench_turn_us(run->bench, TURN_US));
 	self->qps = (double)self->n_done / us * 1e6;
 	return NULL;
 }
@@ -388,7 +388,7 @@ static int run_rounds(struct load_run *run, size_t n_loads)
 	struct load_figures figures[LOAD_N] = {0};
 	int r = 0;
 
-	for (size_t round = 0; round < ROUNDS && !r; round++)
+	for (size_t round = 0; round < bench_rounds(run->bench, ROUNDS) && !r; round++)
 		r = run_round(run, n_loads, figures);
 	for (size_t i = 0; i < n_loads && !r; i++)
 		tell(run, (enum load)i, &figures[i]);

@@ -181,8 +181,9 @@ static int measure(struct bench *bench, struct restart_run *run, const struct sc
 
 	run->n_first_by_index = 0;
 	run->n_builds = 0;
-	for (size_t i = 0; i < ROUNDS && !r; i++) {
-		nanosleep(&(struct timespec){.tv_sec = scenario->rest_s}, NULL);
+	for (size_t i = 0; i < bench_rounds(bench, ROUNDS) && !r; i++) {
+		if (!bench->is_trial)
+			nanosleep(&(struct timespec){.tv_sec = scenario->rest_s}, NULL);
 		r = pick_query(run);
 		r = r ? r : write_fresh(run);
 		r = r ? r : scenario->end(run->side.daemon);

@@ -73,7 +73,7 @@ static int measure_single(struct write_run *run)
 	struct sample upsert_us = {0};
 	int r = 0;
 
-	for (size_t i = 0; i < SINGLE_ROUNDS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, SINGLE_ROUNDS) && !r; i++) {
 		uint64_t start = clock_ns();
 
 		r = raw_write(run, n_bytes);
@@ -145,7 +145,8 @@ static int write_spell(struct write_run *run, size_t n, double *ret_per_s)
 	}
 	start = clock_ns();
 	for (; n_started < n && !r; n_started++) {
-		writers[n_started].until_ns = start + (uint64_t)(SPELL_US * 1e3);
+		writers[n_started].until_ns =
+		        start + (uint64_t)(bench_turn_us(run->bench, SPELL_US) * 1e3);
 		r = -pthread_create(&writers[n_started].thread, NULL, write_on,
 		                    &writers[n_started]);
 		if (r)
@@ -168,7 +169,7 @@ static int measure_writers(struct write_run *run)
 	double per_s;
 	int r = 0;
 
-	for (size_t i = 0; i < SPELLS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, SPELLS) && !r; i++) {
 		r = write_spell(run, 1, &per_s);
 		sample_add(&run->one_per_s, per_s);
 		r = r ? r : write_spell(run, N_WRITERS, &per_s);
@@ -211,7 +212,7 @@ static int measure_import(struct write_run *run)
 	struct sample import_s = {0};
 	int r = 0;
 
-	for (size_t i = 0; i < IMPORTS && !r; i++) {
+	for (size_t i = 0; i < bench_rounds(run->bench, IMPORTS) && !r; i++) {
 		double raw;
 		double import;
 

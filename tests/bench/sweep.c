@@ -6,6 +6,8 @@
 /* Timed queries of each searcher at each ef, in passes over all of them, and how many it has before
  * the next one's turn: a moment, so that what else the machine does falls on all of them alike. */
 #define TIMED_QUERIES 2000
+/* And how often the same one, of a set that has few. */
+#define TIMED_PASSES 10
 #define TURN_QUERIES 100
 /* A recall that nobody asks for more than: a searcher that has it, from the usual ef on, is done.
  */
@@ -47,6 +49,13 @@ static int judge(const struct dataset *dataset, const struct searcher *searcher,
 	        .refined = (double)all.refined / (double)dataset->n_queries,
 	};
 	return 0;
+}
+
+static size_t n_timed(const struct dataset *dataset)
+{
+	size_t n = dataset->n_queries * TIMED_PASSES;
+
+	return n < TIMED_QUERIES ? n : TIMED_QUERIES;
 }
 
 static int time_turn(const struct searcher *searcher, uint32_t ef, size_t first, size_t n,
@@ -124,7 +133,7 @@ static int run_point(const struct dataset *dataset, struct searcher *searchers, 
 		r = judge(dataset, searcher, efs[point_idx], &searcher->points[point_idx]);
 		searcher->n_points++;
 	}
-	for (size_t done = 0; done < TIMED_QUERIES && !r; done += dataset->n_queries)
+	for (size_t done = 0; done < n_timed(dataset) && !r; done += dataset->n_queries)
 		r = time_pass(dataset, searchers, n, point_idx, timings);
 	for (size_t i = 0; i < n; i++)
 		if (searchers[i].n_points > point_idx)
@@ -170,7 +179,7 @@ int sweep_once(const struct dataset *dataset, const struct searcher *searcher, u
 	size_t first = 0;
 	int r = judge(dataset, searcher, ef, ret);
 
-	for (size_t done = 0; done < TIMED_QUERIES && !r; done += turn_queries(dataset, first)) {
+	for (size_t done = 0; done < n_timed(dataset) && !r; done += turn_queries(dataset, first)) {
 		first = done % dataset->n_queries;
 		r = time_turn(searcher, ef, first, turn_queries(dataset, first), &timing);
 	}

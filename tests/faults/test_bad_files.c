@@ -4,9 +4,9 @@
  * Every bad byte: a daemon's files are made, it stops, one of them is damaged, and a fresh daemon
  * starts on the result. Damage to what is derived must change nothing but time: all records are
  * there, searches are exact, the index serves again, nothing is left over. Damage to a collection's
- * truth must be answered for by that collection alone, with an error; the other one serves. A
- * damaged catalog may refuse the start, with nothing changed on the disk: the good one put back,
- * all is there. Never a crash.
+ * truth must be answered for by that collection alone, with an error that says what to do, `verify`
+ * names it, `repair` leaves it as it is, and the other one serves. A damaged catalog may refuse the
+ * start; whatever came of it, the good one put back, all is there. Never a crash.
  *
  * What this cannot promise: SQLite keeps no checksum of a page, so a flipped bit in the middle of a
  * stored vector or text is that vector or text from then on.
@@ -16,6 +16,7 @@
  */
 
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,8 @@
 
 #include <cmocka.h>
 
+#include "storage/snapshot_page.h"
+#include "storage/vector_page.h"
 #include "tests/lib/children.h"
 #include "tests/lib/crash_disk.h"
 #include "tests/lib/kith_calls.h"
@@ -41,6 +44,8 @@
 /* Of bytes in pages whose every byte counts, and of the others. */
 #define USUAL_STRIDE 211u
 #define BODY_FACTOR 16u
+/* The last byte of a number in SQLite's header. */
+#define SQLITE_USER_VERSION_AT 63u
 
 enum role {
 	ROLE_CATALOG,
@@ -65,6 +70,8 @@ enum damage_kind {
 	DAMAGE_FOREIGN,   /* the namesake of the other collection, or some text */
 	DAMAGE_LINK,      /* a symbolic link to the good file elsewhere */
 	DAMAGE_DIRECTORY, /* in its place */
+	DAMAGE_NEWER,     /* the good file, but of a version to come */
+	DAMAGE_DENIED,    /* the good file, which may not be opened */
 };
 
 struct world {
@@ -231,6 +238,34 @@ static void put_foreign(const struct damage *damage, const char *root, const cha
 	free(bytes);
 }
 
+/* As the next version of Kith would begin it. */
+static void make_newer(const struct target *target, const char *path)
+{
+	const struct {
+		size_t page, at;
+		uint8_t version;
+	} of_derived = {4096, 8, VECTOR_FILE_VERSION + 1};
+	unsigned char *bytes;
+	size_t n;
+
+	_Static_assert(VECTOR_FILE_VERSION == SNAPSHOT_VERSION, "one number says both");
+	bytes = scratch_file_load(path, &n);
+	assert_true(n > 2 * of_derived.page);
+	if (target->role != ROLE_DERIVED) {
+		bytes[SQLITE_USER_VERSION_AT] = 99;
+	} else if (strstr(path, "/hnsw-")) {
+		bytes[of_derived.at] = of_derived.version;
+		snapshot_page_seal((struct snapshot_page *)(void *)bytes);
+	} else {
+		for (size_t at = 0; at < 2 * of_derived.page; at += of_derived.page) {
+			bytes[at + of_derived.at] = of_derived.version;
+			vector_page_seal(bytes + at);
+		}
+	}
+	scratch_file_save(path, bytes, n);
+	free(bytes);
+}
+
 static void inflict(const struct damage *damage, const char *root)
 {
 	char path[PATH_SIZE + SCRATCH_PATH_SIZE], aside[PATH_SIZE];
@@ -255,7 +290,25 @@ static void inflict(const struct damage *damage, const char *root)
 		assert_int_equal(rename(path, aside), 0);
 		assert_int_equal(mkdir(path, 0700), 0);
 		break;
+	case DAMAGE_NEWER:
+		make_newer(damage->target, path);
+		break;
+	case DAMAGE_DENIED:
+		break; /* deny() says so to the daemon */
 	}
+}
+
+/* Root may open anything: the disk refuses, whoever asks. */
+static void deny(struct store_twin *twin, const struct target *target)
+{
+	static const enum store_twin_kind kinds[] = {STORE_TWIN_OPEN, STORE_TWIN_ADOPT};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		store_twin_fail(twin, (struct store_twin_fault){.kind = kinds[i],
+		                                                .path_part = target->path,
+		                                                .nth = 1,
+		                                                .err = EACCES,
+		                                                .lasting = true});
 }
 
 /* Checks --------------------------------------------------------------------------------------- */
@@ -269,12 +322,57 @@ static void expect_all(struct kith_conn *conn, const struct ledger_state *state)
 	ledger_expect_searches(state, conn);
 }
 
+/* What to do about it. */
+static bool is_helpful(const char *message)
+{
+	return strstr(message, "restore a backup") || strstr(message, "use that version") ||
+	       strstr(message, "put the file itself there");
+}
+
+static void expect_named(struct kith_conn *conn, const struct damage *damage)
+{
+	struct kith_verify_params params = {.collection = kith_text(NOTES)};
+	struct kith_verify_result *result;
+	int r = kith_verify(conn, &params, &result);
+
+	if (damage->kind == DAMAGE_DIRECTORY || damage->kind == DAMAGE_DENIED) {
+		assert_int_equal(r, KITH_ERROR_STORAGE_FAILED); /* it cannot look */
+		return;
+	}
+	assert_int_equal(r, 0);
+	assert_true(result->findings.n > 0);
+	assert_true(is_text(result->findings.v[0].file, "records.db"));
+	assert_false(result->findings.v[0].derived);
+	kith_free(result);
+}
+
+/* Whether anything could be saved or not. */
+static void expect_left_alone(struct kith_conn *conn, const char *path)
+{
+	struct kith_repair_params params = {.collection = kith_text(NOTES),
+	                                    .name = kith_text("saved")};
+	unsigned char *before, *after;
+	size_t n_before, n_after;
+	int r;
+
+	before = scratch_file_load(path, &n_before);
+	r = kith_repair(conn, &params, NULL);
+	if (r != 0 && r != KITH_ERROR_DAMAGED && r != KITH_ERROR_STORAGE_FAILED)
+		fail_msg("repair: %s: %s", kith_error_name(r), kith_error_message(conn));
+	after = scratch_file_load(path, &n_after);
+	assert_int_equal(n_after, n_before);
+	assert_memory_equal(after, before, n_before);
+	free(before);
+	free(after);
+}
+
 /* A collection whose truth is bad says so, or gives what SQLite reads; the other one is whole. */
-static void expect_others_serve(struct kith_conn *conn, const struct ledger_state *state)
+static void expect_others_serve(struct kith_conn *conn, const struct damage *damage,
+                                const char *path)
 {
 	struct ledger_state others = {0};
 	struct ledger_collection found = {.name = MAIL};
-	struct ledger_state copy = *state;
+	struct ledger_state copy = damage->world->state;
 	struct kith_scan_params scan = {.collection = kith_text(NOTES),
 	                                .include = KITH_INCLUDE_VECTORS | KITH_INCLUDE_TEXTS};
 	int r;
@@ -283,8 +381,15 @@ static void expect_others_serve(struct kith_conn *conn, const struct ledger_stat
 	r = kith_scan(conn, &scan, NULL);
 	if (r != 0 && r != KITH_ERROR_DAMAGED && r != KITH_ERROR_STORAGE_FAILED)
 		fail_msg("%s: %s", kith_error_name(r), kith_error_message(conn));
-	if (r != 0)
-		assert_true(strlen(kith_error_message(conn)) > 0);
+	if (r == 0 && damage->kind != DAMAGE_FLIP && damage->kind != DAMAGE_CUT)
+		fail_msg("it serves");
+	if (r == KITH_ERROR_DAMAGED && !is_helpful(kith_error_message(conn)))
+		fail_msg("it does not say what to do: %s", kith_error_message(conn));
+	if (r != 0) {
+		expect_named(conn, damage);
+		if (damage->kind != DAMAGE_DIRECTORY)
+			expect_left_alone(conn, path);
+	}
 	r = try_put_records(conn, NOTES, 120, 5, 1, NULL);
 	assert_true(r == 0 || r == KITH_ERROR_DAMAGED || r == KITH_ERROR_STORAGE_FAILED);
 	ledger_read_collection(conn, &found);
@@ -293,45 +398,101 @@ static void expect_others_serve(struct kith_conn *conn, const struct ledger_stat
 	put_records(conn, MAIL, 100, 5, 1);
 }
 
+static void restart(struct daemon_thread *daemon, struct kith_conn **conn)
+{
+	kith_close(*conn);
+	daemon_thread_restart(daemon);
+	*conn = connect_to(daemon);
+}
+
+/* A file that could not be opened is, at the latest, by the next daemon. */
+static void expect_mended(struct daemon_thread *daemon, struct kith_conn **conn,
+                          const struct damage *damage)
+{
+	if (damage->kind == DAMAGE_DENIED)
+		restart(daemon, conn);
+	await_state(*conn, NOTES, NULL, KITH_INDEX_STATE_SERVING);
+	optimize(*conn, NOTES, NULL);
+	expect_all(*conn, &damage->world->state);
+	restart(daemon, conn);
+	expect_all(*conn, &damage->world->state);
+}
+
+/* The good file is there again, and what SQLite made of the bad one is not. */
+static void put_back(const struct world *world, const struct target *target, const char *root)
+{
+	char path[PATH_SIZE + SCRATCH_PATH_SIZE], good[PATH_SIZE + SCRATCH_PATH_SIZE];
+	char beside[PATH_SIZE + SCRATCH_PATH_SIZE + 8];
+	unsigned char *bytes;
+	size_t n;
+
+	snprintf(good, sizeof(good), "%s/%s", daemon_thread_root(world->daemon), target->path);
+	snprintf(path, sizeof(path), "%s/%s", root, target->path);
+	snprintf(beside, sizeof(beside), "%s-wal", path);
+	unlink(beside);
+	snprintf(beside, sizeof(beside), "%s-shm", path);
+	unlink(beside);
+	if (unlink(path) != 0)
+		rmdir(path);
+	bytes = scratch_file_load(good, &n);
+	scratch_file_save(path, bytes, n);
+	free(bytes);
+}
+
 /* [child] */
 static void check_damage(void *ctx)
 {
 	const struct damage *damage = ctx;
 	const struct world *world = damage->world;
-	struct daemon_thread *daemon = daemon_thread_new_stopped(store_io_posix(), NULL, CACHE_MB);
+	struct store_twin *twin = store_twin_new(store_io_posix());
+	struct daemon_thread *daemon =
+	        daemon_thread_new_stopped(store_twin_io(twin), NULL, CACHE_MB);
+	char path[PATH_SIZE + SCRATCH_PATH_SIZE];
 	struct kith_conn *conn;
 
 	crash_disk_save(world->twin, store_twin_n_ops(world->twin),
 	                daemon_thread_root(world->daemon), daemon_thread_root(daemon),
 	                (struct crash){CRASH_KILLED, 0});
 	inflict(damage, daemon_thread_root(daemon));
-	if (daemon_thread_try_start(daemon) != 0) {
-		assert_int_equal(damage->target->role, ROLE_CATALOG);
-		daemon_thread_free(daemon);
-		return;
-	}
-	conn = connect_to(daemon);
-	DONE(conn, kith_ping(conn));
-	if (damage->target->role == ROLE_DERIVED) {
-		expect_all(conn, &world->state);
-		await_state(conn, NOTES, NULL, KITH_INDEX_STATE_SERVING);
-		optimize(conn, NOTES, NULL);
-		expect_all(conn, &world->state);
+	if (damage->kind == DAMAGE_DENIED)
+		deny(twin, damage->target);
+	snprintf(path, sizeof(path), "%s/%s", daemon_thread_root(daemon), damage->target->path);
+	if (daemon_thread_try_start(daemon) == 0) {
+		conn = connect_to(daemon);
+		DONE(conn, kith_ping(conn));
+		if (damage->target->role == ROLE_TRUTH)
+			expect_others_serve(conn, damage, path);
+		else if (damage->target->role == ROLE_DERIVED)
+			expect_all(conn, &world->state);
+		store_twin_heal(twin);
+		if (damage->target->role == ROLE_DERIVED)
+			expect_mended(daemon, &conn, damage);
 		kith_close(conn);
-		daemon_thread_restart(daemon);
+		daemon_thread_stop(daemon);
+	} else {
+		assert_int_equal(damage->target->role, ROLE_CATALOG);
+		store_twin_heal(twin);
+	}
+	if (damage->target->role == ROLE_CATALOG) {
+		put_back(world, damage->target, daemon_thread_root(daemon));
+		daemon_thread_start(daemon);
 		conn = connect_to(daemon);
 		expect_all(conn, &world->state);
-	} else if (damage->target->role == ROLE_TRUTH) {
-		expect_others_serve(conn, &world->state);
+		kith_close(conn);
 	}
-	kith_close(conn);
 	daemon_thread_free(daemon);
+	store_twin_free(twin);
 }
 
 static void try_damage(struct children *children, struct damage damage)
 {
-	static const char *const kinds[] = {"a flip", "a cut", "a foreign file", "a link",
-	                                    "a directory"};
+	static const char *const kinds[] = {"a flip",
+	                                    "a cut",
+	                                    "a foreign file",
+	                                    "a link",
+	                                    "a directory",
+	                                    "a newer file",
+	                                    "a file that may not be opened"};
 	char what[CHILD_WHAT_SIZE];
 
 	snprintf(what, sizeof(what), "%s of %s at %zu of %zu", kinds[damage.kind],
@@ -406,6 +567,8 @@ static void cut_and_foreign_files_are_found(void **state)
 		try_damage(&children, (struct damage){world, target, DAMAGE_FOREIGN, 1});
 		try_damage(&children, (struct damage){world, target, DAMAGE_LINK, 0});
 		try_damage(&children, (struct damage){world, target, DAMAGE_DIRECTORY, 0});
+		try_damage(&children, (struct damage){world, target, DAMAGE_NEWER, 0});
+		try_damage(&children, (struct damage){world, target, DAMAGE_DENIED, 0});
 	}
 	children_finish(&children);
 	print_message("%u damaged files tried\n", children.n_run);

@@ -21,6 +21,7 @@
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/saved_index.h"
 #include "tests/lib/scratch_dir.h"
+#include "tests/lib/store_twin.h"
 
 #define NOTES "notes"
 #define MAIL "mail"
@@ -29,17 +30,14 @@
 #define PATH_SIZE (2 * DAEMON_PROCESS_PATH_SIZE)
 
 struct stage {
+	struct store_twin *twin; /* what the disk is, where that is of interest */
 	struct daemon_thread *daemon;
 	struct kith_conn *conn;
 	char place[PATH_SIZE]; /* where backups go */
 };
 
-static int setup(void **state)
+static void begin(struct stage *stage)
 {
-	struct stage *stage = calloc(1, sizeof(*stage));
-
-	assert_non_null(stage);
-	stage->daemon = daemon_thread_new();
 	stage->conn = connect_to(stage->daemon);
 	snprintf(stage->place, sizeof(stage->place), "%s/backup",
 	         daemon_thread_root(stage->daemon));
@@ -49,6 +47,27 @@ static int setup(void **state)
 	put_records(stage->conn, NOTES, 0, 10, 2);
 	delete_records(stage->conn, NOTES, 50, 10);
 	put_records(stage->conn, MAIL, 0, N_MAIL, 1);
+}
+
+static int setup(void **state)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	stage->daemon = daemon_thread_new();
+	begin(stage);
+	*state = stage;
+	return 0;
+}
+
+static int setup_twin(void **state)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	stage->twin = store_twin_new(store_io_posix());
+	stage->daemon = daemon_thread_new_with(store_twin_io(stage->twin), NULL, 32);
+	begin(stage);
 	*state = stage;
 	return 0;
 }
@@ -59,6 +78,7 @@ static int teardown(void **state)
 
 	kith_close(stage->conn);
 	daemon_thread_free(stage->daemon);
+	store_twin_free(stage->twin);
 	free(stage);
 	return 0;
 }
@@ -282,6 +302,89 @@ static void what_a_cut_backup_left_is_in_nobodys_way(void **state)
 	DONE(stage->conn, try_restore(stage->conn, below, NOTES));
 	expect_notes(stage->conn);
 }
+
+/* A full disk --------------------------------------------------------------------------------- */
+
+struct backing_up {
+	struct stage *stage;
+	pthread_t thread;
+	struct gate *gate;
+	int result;
+};
+
+static void *backup_main(void *ctx)
+{
+	struct backing_up *backing_up = ctx;
+	struct kith_conn *conn = connect_to(backing_up->stage->daemon);
+
+	backing_up->result = try_backup(conn, backing_up->stage->place, NULL);
+	kith_close(conn);
+	return NULL;
+}
+
+/* It stands where it would copy its first collection; from then on the disk is full. */
+static void begin_backup_on_full_disk(struct backing_up *backing_up)
+{
+	struct stage *stage = backing_up->stage;
+
+	backing_up->gate = daemon_thread_gate(stage->daemon, "backup", "start");
+	assert_int_equal(pthread_create(&backing_up->thread, NULL, backup_main, backing_up), 0);
+	gate_await(backing_up->gate);
+	gate_pass(backing_up->gate);
+	gate_await(backing_up->gate);
+	store_twin_fill(stage->twin, 1);
+}
+
+/* It left nothing, and when there is room again, it is made. */
+static void expect_no_backup(struct backing_up *backing_up)
+{
+	struct stage *stage = backing_up->stage;
+	char tmp[PATH_SIZE + 16];
+
+	gate_open(backing_up->gate);
+	assert_int_equal(pthread_join(backing_up->thread, NULL), 0);
+	assert_int_equal(backing_up->result, KITH_ERROR_STORAGE_FULL);
+	snprintf(tmp, sizeof(tmp), "%s.kith-tmp", stage->place);
+	assert_false(is_there(tmp));
+	assert_false(is_there(stage->place));
+}
+
+static void expect_backup_with_room(struct stage *stage)
+{
+	store_twin_heal(stage->twin);
+	put_records(stage->conn, NOTES, 0, 5, 7);
+	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
+}
+
+static void a_backup_that_fills_the_disk_goes_and_deletes_go_on(void **state)
+{
+	struct stage *stage = *state;
+	struct backing_up backing_up = {.stage = stage, .result = -1};
+
+	begin_backup_on_full_disk(&backing_up);
+	expect_no_backup(&backing_up);
+	delete_records(stage->conn, NOTES, 0, 20);
+	delete_records(stage->conn, MAIL, 0, 10);
+	expect_backup_with_room(stage);
+}
+
+/* There would be room for the backup in what the delete has left of the reserve. */
+static void a_backup_leaves_what_was_reserved_to_deletes(void **state)
+{
+	struct stage *stage = *state;
+	struct backing_up backing_up = {.stage = stage, .result = -1};
+
+	begin_backup_on_full_disk(&backing_up);
+	delete_records(stage->conn, NOTES, 0, 20);
+	assert_int_equal(try_put_records(stage->conn, NOTES, 100, 5, 1, NULL),
+	                 KITH_ERROR_STORAGE_FULL);
+	expect_no_backup(&backing_up);
+	delete_records(stage->conn, NOTES, 20, 20);
+	delete_records(stage->conn, MAIL, 0, 10);
+	expect_backup_with_room(stage);
+}
+
+/* A restore ----------------------------------------------------------------------------------- */
 
 struct restoring {
 	struct stage *stage;
@@ -887,6 +990,10 @@ int main(void)
 	        TEST(looking_at_a_path_lets_go_of_no_lock),
 	        TEST(a_client_that_goes_takes_its_backup_along),
 	        TEST(what_a_cut_backup_left_is_in_nobodys_way),
+	        cmocka_unit_test_setup_teardown(a_backup_that_fills_the_disk_goes_and_deletes_go_on,
+	                                        setup_twin, teardown),
+	        cmocka_unit_test_setup_teardown(a_backup_leaves_what_was_reserved_to_deletes,
+	                                        setup_twin, teardown),
 	        TEST(a_restore_waits_until_what_was_dropped_is_gone),
 	        TEST(a_restore_that_waits_does_not_hold_up_a_stop),
 	        TEST(no_link_inside_a_backup_is_followed),

@@ -15,8 +15,12 @@
 #include "daemon/index.h"
 #include "tests/lib/kith_calls.h"
 
-#define RECORDS 3000u
+/* So many that each third round has a new generation built, and the tenth leaves dead nodes. */
+#define RECORDS 2400u
 #define SHARE (RECORDS / 5)
+/* And so many that two fifths of them are reason enough for one. */
+#define ALL 3000u
+#define FIFTH (ALL / 5)
 #define ROUNDS 10u
 #define QUERIES 200u
 #define K 10u
@@ -104,6 +108,8 @@ static void ten_rounds_of_a_fifth_leave_the_recall_of_a_fresh_build(void **state
 		await(is_cleared, &watched, "dead nodes are few");
 	}
 	assert_true(index_of(conn, notes, NULL).at.rebuilds >= 2);
+	/* It is no fresh build itself. */
+	assert_true(index_of(conn, notes, NULL).at.dead >= SHARE);
 	make_collection(conn, fresh, KITH_METRIC_L2);
 	for (uint32_t round = ROUNDS - RECORDS / SHARE; round < ROUNDS; round++)
 		put_records(conn, fresh, round * SHARE % RECORDS, SHARE, round + 2);
@@ -125,18 +131,18 @@ static void deletes_alone_have_a_new_generation_built(void **state)
 
 	(void)state;
 	make_collection(conn, notes, KITH_METRIC_L2);
-	put_records(conn, notes, 0, RECORDS, 1);
+	put_records(conn, notes, 0, ALL, 1);
 	make_index(conn, notes);
-	delete_records(conn, notes, 0, SHARE);
-	assert_int_equal(index_of(conn, notes, NULL).at.dead, SHARE);
+	delete_records(conn, notes, 0, FIFTH);
+	assert_int_equal(index_of(conn, notes, NULL).at.dead, FIFTH);
 	assert_int_equal(index_of(conn, notes, NULL).at.rebuilds, 0);
-	delete_records(conn, notes, SHARE, 2 * SHARE);
-	await(is_cleared, &(struct watched){conn, RECORDS - 3 * SHARE}, "the dead are gone");
+	delete_records(conn, notes, FIFTH, 2 * FIFTH);
+	await(is_cleared, &(struct watched){conn, ALL - 3 * FIFTH}, "the dead are gone");
 	assert_int_equal(index_of(conn, notes, NULL).at.rebuilds, 1);
-	expect_records(conn, notes, 3 * SHARE, 100, 1);
+	expect_records(conn, notes, 3 * FIFTH, 100, 1);
 	expect_no_records(conn, notes, 0, 100, 1);
 	/* To the last one. */
-	delete_records(conn, notes, 3 * SHARE, RECORDS - 3 * SHARE);
+	delete_records(conn, notes, 3 * FIFTH, ALL - 3 * FIFTH);
 	await(is_cleared, &(struct watched){conn, 0}, "there is nothing left");
 	kith_close(conn);
 	daemon_thread_free(daemon);

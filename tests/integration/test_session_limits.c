@@ -211,10 +211,13 @@ static void a_connection_has_so_many_bytes_unanswered(void **state)
 
 /* Turns ---------------------------------------------------------------------------------------- */
 
-/* A clock that holds the daemon's loop when it looks at it. */
+#define HOLDING_START_NS UINT64_C(1000000000)
+
+/* A clock that holds the daemon's loop when it looks at it. It goes by looks alone: what a busy
+ * machine takes is nobody's share. */
 struct holding_clock {
 	struct clock clock;
-	uint64_t step_ns; /* what each look costs, beyond the time that it takes */
+	uint64_t step_ns; /* what each look costs */
 	uint64_t stepped_ns;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
@@ -241,7 +244,7 @@ static uint64_t holding_monotonic_ns(struct clock *clock)
 	}
 	stepped_ns = holding->stepped_ns += holding->step_ns;
 	pthread_mutex_unlock(&holding->mutex);
-	return clock_monotonic_ns(clock_system()) + stepped_ns;
+	return HOLDING_START_NS + stepped_ns;
 }
 
 static int64_t holding_wall_ms(struct clock *clock)
@@ -275,10 +278,12 @@ static uint64_t n_answered(struct raw_client *raw, uint32_t id)
 	return stats.requests;
 }
 
-/* The loop stands still where it has read a pile and looked at none of it; meanwhile another
- * connection asks. So what the daemon does next is up to it alone. Returns how many of the pile are
- * answered before that. */
-static uint64_t n_before_another(uint64_t step_ns, uint32_t n_frames)
+#define MAX_CROWD 12u
+
+/* The loop stands still where it has read a pile and looked at none of it; meanwhile others of that
+ * crowd, which is another process, have sent theirs, and a connection of this one asks. So what the
+ * daemon does next is up to it alone. Returns how many of the piles are answered before that. */
+static uint64_t n_before_another(uint64_t step_ns, uint32_t n_crowd, uint32_t n_frames)
 {
 	struct holding_clock holding = {
 	        .clock = {holding_monotonic_ns, holding_wall_ms},
@@ -288,23 +293,31 @@ static uint64_t n_before_another(uint64_t step_ns, uint32_t n_frames)
 	};
 	struct daemon_thread *daemon = daemon_thread_new_with(store_io_posix(), &holding.clock, 32);
 	const struct ping_params nothing = {0};
-	struct raw_client many, one;
-	struct pile pile;
+	struct raw_client crowd[MAX_CROWD], one;
+	struct pile piles[MAX_CROWD];
 	uint64_t before, meanwhile;
 
-	raw_greet_at(daemon_thread_socket(daemon), &many);
+	raw_greet_from_another(daemon_thread_socket(daemon), crowd, n_crowd);
 	raw_greet_at(daemon_thread_socket(daemon), &one);
-	pile_make(&pile, n_frames, WIRE_METHOD_ping, &nothing);
 	raw_say(&one, "[0, 1, 'stats', {}]");
-	before = n_answered(&one, 1) + 1;
+	before = n_answered(&one, 1) + 2;
+	/* The loop has left the turn of that one: it must not be held there, as its time would be.
+	 */
+	raw_expect_alive(&crowd[0]);
 	set_hold(&holding, true);
-	pile_send_what_goes(&pile, &many);
-	await_held(&holding);
+	for (uint32_t i = 0; i < n_crowd; i++) {
+		pile_make(&piles[i], n_frames, WIRE_METHOD_ping, &nothing);
+		pile_send_what_goes(&piles[i], &crowd[i]);
+		if (i == 0)
+			await_held(&holding);
+	}
 	raw_say(&one, "[0, 2, 'stats', {}]");
 	set_hold(&holding, false);
 	meanwhile = n_answered(&one, 2) - before;
-	pile_finish(&pile, &many);
-	raw_close(&many);
+	for (uint32_t i = 0; i < n_crowd; i++) {
+		pile_finish(&piles[i], &crowd[i]);
+		raw_close(&crowd[i]);
+	}
 	raw_close(&one);
 	daemon_thread_free(daemon);
 	pthread_cond_destroy(&holding.changed);
@@ -316,14 +329,27 @@ static void a_pile_of_frames_is_taken_in_turns(void **state)
 {
 	(void)state;
 	/* One turn when it was read, one before the loop reads again. */
-	assert_in_range(n_before_another(0, 200), 0, 2 * SESSION_TURN_FRAMES);
+	assert_in_range(n_before_another(0, 1, 200), 0, 2 * TURN_FRAMES);
 }
 
 /* Each frame takes longer than a turn may: so each is one, and behind each the session rests. */
 static void a_turn_ends_by_time_however_few_frames_it_took(void **state)
 {
 	(void)state;
-	assert_in_range(n_before_another(SESSION_TURN_NS + SHARE_NS, 50), 0, 2);
+	assert_in_range(n_before_another(TURN_NS + SHARE_NS, 1, 50), 0, 2);
+}
+
+static void a_crowd_of_one_process_has_one_turn(void **state)
+{
+	(void)state;
+	assert_in_range(n_before_another(0, MAX_CROWD, 2 * TURN_FRAMES), 0, 2 * TURN_FRAMES);
+}
+
+/* None of them has had its own share when all together had theirs. */
+static void a_crowd_of_one_process_rests_as_one(void **state)
+{
+	(void)state;
+	assert_in_range(n_before_another(TURN_NS + SHARE_NS, MAX_CROWD, 10), 0, 2);
 }
 
 #define N_SEARCHES 20u
@@ -451,6 +477,29 @@ static void a_worker_is_left_for_who_else_asks(void **state)
 		DONE(stage->many, kith_collect_scan(stage->many, tickets[i], KITH_USUAL, NULL));
 }
 
+/* The same of a process with as many connections as it has scans. */
+static void a_worker_is_left_for_another_process(void **state)
+{
+	struct shared_stage *stage = *state;
+	struct gate *scans = daemon_thread_gate(stage->daemon, "scan", "start");
+	struct raw_client crowd[N_SEARCHES];
+	struct scan_result page;
+
+	raw_greet_from_another(daemon_thread_socket(stage->daemon), crowd, N_SEARCHES);
+	for (uint32_t i = 0; i < N_SEARCHES; i++) {
+		raw_say(&crowd[i], "[0, 1, 'scan', {'collection': 'notes'}]");
+		raw_expect_alive(&crowd[i]); /* the daemon has it */
+	}
+	gate_await(scans);
+	expect_records(stage->one, "notes", 0, N_SEARCHES, 1);
+	gate_open(scans);
+	for (uint32_t i = 0; i < N_SEARCHES; i++) {
+		raw_expect_result(&crowd[i], 1, WIRE_METHOD_scan, &page);
+		assert_int_equal(page.ids.n, N_SEARCHES);
+		raw_close(&crowd[i]);
+	}
+}
+
 /* Once the other one has been silent for a while, all workers are anybody's. */
 static void who_is_alone_has_all_workers(void **state)
 {
@@ -514,6 +563,31 @@ static void unread_answers_are_fewer_beside_others(void **state)
 	raw_close(&raw);
 }
 
+#define N_SMALL 10000u /* of some 600 bytes each, which the loop answers by itself */
+
+static bool has_all_the_answers_it_may(void *ctx)
+{
+	return inflight_bytes(ctx) >= SESSION_UNREAD_BYTES;
+}
+
+/* They wait together, in order, and all come once they are read. */
+static void small_answers_that_are_not_read_are_bounded_and_all_come(void **state)
+{
+	struct shared_stage *stage = *state;
+	const struct limits_params nothing = {0};
+	struct raw_client raw;
+	struct pile pile;
+
+	raw_greet_at(daemon_thread_socket(stage->daemon), &raw);
+	pile_make(&pile, N_SMALL, WIRE_METHOD_limits, &nothing);
+	pile_send_what_goes(&pile, &raw);
+	await(has_all_the_answers_it_may, stage->one, "the answers are as many as they may be");
+	for (uint32_t i = 0; i < N_ROUNDS; i++)
+		assert_true(inflight_bytes(stage->one) < SESSION_UNREAD_BYTES + PAGE_BYTES);
+	pile_finish(&pile, &raw);
+	raw_close(&raw);
+}
+
 int main(void)
 {
 #define ON_SHARED(test) cmocka_unit_test_setup_teardown(test, shared_setup, shared_teardown)
@@ -523,10 +597,14 @@ int main(void)
 	        ON_DAEMON(a_connection_has_so_many_bytes_unanswered),
 	        cmocka_unit_test(a_pile_of_frames_is_taken_in_turns),
 	        cmocka_unit_test(a_turn_ends_by_time_however_few_frames_it_took),
+	        cmocka_unit_test(a_crowd_of_one_process_has_one_turn),
+	        cmocka_unit_test(a_crowd_of_one_process_rests_as_one),
 	        ON_DAEMON(reads_are_taken_in_turn_from_the_connections),
 	        ON_SHARED(a_worker_is_left_for_who_else_asks),
+	        ON_SHARED(a_worker_is_left_for_another_process),
 	        ON_SHARED(who_is_alone_has_all_workers),
 	        ON_SHARED(unread_answers_are_fewer_beside_others),
+	        ON_SHARED(small_answers_that_are_not_read_are_bounded_and_all_come),
 	};
 
 	return cmocka_run_group_tests_name("session_limits", tests, NULL, NULL);

@@ -87,7 +87,7 @@ static struct kith_file file_of(struct stage *stage, const char *name)
 			found = *file;
 	}
 	kith_free(usage);
-	found.path = found.collection = (struct kith_str){0};
+	found.path.data = found.collection.data = NULL;
 	return found;
 }
 
@@ -261,6 +261,27 @@ static void what_the_log_is_too_long_is_room_again_on_a_full_disk(void **state)
 	store_twin_heal(stage->twin);
 }
 
+/* Nobody's file, so that nobody wonders where the room went. */
+static void what_is_reserved_is_listed_as_the_daemons_own(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_file reserve = file_of(stage, "/reserve");
+
+	assert_true(reserve.size_bytes > 0);
+	assert_int_equal(reserve.live_bytes, reserve.size_bytes);
+	assert_int_equal(reserve.collection.n, 0);
+	assert_true(file_of(stage, "/catalog.db").live_bytes > 0);
+	assert_int_equal(file_of(stage, "/catalog.db").collection.n, 0);
+	assert_int_equal(file_of(stage, "/catalog.db-shm").live_bytes, 0);
+	assert_true(file_of(stage, "/records.db").collection.n > 0);
+	/* Given up. */
+	put_records(stage->conn, NOTES, 0, FEW, 1);
+	store_twin_fill(stage->twin, 1);
+	delete_records(stage->conn, NOTES, 0, FEW);
+	assert_int_equal(file_of(stage, "/reserve").size_bytes, 0);
+	store_twin_heal(stage->twin);
+}
+
 /* It began anew before anybody missed its room, and nobody writes to it any more. */
 static void a_log_that_is_long_and_empty_is_room_too(void **state)
 {
@@ -288,6 +309,7 @@ int main(void)
 	        TEST(records_that_are_replaced_without_a_pause_do_not_pile_up),
 	        TEST(what_clears_up_comes_to_an_end),
 	        TEST(what_the_log_is_too_long_is_room_again_on_a_full_disk),
+	        TEST(what_is_reserved_is_listed_as_the_daemons_own),
 	        TEST(a_log_that_is_long_and_empty_is_room_too),
 	};
 

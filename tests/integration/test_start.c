@@ -401,6 +401,22 @@ static char *database_of(struct service_fixture *service, const char *collection
 	return path;
 }
 
+/* What is refused says what to do, and what is wrong is told by who looks. */
+static void expect_way_out(struct kith_conn *conn)
+{
+	struct kith_verify_params params = {.collection = kith_text("notes")};
+	const char *message = kith_error_message(conn);
+	struct kith_verify_result *result;
+
+	if (!strstr(message, "restore a backup") && !strstr(message, "use that version"))
+		fail_msg("it does not say what to do: %s", message);
+	DONE(conn, kith_verify(conn, &params, &result));
+	assert_true(result->findings.n > 0);
+	assert_true(is_text(result->findings.v[0].file, "records.db"));
+	assert_false(result->findings.v[0].derived);
+	kith_free(result);
+}
+
 static void a_damaged_database_costs_its_own_collection_only(void **state)
 {
 	struct service_fixture *service = *state;
@@ -421,6 +437,7 @@ static void a_damaged_database_costs_its_own_collection_only(void **state)
 		for (int again = 0; again < 2; again++) {
 			REFUSED(service->conn, KITH_ERROR_DAMAGED, "collection",
 			        kith_count(service->conn, &count, NULL));
+			expect_way_out(service->conn);
 			if (try_put_records(service->conn, "notes", 5, 1, 2, NULL) !=
 			    KITH_ERROR_DAMAGED)
 				fail_msg("way %zu: a write was not refused", i);

@@ -11,12 +11,13 @@
 
 #include <cmocka.h>
 
+#include "index/recall_sample.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/scale.h"
 
 #define RECORDS SCALED(3000u)
 #define CLUSTERS 30u
-#define QUERIES 200u
+#define QUERIES 400u
 #define BATCH 50u
 #define K 10u
 
@@ -135,6 +136,13 @@ static double recall_of(struct kith_conn *conn, double target)
 	return (double)n / (QUERIES * K);
 }
 
+/* What is promised is measured on a sample of the records: twice the deviation of what so many
+ * neighbours tell. Of twelve such sets the promise was kept to within that, mostly exceeded. */
+static double sample_errs_by(double recall)
+{
+	return 2 * sqrt(recall * (1 - recall) / (recall_sample_wanted(RECORDS) * K));
+}
+
 static void what_is_aimed_at_is_found(void **state)
 {
 	static const double targets[] = {0.8, 0.9, 0.95, 0.99};
@@ -149,7 +157,7 @@ static void what_is_aimed_at_is_found(void **state)
 		ef = ef_of(conn, targets[i]);
 		assert_true(ef > before);
 		before = ef;
-		assert_true(recall_of(conn, targets[i]) >= targets[i] - 0.02);
+		assert_true(recall_of(conn, targets[i]) >= targets[i] - sample_errs_by(targets[i]));
 	}
 	row = index_of(conn, "notes", NULL).at;
 	assert_int_equal(row.ef_95, ef_of(conn, 0.95));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,17 +177,25 @@ void wire_say(struct wire_buf *buf, const char *text)
 
 /* Connection ----------------------------------------------------------------------------------- */
 
-void raw_connect_at(const char *socket_path, struct raw_client *raw)
+static void take_fd(struct raw_client *raw, int fd)
 {
 	struct timeval patience = {.tv_sec = DAEMON_PROCESS_PATIENCE_MS / 1000};
 
-	assert_int_equal(socket_connect(socket_path, &raw->fd), 0);
+	raw->fd = fd;
 	assert_int_equal(setsockopt(raw->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
 	                 0);
 	assert_int_equal(setsockopt(raw->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)),
 	                 0);
 	frame_splitter_init(&raw->in, LIMIT_FRAME_BYTES);
 	wire_arena_init(&raw->arena);
+}
+
+void raw_connect_at(const char *socket_path, struct raw_client *raw)
+{
+	int fd;
+
+	assert_int_equal(socket_connect(socket_path, &fd), 0);
+	take_fd(raw, fd);
 }
 
 void raw_connect(const struct daemon_process *daemon, struct raw_client *raw)
@@ -199,14 +208,86 @@ void raw_greet(const struct daemon_process *daemon, struct raw_client *raw)
 	raw_greet_at(daemon->socket, raw);
 }
 
-void raw_greet_at(const char *socket_path, struct raw_client *raw)
+static void greet(struct raw_client *raw)
 {
 	struct hello_result hello;
 
-	raw_connect_at(socket_path, raw);
 	raw_say(raw, "[0, 0, 'hello', {'protocol': %d, 'client': 'a raw test'}]", WIRE_PROTOCOL);
 	raw_expect_result(raw, 0, WIRE_METHOD_hello, &hello);
 	assert_int_equal(hello.protocol, WIRE_PROTOCOL);
+}
+
+void raw_greet_at(const char *socket_path, struct raw_client *raw)
+{
+	raw_connect_at(socket_path, raw);
+	greet(raw);
+}
+
+/* A message of one byte that takes a descriptor along. */
+struct parcel {
+	struct msghdr message;
+	struct iovec bytes;
+	char byte;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+};
+
+static void parcel_init(struct parcel *parcel)
+{
+	memset(parcel, 0, sizeof(*parcel));
+	parcel->bytes = (struct iovec){&parcel->byte, 1};
+	parcel->message = (struct msghdr){.msg_iov = &parcel->bytes,
+	                                  .msg_iovlen = 1,
+	                                  .msg_control = parcel->control,
+	                                  .msg_controllen = sizeof(parcel->control)};
+}
+
+/* Only what a child of a process with threads may do. */
+static int connect_and_give(const char *socket_path, int to, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct parcel parcel;
+		struct cmsghdr *head;
+		int fd;
+
+		if (socket_connect(socket_path, &fd))
+			return 1;
+		parcel_init(&parcel);
+		head = CMSG_FIRSTHDR(&parcel.message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+		if (sendmsg(to, &parcel.message, MSG_NOSIGNAL) != 1)
+			return 1;
+		close(fd);
+	}
+	return 0;
+}
+
+void raw_greet_from_another(const char *socket_path, struct raw_client *raws, uint32_t n)
+{
+	int ends[2], status;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(connect_and_give(socket_path, ends[1], n));
+	close(ends[1]);
+	for (uint32_t i = 0; i < n; i++) {
+		struct parcel parcel;
+		int fd;
+
+		parcel_init(&parcel);
+		assert_int_equal(recvmsg(ends[0], &parcel.message, MSG_CMSG_CLOEXEC), 1);
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&parcel.message)), sizeof(fd));
+		take_fd(&raws[i], fd);
+		greet(&raws[i]);
+	}
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 void raw_close(struct raw_client *raw)

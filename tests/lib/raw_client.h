@@ -32,6 +32,9 @@ void raw_connect_at(const char *socket_path, struct raw_client *raw);
 void raw_greet(const struct daemon_process *daemon, struct raw_client *raw);
 /* The same with any daemon, by its socket. */
 void raw_greet_at(const char *socket_path, struct raw_client *raw);
+/* The same with n connections of another process, as the daemon sees it: it connects, gives them to
+ * this one and ends. */
+void raw_greet_from_another(const char *socket_path, struct raw_client *raws, uint32_t n);
 /* Fine to call twice. */
 void raw_close(struct raw_client *raw);
 

@@ -118,6 +118,10 @@ finds sources "an absolute path that is not the system's"
 
 printf '/* %s */\nint f(void)\n{\n\treturn unlink("x");\n}\n' "$spdx" >"$tree/storage/around.c"
 finds seam 'storage/around.c:4: goes around the I/O seam'
+printf 'static inline int g(const char *x)\n{\n\treturn access(x, 0);\n}\n' >>"$tree/daemon/daemon.h"
+finds seam 'daemon/daemon.h:3: goes around the I/O seam'
+printf '/* %s */\nint f(void)\n{\n\treturn sqlite3_open("x", 0);\n}\n' "$spdx" >"$tree/storage/sql.c"
+finds seam 'storage/sql.c:4: goes around the I/O seam'
 
 sed -i '/size/d' "$tree/program.8"
 finds man_options '--size is missing'

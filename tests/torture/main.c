@@ -7,7 +7,8 @@
  * what was acknowledged; kill -9 at a random moment, a start, and everything is checked; now and
  * then without a cache directory, now and then twice in a row. crowd: 64 clients for minutes, whose
  * latency and memory must not grow. abuse: a polite client beside one that floods, does not read or
- * sends giant batches. full: a file system of 24 MiB, on which deletes must go on. crash, disk and
+ * sends giant batches. full: a file system of 24 MiB, on which deletes must go on. space: the same
+ * records replaced again and again, in files that must not grow past their bound. crash, disk and
  * files are the enumerations of tests/faults without their bounds: every crash point with many
  * mixtures, every operation of the disk failing in each way, every byte of headers and tables
  * flipped. memory is tests/alloc without its bound: every allocation failing.
@@ -25,11 +26,11 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crowd] [abuse] [full] [crash] "
+	fprintf(to, "Usage: kith-torture [OPTION]... [kill] [crowd] [abuse] [full] [space] [crash] "
 	            "[disk] [files] [memory]\n"
 	            "Tries to make a Kith lose, invent or mix up records; kill when nothing is "
 	            "named.\n\n"
-	            "  --rounds N    kills, at most [100]\n"
+	            "  --rounds N    kills, at most, and replacements [100]\n"
 	            "  --seconds N   no round begins later [600]\n"
 	            "  --minutes N   of a crowd [10]\n"
 	            "  --draws N     mixtures of what was not synced at each crash point [10]\n"
@@ -133,6 +134,8 @@ static bool torture(const char *how, const struct torture_options *options)
 		return torture_abuse(options);
 	} else if (strcmp(how, "full") == 0) {
 		return torture_full();
+	} else if (strcmp(how, "space") == 0) {
+		return torture_space(options);
 	} else if (strcmp(how, "crash") == 0) {
 		set_number("KITH_CRASH_DRAWS", options->draws);
 		run(TORTURE_CRASH);

@@ -29,6 +29,8 @@ void torture_kill(const struct torture_options *options);
 /* A small file system is filled and emptied, again and again. False: it cannot be had here, or
  * something was refused that must not be. */
 bool torture_full(void);
+/* The same records are replaced again and again. False: the files grow past their bound. */
+bool torture_space(const struct torture_options *options);
 /* 64 clients: whether latency and memory stay as they were. False: they do not. */
 bool torture_crowd(const struct torture_options *options);
 /* A polite client alone, and beside one that is not. False: it is served over three times later. */

@@ -16,6 +16,27 @@ enum {
 	N_QUERIES = 4
 };
 
+/* The sets that are compared: those that this CPU runs, and twins of those that it does not
+ * (vnni_twin.h). */
+#define SETS_MAX (2 * CODE_KERNELS_MAX)
+
+#ifdef __x86_64__
+extern const struct code_kernels code_kernels_avxvnni_twin, code_kernels_avx512vnni_twin;
+#endif
+
+static size_t all_sets(const struct code_kernels *ret_sets[SETS_MAX])
+{
+	size_t n = code_kernels_all(ret_sets);
+
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2")) {
+		ret_sets[n++] = &code_kernels_avxvnni_twin;
+		ret_sets[n++] = &code_kernels_avx512vnni_twin;
+	}
+#endif
+	return n;
+}
+
 /* What the two sides hold. */
 enum shape {
 	SHAPE_RANDOM,
@@ -111,8 +132,8 @@ static void check(const struct code_kernels *kernels, const struct sides *sides,
 static void every_set_gives_the_integer_of_a_plain_loop(void **state)
 {
 	static struct sides sides;
-	const struct code_kernels *sets[CODE_KERNELS_MAX];
-	size_t n_sets = code_kernels_all(sets);
+	const struct code_kernels *sets[SETS_MAX];
+	size_t n_sets = all_sets(sets);
 
 	(void)state;
 	srand48(1);
@@ -132,8 +153,8 @@ static void every_set_gives_the_integer_of_a_plain_loop(void **state)
 static void every_nibble_meets_its_own_element(void **state)
 {
 	static struct sides sides;
-	const struct code_kernels *sets[CODE_KERNELS_MAX];
-	size_t n_sets = code_kernels_all(sets);
+	const struct code_kernels *sets[SETS_MAX];
+	size_t n_sets = all_sets(sets);
 
 	(void)state;
 	srand48(2);
@@ -157,8 +178,8 @@ static void every_nibble_meets_its_own_element(void **state)
 static void many_planes_give_what_each_gives(void **state)
 {
 	static struct sides sides;
-	const struct code_kernels *sets[CODE_KERNELS_MAX];
-	size_t n_sets = code_kernels_all(sets);
+	const struct code_kernels *sets[SETS_MAX];
+	size_t n_sets = all_sets(sets);
 	const uint8_t *planes[70];
 	uint32_t firsts[70];
 	int32_t found[71];
@@ -186,7 +207,7 @@ static void many_planes_give_what_each_gives(void **state)
 
 static void the_sets_begin_with_scalar_and_end_with_the_best(void **state)
 {
-	const struct code_kernels *sets[CODE_KERNELS_MAX];
+	const struct code_kernels *sets[SETS_MAX];
 	size_t n = code_kernels_all(sets);
 
 	(void)state;
@@ -195,6 +216,10 @@ static void the_sets_begin_with_scalar_and_end_with_the_best(void **state)
 	assert_ptr_equal(sets[n - 1], code_kernels_best());
 	for (size_t i = 1; i < n; i++)
 		assert_string_not_equal(sets[i]->name, sets[i - 1]->name);
+	for (size_t i = 0; i < n; i++)
+		print_message("compared: %s\n", sets[i]->name);
+	n = all_sets(sets) - n;
+	print_message("compared by way of AVX2: %s\n", n ? "avxvnni, avx512vnni" : "none");
 }
 
 int main(void)

@@ -263,6 +263,9 @@ static void the_sets_begin_with_scalar_and_end_with_the_best(void **state)
 		while (set[1])
 			set++;
 		assert_ptr_equal(*set, kernels_best(dtype));
+		for (set = kernels_all(dtype); *set; set++)
+			print_message("compared: %s of %s\n", (*set)->name,
+			              dtype == DTYPE_F32 ? "f32" : "f16");
 	}
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "storage/sqlite_vfs.h"
 #include "tests/lib/record_fixture.h"
@@ -429,5 +430,8 @@ int main(void)
 	        cmocka_unit_test(a_disk_that_fills_inside_a_request_costs_the_group_and_no_more),
 	};
 
+	/* The model fails as told; the disk of this machine would only be slow. */
+	if (access("/dev/shm", W_OK) == 0)
+		setenv("TMPDIR", "/dev/shm", 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static void two_share_until_one_has_been_silent_for_a_while(void **state)
 	assert_true(asking_is_shared(&asking, NOW_NS + SHARE_LATELY_NS + 1));
 }
 
-static void half_of_a_moment_is_enough(void **state)
+static void a_part_of_a_moment_is_enough(void **state)
 {
 	struct loop_share share = {0};
 
@@ -68,7 +68,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(who_asks_alone_shares_with_nobody),
 	        cmocka_unit_test(two_share_until_one_has_been_silent_for_a_while),
-	        cmocka_unit_test(half_of_a_moment_is_enough),
+	        cmocka_unit_test(a_part_of_a_moment_is_enough),
 	        cmocka_unit_test(the_next_moment_begins_anew),
 	};
 
