@@ -168,6 +168,9 @@ static void declare_work(struct job *job, uint32_t worker)
 	flight->result = collection_writer(collection);
 	if (flight->result == 0)
 		flight->result = record_writer_declare_index(collection->writer, &record);
+	/* A sync that failed is not tried again. */
+	if (flight->result)
+		collection->writer = record_writer_free(collection->writer);
 }
 
 /* The truth has the parameters; the graph comes next. */

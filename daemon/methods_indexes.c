@@ -110,16 +110,28 @@ struct undeclaring {
 	int result;
 };
 
+/* After a failure the writer is begun anew: a sync that failed is not tried again. */
+static int undeclare(struct undeclaring *undeclaring)
+{
+	struct collection *collection = undeclaring->collection;
+	int r = collection_writer(collection);
+
+	if (r == 0)
+		r = record_writer_undeclare_index(collection->writer, undeclaring->name);
+	if (r)
+		collection->writer = record_writer_free(collection->writer);
+	return r;
+}
+
+/* It gives room: the snapshot goes. */
 static void undeclare_work(struct job *job, uint32_t worker)
 {
 	struct undeclaring *undeclaring = LIST_ELEMENT(job, struct undeclaring, job);
-	struct collection *collection = undeclaring->collection;
 
 	(void)worker;
-	undeclaring->result = collection_writer(collection);
-	if (undeclaring->result == 0)
-		undeclaring->result =
-		        record_writer_undeclare_index(collection->writer, undeclaring->name);
+	undeclaring->result = undeclare(undeclaring);
+	if (reserve_helps(undeclaring->collection->daemon->reserve, undeclaring->result))
+		undeclaring->result = undeclare(undeclaring);
 }
 
 static void undeclare_done(struct job *job)

@@ -166,6 +166,7 @@ void ledger_read(struct kith_conn *conn, struct ledger_state *ret)
 
 		assert_true(name.n < LEDGER_NAME_SIZE);
 		memcpy(ret->v[i].name, name.data, name.n);
+		ret->v[i].bulk = list->collections.v[i].bulk;
 		ledger_read_collection(conn, &ret->v[i]);
 	}
 	kith_free(list);
@@ -180,7 +181,7 @@ bool ledger_same(const struct ledger_state *a, const struct ledger_state *b)
 		const struct ledger_collection *one = &a->v[i];
 		struct ledger_collection *other = ledger_collection(&copy, one->name);
 
-		same = other && one->indexed == other->indexed &&
+		same = other && one->indexed == other->indexed && one->bulk == other->bulk &&
 		       memcmp(one->records, other->records, sizeof(one->records)) == 0;
 		if (other)
 			strcpy(other->name, "?"); /* each is somebody's once */
@@ -195,8 +196,8 @@ static void print_difference(const struct ledger_state *wanted, const struct led
 		struct ledger_state copy = *wanted;
 		const struct ledger_collection *want = ledger_collection(&copy, have->name);
 
-		print_error("found '%s'%s%s\n", have->name, have->indexed ? ", indexed" : "",
-		            want ? "" : ", which is not wanted");
+		print_error("found '%s'%s%s%s\n", have->name, have->indexed ? ", indexed" : "",
+		            have->bulk ? ", bulk" : "", want ? "" : ", which is not wanted");
 		for (uint32_t j = 0; want && j < LEDGER_NUMBERS; j++) {
 			if (memcmp(&have->records[j], &want->records[j], sizeof(want->records[j])))
 				print_error("  %u: vector %u, text %u; wanted %u, %u\n", j,

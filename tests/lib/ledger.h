@@ -35,6 +35,7 @@ struct ledger_record {
 struct ledger_collection {
 	char name[LEDGER_NAME_SIZE]; /* "": not there */
 	bool indexed;
+	bool bulk; /* writing */
 	struct ledger_record records[LEDGER_NUMBERS];
 };
 

@@ -73,6 +73,15 @@ static bool is_there(const struct story *story, const char *name)
 	return ledger_collection(&state, name) != NULL;
 }
 
+/* It is on as long as the step that ends it is refused. */
+static bool is_bulk(const struct story *story, const char *name)
+{
+	struct ledger_state state = *ledger_last(&story->ledger);
+	const struct ledger_collection *collection = ledger_collection(&state, name);
+
+	return collection && collection->bulk;
+}
+
 /* The collection in the state that comes next, or NULL. */
 static struct ledger_collection *next_of(struct story *story, const char *name)
 {
@@ -209,6 +218,26 @@ static void build(struct story *story, const char *name, struct ask ask)
 		await_settled(story->conn, name, NULL);
 }
 
+static void unindex(struct story *story, const char *name)
+{
+	struct ledger_collection *collection = next_of(story, name);
+	bool was_indexed = collection && collection->indexed;
+
+	if (collection)
+		collection->indexed = false;
+	settle(story, drop_index(story->conn, name, NULL), "drop_index", was_indexed);
+}
+
+static void set_bulk(struct story *story, const char *name, bool bulk)
+{
+	struct kith_set_bulk_params params = {.collection = kith_text(name), .bulk = bulk};
+	struct ledger_collection *collection = next_of(story, name);
+
+	if (collection)
+		collection->bulk = bulk;
+	settle_step(story, kith_set_bulk(story->conn, &params, NULL), "set_bulk");
+}
+
 struct pause {
 	struct story *story;
 	const char *name;
@@ -234,7 +263,8 @@ static void fold_in(struct story *story, const char *name)
 {
 	struct pause pause = {story, name, store_twin_n_failed(story->twin)};
 
-	if (is_there(story, name) && find_index(story->conn, name, NULL, &(struct index_view){0}))
+	if (is_there(story, name) && !is_bulk(story, name) &&
+	    find_index(story->conn, name, NULL, &(struct index_view){0}))
 		await(is_folded, &pause, "all is in the graph and saved");
 }
 
@@ -315,7 +345,9 @@ void story_tell(struct story *story)
 	erase(story, NOTES, 30, 10);
 	build(story, NOTES, (struct ask){.m = 8});
 	put(story, NOTES, 112, 30, 1);
+	set_bulk(story, NOTES, true);
 	put(story, NOTES, 36, 8, 2);
+	set_bulk(story, NOTES, false);
 	fold_in(story, NOTES);
 	build(story, NOTES, (struct ask){.m = 5, .replace = true});
 	rest(story, NOTES);
@@ -325,6 +357,8 @@ void story_tell(struct story *story)
 	drop(story, POST);
 	create(story, POST);
 	put(story, POST, 0, 5, 1);
+	build(story, POST, (struct ask){.m = 8});
+	unindex(story, POST);
 	if (story->faulty)
 		return;
 	stop(story);
@@ -530,6 +564,8 @@ void story_tell_upkeep(struct story *story)
 
 static void expect_collection_alive(struct story *story, const char *name, bool indexed)
 {
+	if (is_bulk(story, name))
+		set_bulk(story, name, false);
 	put(story, name, 150, 10, 6);
 	erase(story, name, 152, 2);
 	if (!indexed)
@@ -630,35 +666,59 @@ static bool is_one_of(const char *name, const char *const *names)
 	return *names != NULL;
 }
 
-/* Every entry of the directory is one of the names, or begins with the prefix. Returns how many
- * directories are in it that are not. */
-static uint32_t expect_entries(const char *path, const char *const *names, const char *prefix)
+/* Every entry of a collection's directory is one of its files. Returns how many of them are
+ * snapshots. */
+static uint32_t expect_files(const char *path)
 {
+	static const char *const truth[] = {"records.db", "records.db-wal", "records.db-shm",
+	                                    "vectors", NULL};
 	DIR *dir = opendir(path);
 	struct dirent *entry;
-	uint32_t n_dirs = 0;
+	uint32_t n_snapshots = 0;
 
 	assert_non_null(dir);
 	while ((entry = readdir(dir))) {
-		static const char *const truth[] = {"records.db", "records.db-wal",
-		                                    "records.db-shm", "vectors", NULL};
+		char below[3 * DAEMON_PROCESS_PATH_SIZE];
+		bool is_snapshot =
+		        strncmp(entry->d_name, INDEX_FILE_PREFIX, strlen(INDEX_FILE_PREFIX)) == 0 &&
+		        !strstr(entry->d_name, ".tmp");
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+		expect_known(below, is_snapshot || is_one_of(entry->d_name, truth));
+		n_snapshots += is_snapshot;
+	}
+	closedir(dir);
+	return n_snapshots;
+}
+
+/* Directories of collections, and what is in them. */
+struct entries {
+	uint32_t n_dirs, n_snapshots;
+};
+
+/* Every entry of the directory is one of the names, or a collection's. */
+static struct entries expect_entries(const char *path, const char *const *names)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	struct entries found = {0};
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
 		char below[2 * DAEMON_PROCESS_PATH_SIZE];
 
 		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".lock") != 0)
 			continue;
 		snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
-		if (prefix) {
-			expect_known(below,
-			             is_one_of(entry->d_name, names) ||
-			                     (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
-			                      !strstr(entry->d_name, ".tmp")));
-		} else if (!is_one_of(entry->d_name, names)) {
-			n_dirs++;
-			expect_entries(below, truth, "hnsw-");
-		}
+		if (is_one_of(entry->d_name, names))
+			continue;
+		found.n_dirs++;
+		found.n_snapshots += expect_files(below);
 	}
 	closedir(dir);
-	return n_dirs;
+	return found;
 }
 
 void expect_tidy(const struct daemon_thread *daemon, const struct ledger_state *state)
@@ -666,10 +726,16 @@ void expect_tidy(const struct daemon_thread *daemon, const struct ledger_state *
 	static const char *const top[] = {
 	        ".lock",          "errors.log",     "errors.log.1", "catalog.db",
 	        "catalog.db-wal", "catalog.db-shm", "reserve",      NULL};
-	uint32_t n = 0;
+	struct entries data = expect_entries(daemon_thread_data_dir(daemon), top);
+	struct entries cache = expect_entries(daemon_thread_cache_dir(daemon), top);
+	uint32_t n = 0, n_indexed = 0;
 
-	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++)
+	for (uint32_t i = 0; i < LEDGER_COLLECTIONS; i++) {
 		n += state->v[i].name[0] != '\0';
-	assert_int_equal(expect_entries(daemon_thread_data_dir(daemon), top, NULL), n);
-	assert_true(expect_entries(daemon_thread_cache_dir(daemon), top, NULL) <= n);
+		n_indexed += state->v[i].indexed;
+	}
+	assert_int_equal(data.n_dirs, n);
+	assert_int_equal(data.n_snapshots, 0);
+	assert_true(cache.n_dirs <= n);
+	assert_true(cache.n_snapshots <= n_indexed);
 }

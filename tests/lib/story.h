@@ -3,9 +3,9 @@
 
 /*
  * The life of a daemon that does everything which touches a disk once: first start, create, upserts
- * one by one and in groups, update, delete, replace, build, save, insert, another graph in the
- * place of the first, reap, checkpoint, rename, drop, a clean stop and a second start. It is told
- * over a store_twin, with a ledger of what was promised.
+ * one by one and in groups, update, delete, replace, build, save, bulk writing, insert, another
+ * graph in the place of the first, reap, checkpoint, rename, drop, the drop of an index, a clean
+ * stop and a second start. It is told over a store_twin, with a ledger of what was promised.
  *
  *	story_init(&story, twin);
  *	story_tell(&story);
