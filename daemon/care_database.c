@@ -14,7 +14,7 @@
 
 static bool is_disk_full(const struct collection *collection)
 {
-	return reserve_is_given_up(collection->daemon->reserve);
+	return reserve_is_short(collection->daemon->reserve);
 }
 
 /* What makes room writes to the WAL first. On a full disk it does so in small steps, and the WAL

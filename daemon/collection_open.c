@@ -646,15 +646,21 @@ void collection_open(struct collection *collection)
 /* At a clean stop, so that the next start has nothing to fold in. Nobody else uses them now. */
 static void save_indexes(struct collection *collection)
 {
+	struct reserve *reserve = collection->daemon->reserve;
+
 	for (struct list *link = collection->indexes.next; link != &collection->indexes;
 	     link = link->next) {
 		struct index *index = LIST_ELEMENT(link, struct index, link);
 
-		if (index_n_unsaved(index) > 0)
-			index->close_error =
-			        snapshot_save(collection->daemon->io, collection->cache_dir,
-			                      &collection->entry.spec, index->serving,
-			                      collection_epoch(collection), collection->seq);
+		if (index_n_unsaved(index) == 0)
+			continue;
+		index->close_error =
+		        reserve_lacks_room(reserve)
+		                ? -ENOSPC
+		                : snapshot_save(collection->daemon->io, reserve,
+		                                collection->cache_dir, &collection->entry.spec,
+		                                index->serving, collection_epoch(collection),
+		                                collection->seq);
 	}
 }
 

@@ -148,6 +148,8 @@ static int create_commit(struct change *change)
 	if (r) /* an entry of the same uuid is not gone yet */
 		return r == -EBADMSG && change->fill ? -EBUSY : r;
 	r = io->ops->make_dir(io, collection->data_dir);
+	if (change->fill)
+		job_phase(&change->job, "fill");
 	if (r == 0)
 		r = change->fill ? change->fill(change->ctx, collection)
 		                 : record_store_create(io, collection->data_dir,
@@ -160,6 +162,7 @@ static int create_commit(struct change *change)
 	 * under the same uuid waits. A commit that made it live, and failed, may be on the disk. */
 	if (r)
 		change->undo_error = catalog_set_state(catalog, uuid, CATALOG_DROPPED);
+	reserve_added(collection->daemon->reserve, r);
 	return r;
 }
 

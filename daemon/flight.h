@@ -24,6 +24,7 @@
 #include "daemon/lanes.h"
 #include "daemon/reading.h"
 #include "daemon/write_queue.h"
+#include "storage/reserve.h"
 #include "storage/snapshot.h"
 
 enum flight_kind {
@@ -150,9 +151,11 @@ double flight_eta_s(const struct flight *flight);
 /* To those who subscribed, at most some times a second. */
 void flight_tell(struct flight *flight);
 
-/* Writes the generation's snapshot: for the save flight and for the close. [worker] */
-int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
-                  const struct generation *generation, const struct uuid *epoch, uint64_t seq);
+/* Writes the generation's snapshot: for the save flight and for the close. -ENOSPC too when the
+ * reserve is given up meanwhile. [worker] */
+int snapshot_save(struct store_io *io, const struct reserve *reserve, const char *dir,
+                  const struct record_spec *spec, const struct generation *generation,
+                  const struct uuid *epoch, uint64_t seq);
 /* Opens the snapshot that was just saved, so that it need not be looked for when the index was
  * evicted; one that cannot be is looked for then. [worker] */
 void flight_open_saved(struct flight *flight);

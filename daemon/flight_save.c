@@ -14,14 +14,22 @@
 struct chunk_sink {
 	struct hnsw_sink sink;
 	struct snapshot_writer *writer;
+	const struct reserve *reserve;
 };
+
+/* What was reserved is left to deletes: what is written by then goes. */
+static int look_for_room(const struct chunk_sink *sink)
+{
+	return reserve_is_given_up(sink->reserve) ? -ENOSPC : 0;
+}
 
 static int write_chunk(struct hnsw_sink *base, enum hnsw_chunk tag, uint32_t idx, const void *bytes,
                        size_t n)
 {
 	struct chunk_sink *sink = (struct chunk_sink *)base;
+	int r = look_for_room(sink);
 
-	return snapshot_writer_chunk(sink->writer, (uint32_t)tag, idx, bytes, n);
+	return r ? r : snapshot_writer_chunk(sink->writer, (uint32_t)tag, idx, bytes, n);
 }
 
 static int save_curve(const struct recall_curve *curve, struct snapshot_writer *writer)
@@ -43,8 +51,9 @@ void snapshot_fingerprint_of(const struct record_spec *spec, const struct index_
 	memcpy(ret->params, record.params, record.n_params);
 }
 
-int snapshot_save(struct store_io *io, const char *dir, const struct record_spec *spec,
-                  const struct generation *generation, const struct uuid *epoch, uint64_t seq)
+int snapshot_save(struct store_io *io, const struct reserve *reserve, const char *dir,
+                  const struct record_spec *spec, const struct generation *generation,
+                  const struct uuid *epoch, uint64_t seq)
 {
 	struct snapshot_head head = {
 	        .epoch = *epoch,
@@ -52,7 +61,7 @@ int snapshot_save(struct store_io *io, const char *dir, const struct record_spec
 	        .generation = generation->number,
 	        .n_nodes = hnsw_n_nodes(generation->hnsw),
 	};
-	struct chunk_sink sink = {.sink = {write_chunk}};
+	struct chunk_sink sink = {.sink = {write_chunk}, .reserve = reserve};
 	char name[INDEX_FILE_SIZE];
 	int r;
 
@@ -64,6 +73,8 @@ int snapshot_save(struct store_io *io, const char *dir, const struct record_spec
 	r = hnsw_save(generation->hnsw, &sink.sink);
 	if (r == 0)
 		r = save_curve(&generation->curve, sink.writer);
+	if (r == 0)
+		r = look_for_room(&sink);
 	if (r) {
 		snapshot_writer_abort(sink.writer);
 		return r;
@@ -85,9 +96,10 @@ static void save_work(struct job *job, uint32_t worker)
 	flight->result = store_make_dirs(collection->daemon->io, collection->cache_dir);
 	if (flight->result)
 		return;
-	flight->result = snapshot_save(collection->daemon->io, collection->cache_dir,
-	                               &collection->entry.spec, flight->generation, &flight->epoch,
-	                               flight->pin.seq);
+	job_phase(job, "begun");
+	flight->result = snapshot_save(collection->daemon->io, collection->daemon->reserve,
+	                               collection->cache_dir, &collection->entry.spec,
+	                               flight->generation, &flight->epoch, flight->pin.seq);
 	if (flight->result == 0)
 		flight_open_saved(flight);
 }

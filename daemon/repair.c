@@ -26,7 +26,8 @@ static int salvage(void *ctx, struct collection *collection)
 	struct repairing *repairing = ctx;
 	int r = record_salvage(collection->daemon->io, repairing->job.request->collection->data_dir,
 	                       collection->data_dir, &collection->entry.spec,
-	                       &repairing->job.job.cancelled, &repairing->found);
+	                       &repairing->job.job.cancelled, collection->daemon->reserve,
+	                       &repairing->found);
 
 	return r > 0 ? -EBADMSG : r;
 }

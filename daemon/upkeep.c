@@ -227,7 +227,7 @@ void upkeep_look(struct collection *collection)
 	struct upkeep *upkeep = &collection->upkeep;
 	uint64_t now_ns = care_now_ns(collection);
 	/* On a full disk room comes before speed: nothing waits for a pause. */
-	bool paused = reserve_is_given_up(collection->daemon->reserve) ||
+	bool paused = reserve_is_short(collection->daemon->reserve) ||
 	              now_ns - upkeep->written_ns >= UPKEEP_PAUSE_MS * NS_PER_MS;
 	bool queued = false;
 

@@ -372,6 +372,8 @@ static int apply_as_far_as_there_is_room(struct group *group)
 	bool adds = n_deletes < group->n_members;
 	int r = adds && reserve_lacks_room(reserve) ? -ENOSPC : apply_all(group);
 
+	if (adds)
+		reserve_added(reserve, r);
 	if (n_deletes > 0 && reserve_helps(reserve, r)) {
 		begin_anew(group);
 		r = apply_all(group);

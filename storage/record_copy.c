@@ -27,17 +27,11 @@ struct stop {
 	const struct reserve *reserve;
 };
 
-/* 0: nothing is to stop it. */
-static int why_stop(const struct stop *stop)
+static int is_to_stop(void *ctx)
 {
-	if (atomic_load_explicit(stop->cancelled, memory_order_relaxed))
-		return -ECANCELED;
-	return reserve_is_given_up(stop->reserve) ? -ENOSPC : 0;
-}
+	const struct stop *stop = ctx;
 
-static int is_to_stop(void *stop)
-{
-	return why_stop(stop) != 0;
+	return reserve_why_stop(stop->reserve, stop->cancelled) != 0;
 }
 
 static int vacuum_into(sqlite3 *db, const char *path)
@@ -149,7 +143,7 @@ int record_copy(struct store_io *io, const char *dir, const char *to_dir,
 {
 	struct stop stop = {cancelled, reserve};
 	char *from = NULL, *to = NULL;
-	int r = why_stop(&stop);
+	int r = reserve_why_stop(reserve, cancelled);
 
 	if (r < 0)
 		return r;
@@ -167,7 +161,7 @@ int record_copy(struct store_io *io, const char *dir, const char *to_dir,
 	if (r == 0)
 		r = store_sync_dir(io, to_dir);
 	if (r == 0)
-		r = why_stop(&stop);
+		r = reserve_why_stop(reserve, cancelled);
 	free(from);
 	free(to);
 	return r;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +20,8 @@ struct reserve {
 	struct store_file *file;
 	/* Changed under the mutex. A lone word: who reads it stale finds out when it writes. */
 	_Atomic enum state state;
+	/* What added last found no room. As lone: the next that adds tells. */
+	atomic_bool is_missed;
 };
 
 static enum state state_of(const struct reserve *reserve)
@@ -66,6 +67,12 @@ struct reserve *reserve_free(struct reserve *reserve)
 	return NULL;
 }
 
+void reserve_added(struct reserve *reserve, int result)
+{
+	if (result == 0 || is_full(result))
+		atomic_store_explicit(&reserve->is_missed, result != 0, memory_order_relaxed);
+}
+
 static int take(struct reserve *reserve)
 {
 	int r = 0;
@@ -79,6 +86,8 @@ static int take(struct reserve *reserve)
 	 * it is tried again. */
 	if (r < 0 && reserve->file)
 		(void)store_truncate(reserve->file, 0);
+	if (r == 0)
+		reserve_added(reserve, 0);
 	enter(reserve, r == 0 ? RESERVE_HELD : is_full(r) ? RESERVE_GIVEN_UP : RESERVE_NONE);
 	return is_full(r) ? -ENOSPC : r;
 }
@@ -104,6 +113,19 @@ bool reserve_is_given_up(const struct reserve *reserve)
 bool reserve_lacks_room(struct reserve *reserve)
 {
 	return reserve_take(reserve) == -ENOSPC;
+}
+
+int reserve_why_stop(const struct reserve *reserve, const atomic_bool *cancelled)
+{
+	if (atomic_load_explicit(cancelled, memory_order_relaxed))
+		return -ECANCELED;
+	return reserve_is_given_up(reserve) ? -ENOSPC : 0;
+}
+
+bool reserve_is_short(const struct reserve *reserve)
+{
+	return reserve_is_given_up(reserve) ||
+	       atomic_load_explicit(&reserve->is_missed, memory_order_relaxed);
 }
 
 bool reserve_helps(struct reserve *reserve, int error)

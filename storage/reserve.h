@@ -13,6 +13,7 @@
  * Threads: [any]; who takes or gives it up may wait for the disk.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,6 +37,13 @@ int reserve_take(struct reserve *reserve);
 bool reserve_is_given_up(const struct reserve *reserve);
 /* Whether nothing may be added: it is given up, and cannot be taken again. */
 bool reserve_lacks_room(struct reserve *reserve);
+/* Why what adds for long is to end early: -ECANCELED, or -ENOSPC when it is given up, so that what
+ * it was is left to deletes; 0: it is not. */
+int reserve_why_stop(const struct reserve *reserve, const atomic_bool *cancelled);
+/* What adds ended like that. */
+void reserve_added(struct reserve *reserve, int result);
+/* Whether room comes before speed: it is given up, or what added last met a full disk beside it. */
+bool reserve_is_short(const struct reserve *reserve);
 /* Whether what failed with that error may be tried once more: it was that the disk is full, and the
  * reserve is given up now. */
 bool reserve_helps(struct reserve *reserve, int error);

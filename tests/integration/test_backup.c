@@ -305,45 +305,61 @@ static void what_a_cut_backup_left_is_in_nobodys_way(void **state)
 
 /* A full disk --------------------------------------------------------------------------------- */
 
-struct backing_up {
+/* A call that takes its time, on a connection of its own. */
+struct long_call {
 	struct stage *stage;
+	int (*make)(struct kith_conn *conn, const struct stage *stage);
 	pthread_t thread;
 	struct gate *gate;
 	int result;
 };
 
-static void *backup_main(void *ctx)
+static void *long_call_main(void *ctx)
 {
-	struct backing_up *backing_up = ctx;
-	struct kith_conn *conn = connect_to(backing_up->stage->daemon);
+	struct long_call *call = ctx;
+	struct kith_conn *conn = connect_to(call->stage->daemon);
 
-	backing_up->result = try_backup(conn, backing_up->stage->place, NULL);
+	call->result = call->make(conn, call->stage);
 	kith_close(conn);
 	return NULL;
 }
 
-/* It stands where it would copy its first collection; from then on the disk is full. */
-static void begin_backup_on_full_disk(struct backing_up *backing_up)
+/* Until its job comes to the gate. */
+static void begin_long_call(struct long_call *call, const char *job, const char *phase)
 {
-	struct stage *stage = backing_up->stage;
+	call->gate = daemon_thread_gate(call->stage->daemon, job, phase);
+	assert_int_equal(pthread_create(&call->thread, NULL, long_call_main, call), 0);
+	gate_await(call->gate);
+}
 
-	backing_up->gate = daemon_thread_gate(stage->daemon, "backup", "start");
-	assert_int_equal(pthread_create(&backing_up->thread, NULL, backup_main, backing_up), 0);
-	gate_await(backing_up->gate);
-	gate_pass(backing_up->gate);
-	gate_await(backing_up->gate);
-	store_twin_fill(stage->twin, 1);
+static void expect_no_room_for(struct long_call *call)
+{
+	gate_open(call->gate);
+	assert_int_equal(pthread_join(call->thread, NULL), 0);
+	assert_int_equal(call->result, KITH_ERROR_STORAGE_FULL);
+}
+
+static int make_backup(struct kith_conn *conn, const struct stage *stage)
+{
+	return try_backup(conn, stage->place, NULL);
+}
+
+/* It stands where it would copy its first collection; from then on the disk is full. */
+static void begin_backup_on_full_disk(struct long_call *call)
+{
+	begin_long_call(call, "backup", "start");
+	gate_pass(call->gate);
+	gate_await(call->gate);
+	store_twin_fill(call->stage->twin, 1);
 }
 
 /* It left nothing, and when there is room again, it is made. */
-static void expect_no_backup(struct backing_up *backing_up)
+static void expect_no_backup(struct long_call *call)
 {
-	struct stage *stage = backing_up->stage;
+	struct stage *stage = call->stage;
 	char tmp[PATH_SIZE + 16];
 
-	gate_open(backing_up->gate);
-	assert_int_equal(pthread_join(backing_up->thread, NULL), 0);
-	assert_int_equal(backing_up->result, KITH_ERROR_STORAGE_FULL);
+	expect_no_room_for(call);
 	snprintf(tmp, sizeof(tmp), "%s.kith-tmp", stage->place);
 	assert_false(is_there(tmp));
 	assert_false(is_there(stage->place));
@@ -359,10 +375,10 @@ static void expect_backup_with_room(struct stage *stage)
 static void a_backup_that_fills_the_disk_goes_and_deletes_go_on(void **state)
 {
 	struct stage *stage = *state;
-	struct backing_up backing_up = {.stage = stage, .result = -1};
+	struct long_call call = {.stage = stage, .make = make_backup};
 
-	begin_backup_on_full_disk(&backing_up);
-	expect_no_backup(&backing_up);
+	begin_backup_on_full_disk(&call);
+	expect_no_backup(&call);
 	delete_records(stage->conn, NOTES, 0, 20);
 	delete_records(stage->conn, MAIL, 0, 10);
 	expect_backup_with_room(stage);
@@ -372,13 +388,13 @@ static void a_backup_that_fills_the_disk_goes_and_deletes_go_on(void **state)
 static void a_backup_leaves_what_was_reserved_to_deletes(void **state)
 {
 	struct stage *stage = *state;
-	struct backing_up backing_up = {.stage = stage, .result = -1};
+	struct long_call call = {.stage = stage, .make = make_backup};
 
-	begin_backup_on_full_disk(&backing_up);
+	begin_backup_on_full_disk(&call);
 	delete_records(stage->conn, NOTES, 0, 20);
 	assert_int_equal(try_put_records(stage->conn, NOTES, 100, 5, 1, NULL),
 	                 KITH_ERROR_STORAGE_FULL);
-	expect_no_backup(&backing_up);
+	expect_no_backup(&call);
 	delete_records(stage->conn, NOTES, 20, 20);
 	delete_records(stage->conn, MAIL, 0, 10);
 	expect_backup_with_room(stage);
@@ -811,6 +827,35 @@ static uint32_t n_directories(const struct stage *stage)
 	return n;
 }
 
+static int make_repair(struct kith_conn *conn, const struct stage *stage)
+{
+	struct kith_repair_result saved;
+
+	(void)stage;
+	return try_repair(conn, NOTES, "saved", &saved);
+}
+
+/* There would be room for it in what the delete has left of the reserve. */
+static void a_repair_leaves_what_was_reserved_to_deletes(void **state)
+{
+	struct stage *stage = *state;
+	struct long_call call = {.stage = stage, .make = make_repair};
+
+	begin_long_call(&call, "catalog", "fill");
+	store_twin_fill(stage->twin, 1);
+	delete_records(stage->conn, NOTES, 0, 20);
+	assert_int_equal(try_put_records(stage->conn, NOTES, 100, 5, 1, NULL),
+	                 KITH_ERROR_STORAGE_FULL);
+	expect_no_room_for(&call);
+	delete_records(stage->conn, NOTES, 20, 20);
+	delete_records(stage->conn, MAIL, 0, 10);
+	store_twin_heal(stage->twin);
+	put_records(stage->conn, NOTES, 0, 5, 7);
+	await(can_repair, stage, "its name is free again");
+	expect_count(stage->conn, "saved", 15);
+	assert_int_equal(n_directories(stage), 3);
+}
+
 static void a_client_that_goes_takes_its_repair_along(void **state)
 {
 	struct stage *stage = *state;
@@ -993,6 +1038,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_backup_that_fills_the_disk_goes_and_deletes_go_on,
 	                                        setup_twin, teardown),
 	        cmocka_unit_test_setup_teardown(a_backup_leaves_what_was_reserved_to_deletes,
+	                                        setup_twin, teardown),
+	        cmocka_unit_test_setup_teardown(a_repair_leaves_what_was_reserved_to_deletes,
 	                                        setup_twin, teardown),
 	        TEST(a_restore_waits_until_what_was_dropped_is_gone),
 	        TEST(a_restore_that_waits_does_not_hold_up_a_stop),

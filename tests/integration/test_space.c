@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/index.h"
 #include "daemon/upkeep.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
@@ -224,14 +225,23 @@ static void what_clears_up_comes_to_an_end(void **state)
 
 /* A full disk --------------------------------------------------------------------------------- */
 
-static bool can_add(void *ctx)
+static bool can_add_to(const struct stage *stage, const char *name)
 {
-	struct stage *stage = ctx;
-	int r = try_put_records(stage->conn, NOTES, MANY, FEW, 2, NULL);
+	int r = try_put_records(stage->conn, name, MANY, FEW, 2, NULL);
 
 	if (r != 0)
 		assert_int_equal(r, KITH_ERROR_STORAGE_FULL);
 	return r == 0;
+}
+
+static bool can_add(void *ctx)
+{
+	return can_add_to(ctx, NOTES);
+}
+
+static bool can_add_mail(void *ctx)
+{
+	return can_add_to(ctx, MAIL);
 }
 
 /* Fills the log. Returns how many records that took. */
@@ -300,6 +310,60 @@ static void a_log_that_is_long_and_empty_is_room_too(void **state)
 	store_twin_heal(stage->twin);
 }
 
+/* What is reserved for deletes is still there: a refused add alone says that room is missed. */
+static void an_add_that_is_refused_has_the_log_cut_too(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+	uint64_t reserved = file_of(stage, "/reserve").size_bytes;
+
+	put_for_long(stage);
+	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
+	make_collection(stage->conn, MAIL, KITH_METRIC_L2);
+	put_records(stage->conn, MAIL, 0, FEW, 1);
+	store_twin_fill(stage->twin, 1);
+	assert_false(can_add_mail(stage));
+	await(can_add_mail, stage, "there is room again");
+	expect_records(stage->conn, MAIL, MANY, FEW, 2);
+	assert_int_equal(file_of(stage, "/reserve").size_bytes, reserved);
+	assert_int_equal(store_twin_count(stage->twin, STORE_TWIN_TRUNCATE, "/reserve"), 0);
+	store_twin_heal(stage->twin);
+}
+
+static bool is_saved(void *ctx)
+{
+	struct stage *stage = ctx;
+	struct index_view index = index_of(stage->conn, NOTES, NULL);
+
+	fake_clock_advance_ms(&stage->clock, INDEX_SAVE_AGE_MS);
+	return is_settled(&index);
+}
+
+/* There would be room for it in what the delete has left of the reserve. */
+static void a_save_leaves_what_was_reserved_to_deletes(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *begun = daemon_thread_gate(stage->daemon, "save", "begun");
+	struct gate *end = daemon_thread_gate(stage->daemon, "save", "end");
+
+	put_records(stage->conn, NOTES, 0, FEW, 1);
+	ensure(stage->conn, (struct ask){.collection = NOTES, .wait = true});
+	gate_await(begun);
+	store_twin_fill(stage->twin, 1);
+	delete_records(stage->conn, NOTES, 0, 20);
+	assert_false(can_add(stage));
+	gate_open(begun);
+	gate_await(end);
+	assert_int_equal(store_twin_count(stage->twin, STORE_TWIN_RENAME, "/hnsw-"), 0);
+	assert_true(store_twin_count(stage->twin, STORE_TWIN_UNLINK, "/hnsw-") > 0);
+	gate_open(end);
+	delete_records(stage->conn, NOTES, 20, 20);
+	store_twin_heal(stage->twin);
+	assert_true(can_add(stage));
+	await(is_saved, stage, "the snapshot is saved");
+	expect_count(stage->conn, NOTES, 2 * FEW - 40);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -311,6 +375,8 @@ int main(void)
 	        TEST(what_the_log_is_too_long_is_room_again_on_a_full_disk),
 	        TEST(what_is_reserved_is_listed_as_the_daemons_own),
 	        TEST(a_log_that_is_long_and_empty_is_room_too),
+	        TEST(an_add_that_is_refused_has_the_log_cut_too),
+	        TEST(a_save_leaves_what_was_reserved_to_deletes),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

@@ -100,6 +100,42 @@ static void there_is_no_room_until_it_can_be_taken_again(void **state)
 	assert_false(reserve_is_given_up(bench->reserve));
 }
 
+/* Nobody gave it up; what adds met the full disk beside it. */
+static void room_is_short_until_something_can_be_added(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(reserve_take(bench->reserve), 0);
+	assert_false(reserve_is_short(bench->reserve));
+	reserve_added(bench->reserve, -EIO);
+	assert_false(reserve_is_short(bench->reserve));
+	reserve_added(bench->reserve, -ENOSPC);
+	reserve_added(bench->reserve, -EIO);
+	assert_true(reserve_is_short(bench->reserve));
+	assert_false(reserve_is_given_up(bench->reserve));
+	reserve_added(bench->reserve, 0);
+	assert_false(reserve_is_short(bench->reserve));
+	/* It is, too, when it is given up; and not any more when it was taken again. */
+	assert_true(reserve_helps(bench->reserve, -ENOSPC));
+	reserve_added(bench->reserve, -ENOSPC);
+	assert_true(reserve_is_short(bench->reserve));
+	assert_int_equal(reserve_take(bench->reserve), 0);
+	assert_false(reserve_is_short(bench->reserve));
+}
+
+static void what_adds_for_long_ends_when_it_is_given_up(void **state)
+{
+	struct bench *bench = *state;
+	atomic_bool cancelled = false;
+
+	assert_int_equal(reserve_take(bench->reserve), 0);
+	assert_int_equal(reserve_why_stop(bench->reserve, &cancelled), 0);
+	assert_true(reserve_helps(bench->reserve, -ENOSPC));
+	assert_int_equal(reserve_why_stop(bench->reserve, &cancelled), -ENOSPC);
+	cancelled = true;
+	assert_int_equal(reserve_why_stop(bench->reserve, &cancelled), -ECANCELED);
+}
+
 static void a_disk_that_cannot_reserve_does_not_keep_anybody_from_adding(void **state)
 {
 	struct bench *bench = *state;
@@ -145,6 +181,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_failed_otherwise_is_not_helped, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(there_is_no_room_until_it_can_be_taken_again, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(room_is_short_until_something_can_be_added, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(what_adds_for_long_ends_when_it_is_given_up, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(
 	                a_disk_that_cannot_reserve_does_not_keep_anybody_from_adding, setup,
