@@ -46,7 +46,7 @@ struct change {
 	struct uuid uuid;                         /* to forget */
 	char name[CATALOG_NAME_BYTES_MAX + 1];    /* to rename to */
 	/* To restore: what fills its directory, and who is told. */
-	int (*fill)(void *ctx, struct collection *collection);
+	int (*fill)(void *ctx, struct collection *collection, struct job *work);
 	void (*ended)(void *ctx, int result);
 	void *ctx;
 	enum lane lane;
@@ -149,7 +149,7 @@ static int create_commit(struct change *change)
 		return r == -EBADMSG && change->fill ? -EBUSY : r;
 	r = io->ops->make_dir(io, collection->data_dir);
 	if (r == 0)
-		r = change->fill ? change->fill(change->ctx, collection)
+		r = change->fill ? change->fill(change->ctx, collection, &change->job)
 		                 : record_store_create(io, collection->data_dir,
 		                                       &collection->entry.spec);
 	if (r == 0)
@@ -298,7 +298,7 @@ static void restore_committed(struct change *change)
 }
 
 int collections_restore(struct collections *collections, const struct catalog_entry *entry,
-                        int (*fill)(void *ctx, struct collection *collection),
+                        int (*fill)(void *ctx, struct collection *collection, struct job *work),
                         void (*ended)(void *ctx, int result), void *ctx)
 {
 	struct collection *collection;

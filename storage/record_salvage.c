@@ -62,9 +62,9 @@ static bool is_bad(int r)
 	return r == -EBADMSG || r == -EIO;
 }
 
-static bool is_cancelled(const atomic_bool *cancelled)
+static bool goes_on(struct record_salvage_watch *watch)
 {
-	return cancelled && atomic_load_explicit(cancelled, memory_order_relaxed);
+	return !watch || watch->goes_on(watch);
 }
 
 /* Writing ------------------------------------------------------------------------------------- */
@@ -222,13 +222,15 @@ static int take_record(struct salvage *salvage, uint64_t slot)
 	return r;
 }
 
-static int take_records(struct salvage *salvage, const atomic_bool *cancelled)
+static int take_records(struct salvage *salvage, struct record_salvage_watch *watch)
 {
 	sqlite3_stmt *stmt = salvage->stmts[SALVAGE_RECORD];
 	uint64_t slot = 0, gap = 0;
 	int r;
 
 	while (gap < SALVAGE_GAP_SLOTS) {
+		if (!goes_on(watch))
+			return -ECANCELED;
 		sql_bind_u64(stmt, 1, slot);
 		r = sql_step(stmt);
 		/* A page that stands in another's place may lead back to where we were. */
@@ -247,8 +249,6 @@ static int take_records(struct salvage *salvage, const atomic_bool *cancelled)
 			break;
 		}
 		sqlite3_reset(stmt);
-		if (r == 0 && is_cancelled(cancelled))
-			r = -ECANCELED;
 		if (r < 0)
 			return r;
 	}
@@ -323,14 +323,14 @@ static void count_lost(struct salvage *salvage)
 }
 
 int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
-                   const struct record_spec *spec, const atomic_bool *cancelled,
+                   const struct record_spec *spec, struct record_salvage_watch *watch,
                    struct record_salvage *ret)
 {
 	struct salvage salvage = {.vector_bytes =
 	                                  spec->dim * (spec->dtype == RECORD_DTYPE_F16 ? 2u : 4u)};
 	int r = open_damaged(&salvage, io, dir);
 
-	if (r == 0 && is_cancelled(cancelled))
+	if (r == 0 && !goes_on(watch))
 		r = -ECANCELED;
 	if (r == 0)
 		r = record_store_create(io, to_dir, spec);
@@ -339,7 +339,7 @@ int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
 	if (r == 0)
 		r = record_writer_new(salvage.store, &salvage.writer);
 	if (r == 0)
-		r = take_records(&salvage, cancelled);
+		r = take_records(&salvage, watch);
 	if (r == 0)
 		r = take_indexes(&salvage);
 	if (r == 0)

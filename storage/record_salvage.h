@@ -7,10 +7,15 @@
  * Threads: any; the connections are its own. [worker]
  */
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "storage/record_store.h"
+
+/* Asked before each row: false ends it, with -ECANCELED. */
+struct record_salvage_watch {
+	bool (*goes_on)(struct record_salvage_watch *watch);
+};
 
 struct record_salvage {
 	uint64_t n_records; /* that were saved */
@@ -20,7 +25,8 @@ struct record_salvage {
 
 /* Makes a store of that spec in to_dir, which exists and is empty, with every live record of the
  * one in dir whose id and vector can be read, and the indexes that are declared.
- * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. */
+ * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. What an error
+ * leaves in to_dir is the caller's to remove. watch may be NULL. */
 int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
-                   const struct record_spec *spec, const atomic_bool *cancelled,
+                   const struct record_spec *spec, struct record_salvage_watch *watch,
                    struct record_salvage *ret);
