@@ -368,8 +368,8 @@ uint32_t hnsw_search(const struct hnsw *hnsw, const struct hnsw_search *search,
 		uint64_t nearest = hnsw_walk_key(&walk, (uint32_t)entry);
 		for (uint32_t level = (uint32_t)(entry >> 32); level > 0; level--)
 			nearest = hnsw_walk_greedy(&walk, nearest, level);
-		n = hnsw_walk_beam(&walk, nearest, 0,
-		                   search->ef > search->k ? search->ef : search->k);
+		uint32_t ef = search->ef > search->k ? search->ef : search->k;
+		n = hnsw_walk_beam(&walk, nearest, 0, hnsw_width(search->space, ef));
 	}
 	if (n > 0 && search->space->refine) {
 		n = refine(&walk, n, search->k, ret_hits);

@@ -132,17 +132,22 @@ static void what_was_deleted_leaves_the_disk_in_a_pause(void **state)
 	assert_true(file_of(stage, "/records.db").size_bytes <= stage->bound);
 }
 
-/* The clock stands: there is no pause. What the reaper leaves is what one request or two replaced,
- * and the pages of what went are used for what comes. */
-static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **state)
+/* Puts the records; returns what they take. */
+static uint64_t put_once(struct stage *stage)
 {
-	struct stage *stage = *state;
 	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
-	uint64_t once;
 
 	put_records(stage->conn, NOTES, 0, REPLACED, 1);
 	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
-	once = size_of(stage);
+	return size_of(stage);
+}
+
+/* The clock stands: there is no pause. What the reaper leaves is what one request or two replaced,
+ * and the pages of what went are used for what comes. */
+static void replace_often(struct stage *stage, uint64_t once)
+{
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+
 	for (uint32_t round = 2; round < 2 + ROUNDS; round++)
 		put_records(stage->conn, NOTES, 0, REPLACED, round);
 	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
@@ -150,6 +155,31 @@ static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **stat
 	assert_true(size_of(stage) <= 4 * once);
 	expect_records(stage->conn, NOTES, 0, FEW, 1 + ROUNDS);
 	expect_count(stage->conn, NOTES, REPLACED);
+}
+
+static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **state)
+{
+	struct stage *stage = *state;
+
+	replace_often(stage, put_once(stage));
+}
+
+/* It takes vectors and numbers of rows, and leaves out at its end what was replaced. */
+static void records_do_not_pile_up_beside_a_build(void **state)
+{
+	struct stage *stage = *state;
+	struct kith_conn *asker = connect_to(stage->daemon);
+	struct gate *collecting = daemon_thread_gate(stage->daemon, "collect", "start");
+	uint64_t ticket, once = put_once(stage);
+
+	ticket = submit_ensure(asker, (struct ask){.collection = NOTES, .wait = true});
+	gate_await(collecting);
+	replace_often(stage, once);
+	gate_open(collecting);
+	assert_int_equal(collect_ensure(asker, ticket).outcome, KITH_ENSURED_BUILT);
+	await_settled(stage->conn, NOTES, NULL);
+	expect_records(stage->conn, NOTES, 0, FEW, 1 + ROUNDS);
+	kith_close(asker);
 }
 
 /* The end ------------------------------------------------------------------------------------- */
@@ -307,6 +337,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(what_was_deleted_leaves_the_disk_in_a_pause),
 	        TEST(records_that_are_replaced_without_a_pause_do_not_pile_up),
+	        TEST(records_do_not_pile_up_beside_a_build),
 	        TEST(what_clears_up_comes_to_an_end),
 	        TEST(what_the_log_is_too_long_is_room_again_on_a_full_disk),
 	        TEST(what_is_reserved_is_listed_as_the_daemons_own),
