@@ -46,7 +46,7 @@ struct wire_field {
 	size_t offset;          /* in the struct */
 };
 
-/* A decoder has a bit for each that it has seen. */
+/* Who encodes or decodes has a bit for each. */
 #define WIRE_FIELDS_MAX 64
 
 struct wire_schema {
