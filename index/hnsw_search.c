@@ -17,6 +17,9 @@
  * 5,291 notes of 384 by 0 to 5 % (ef 15), and building costs 2 % more. Asking for part of the next
  * batch only is slower, the more so the smaller the part: for 1 KiB of it by 13 % on the notes.
  *
+ * Where distances are estimates, some more than ef are found (hnsw_width()), told better in the
+ * end, and from the nearest on replaced by the distances themselves, as far as estimates err.
+ *
  * Only strictly nearer nodes displace those found: among many equal ones (duplicates) every
  * step would otherwise find one with a lower number, and the walk would go through all of them.
  */

@@ -25,8 +25,8 @@ struct record_salvage {
 
 /* Makes a store of that spec in to_dir, which exists and is empty, with every live record of the
  * one in dir whose id and vector can be read, and the indexes that are declared.
- * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. What an error
- * leaves in to_dir is the caller's to remove. watch may be NULL. */
+ * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. What an
+ * error leaves in to_dir is the caller's to remove. watch may be NULL. */
 int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
                    const struct record_spec *spec, struct record_salvage_watch *watch,
                    struct record_salvage *ret);
