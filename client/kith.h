@@ -437,10 +437,10 @@ struct kith_budget {
 	uint64_t record_tables_bytes;
 	uint64_t graphs_bytes;
 	uint64_t vectors_bytes;
-	uint64_t marks_bytes; /* of workers that walk graphs */
+	uint64_t marks_bytes; /* of workers that walk graphs, spilled ones too */
 	uint64_t spilled_bytes;
 	uint64_t dirty_bytes; /* returned, not yet purged */
-	uint64_t refused;     /* grants that did not fit */
+	uint64_t refused;     /* grants that did not fit, once each until they do */
 };
 
 /* Of what is kept in memory and can be loaded again; counts since the daemon started. */
