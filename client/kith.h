@@ -418,13 +418,14 @@ struct kith_limits_result {
 	uint64_t index_ef;   /* candidates of a build or a search */
 	uint64_t path_bytes; /* the path of a directory */
 	uint64_t connections;
-	uint64_t session_requests;  /* unanswered, of a connection */
-	uint64_t session_bytes;     /* of these, and of answers not read */
-	uint64_t guest_connections; /* of each user that the daemon's config allows */
-	uint64_t guest_requests;    /* unanswered, of all of those */
-	uint64_t guest_bytes;       /* of these */
-	uint64_t deadline_ms;       /* what a request may take */
-	uint64_t usual_deadline_ms; /* and what it takes at most when it does not say */
+	uint64_t process_connections; /* of one process */
+	uint64_t session_requests;    /* unanswered, of a connection */
+	uint64_t session_bytes;       /* of these, and of answers not read */
+	uint64_t guest_connections;   /* of each user that the daemon's config allows */
+	uint64_t guest_requests;      /* unanswered, of all of those */
+	uint64_t guest_bytes;         /* of these */
+	uint64_t deadline_ms;         /* what a request may take */
+	uint64_t usual_deadline_ms;   /* and what it takes at most when it does not say */
 };
 KITH_PUBLIC int kith_limits(struct kith_conn *conn, struct kith_limits_result **ret);
 
@@ -436,10 +437,10 @@ struct kith_budget {
 	uint64_t record_tables_bytes;
 	uint64_t graphs_bytes;
 	uint64_t vectors_bytes;
-	uint64_t marks_bytes; /* of workers that walk graphs */
+	uint64_t marks_bytes; /* of workers that walk graphs, spilled ones too */
 	uint64_t spilled_bytes;
 	uint64_t dirty_bytes; /* returned, not yet purged */
-	uint64_t refused;     /* grants that did not fit */
+	uint64_t refused;     /* grants that did not fit, once each until they do */
 };
 
 /* Of what is kept in memory and can be loaded again; counts since the daemon started. */

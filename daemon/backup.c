@@ -475,13 +475,14 @@ static int expect_room(struct backup *backup)
 }
 
 /* A stop of the daemon cancels it; its client's going does not. [worker] */
-static int restore_files(void *ctx, struct collection *collection)
+static int restore_files(void *ctx, struct collection *collection, struct job *work)
 {
 	struct backup *backup = ctx;
 	struct backup_item *item = &backup->items[backup->at];
 	char uuid[UUID_TEXT_SIZE], path[COLLECTION_PATH_SIZE];
 	int r;
 
+	(void)work;
 	uuid_format(&item->entry.spec.uuid, uuid);
 	snprintf(path, sizeof(path), "%s/%s", backup->path, uuid);
 	r = check_directory(collection->daemon->io, path);

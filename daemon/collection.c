@@ -253,8 +253,9 @@ bool collection_has_vectors(const struct collection *collection)
 
 /* Pins ---------------------------------------------------------------------------------------- */
 
-void collection_pin(struct collection *collection, struct pin *pin)
+void collection_pin(struct collection *collection, enum pin_kind kind, struct pin *pin)
 {
+	pin->kind = kind;
 	pin->seq = collection->seq;
 	pin->n_rows = collection->n_rows;
 	pin->mapped_rows = collection->mapped_rows;
@@ -294,7 +295,12 @@ void collection_end_copy(struct collection *collection)
 
 uint64_t collection_reap_seq(const struct collection *collection)
 {
-	if (list_empty(&collection->pins))
-		return collection->seq;
-	return LIST_ELEMENT(collection->pins.next, const struct pin, link)->seq;
+	for (const struct list *link = collection->pins.next; link != &collection->pins;
+	     link = link->next) {
+		const struct pin *pin = LIST_ELEMENT(link, const struct pin, link);
+
+		if (pin->kind == PIN_RECORDS)
+			return pin->seq;
+	}
+	return collection->seq;
 }

@@ -151,7 +151,7 @@ bool collection_has_been_at(const struct collection *collection, const struct uu
 void collection_set_bulk(struct collection *collection, bool bulk);
 /* Whether every published row can be read from the vector file. */
 bool collection_has_vectors(const struct collection *collection);
-void collection_pin(struct collection *collection, struct pin *pin);
+void collection_pin(struct collection *collection, enum pin_kind kind, struct pin *pin);
 void collection_unpin(struct collection *collection, struct pin *pin);
 /* Makes sure that there is a writer: one that failed was freed, since what a failed commit left in
  * it is not known. For who has the collection's turn. [worker] */

@@ -46,7 +46,7 @@ struct change {
 	struct uuid uuid;                         /* to forget */
 	char name[CATALOG_NAME_BYTES_MAX + 1];    /* to rename to */
 	/* To restore: what fills its directory, and who is told. */
-	int (*fill)(void *ctx, struct collection *collection);
+	int (*fill)(void *ctx, struct collection *collection, struct job *work);
 	void (*ended)(void *ctx, int result);
 	void *ctx;
 	enum lane lane;
@@ -148,10 +148,8 @@ static int create_commit(struct change *change)
 	if (r) /* an entry of the same uuid is not gone yet */
 		return r == -EBADMSG && change->fill ? -EBUSY : r;
 	r = io->ops->make_dir(io, collection->data_dir);
-	if (change->fill)
-		job_phase(&change->job, "fill");
 	if (r == 0)
-		r = change->fill ? change->fill(change->ctx, collection)
+		r = change->fill ? change->fill(change->ctx, collection, &change->job)
 		                 : record_store_create(io, collection->data_dir,
 		                                       &collection->entry.spec);
 	if (r == 0)
@@ -301,7 +299,7 @@ static void restore_committed(struct change *change)
 }
 
 int collections_restore(struct collections *collections, const struct catalog_entry *entry,
-                        int (*fill)(void *ctx, struct collection *collection),
+                        int (*fill)(void *ctx, struct collection *collection, struct job *work),
                         void (*ended)(void *ctx, int result), void *ctx)
 {
 	struct collection *collection;

@@ -36,14 +36,14 @@ void collections_create(struct collections *collections, struct request *request
 void collections_rename(struct collections *collections, struct request *request);
 void collections_set_bulk(struct collections *collections, struct request *request);
 void collections_drop(struct collections *collections, struct request *request);
-/* Makes a collection of that entry, which keeps its uuid: fill(ctx, collection) makes the files in
- * its data directory, in the background lane [worker]; ended(ctx, result) tells on the loop when it
- * was committed: 0, what fill() returned, CATALOG_EXISTS (another was renamed to its name
+/* Makes a collection of that entry, which keeps its uuid: fill() makes the files in its
+ * data directory, in the background lane, as work [worker]; ended(ctx, result) tells on the loop
+ * when it was committed: 0, what fill() returned, CATALOG_EXISTS (another was renamed to its name
  * meanwhile), -EBUSY (what was dropped under that uuid could not be removed) or -errno. It begins
  * when what is being removed under that uuid is gone. Other changes of the catalog wait for it.
  * -EEXIST, -ENOMEM: nothing was begun. */
 int collections_restore(struct collections *collections, const struct catalog_entry *entry,
-                        int (*fill)(void *ctx, struct collection *collection),
+                        int (*fill)(void *ctx, struct collection *collection, struct job *work),
                         void (*ended)(void *ctx, int result), void *ctx);
 /* A dropped collection has closed. When its files are removed the catalog may forget it, else the
  * next start tries. */

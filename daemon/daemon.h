@@ -71,10 +71,10 @@ struct daemon {
 	uv_timer_t tick;   /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
 	uv_idle_t turner;  /* runs while there are turns or gatherings */
 	struct list turns; /* struct peer.turn_link: they wait for their turn */
-	struct list
-	        resting; /* struct session.turn_link: they had their share, until the next moment */
-	struct list resting_peers; /* struct peer.turn_link: the same */
-	uv_timer_t moment;         /* which that begins */
+	/* Those that had their share, until the next moment: struct session.turn_link, struct
+	 * peer.turn_link. */
+	struct list resting, resting_peers;
+	uv_timer_t moment; /* which that begins */
 	struct asking asking, peers_asking;
 	struct list gatherings; /* struct collection.gather_link: their next group gathers */
 	struct list peers;      /* struct peer.link */

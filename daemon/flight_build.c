@@ -365,7 +365,7 @@ static void collect_begin(struct flight *flight)
 	int r;
 
 	flight->oldest_seq = collection_reap_seq(flight->collection);
-	collection_pin(flight->collection, &flight->pin);
+	collection_pin(flight->collection, PIN_ROWS, &flight->pin);
 	flight->pinned = true;
 	r = hnsw_reserve(hnsw, count_rows(flight), true);
 	if (r) {

@@ -430,7 +430,7 @@ static void read_begin(struct flight *flight)
 		load_ended(flight);
 		return;
 	}
-	collection_pin(collection, &flight->pin);
+	collection_pin(collection, PIN_ROWS, &flight->pin);
 	flight->pinned = true;
 	flight_enter(flight, PHASE_READ, 0);
 	flight_submit(flight, LANE_INTERACTIVE, "load-index", read_work, read_done);

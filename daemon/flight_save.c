@@ -120,7 +120,7 @@ void flight_save_start(struct flight *flight)
 {
 	flight->generation = generation_ref(flight->index->serving);
 	flight->covered_rows = flight->generation->covered_rows;
-	collection_pin(flight->collection, &flight->pin);
+	collection_pin(flight->collection, PIN_ROWS, &flight->pin);
 	flight->pinned = true;
 	flight->epoch = *collection_epoch(flight->collection);
 	flight_enter(flight, PHASE_SAVE, hnsw_covered(flight->generation->hnsw));

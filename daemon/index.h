@@ -94,7 +94,8 @@ struct flight;
  * that went. */
 #define INDEX_DEAD_SHARE 3
 #define INDEX_DEAD_MIN 1024
-/* When the graph is saved: a part of it is not, or some has not been for so long. */
+/* When the graph is saved: a part of it is not, some has not been for so long, or nobody has
+ * searched it for idle_unload_s. */
 #define INDEX_SAVE_SHARE 10 /* one part in so many */
 #define INDEX_SAVE_AGE_MS 30000
 /* Pauses after a failure nobody waits for, doubling. */

@@ -128,6 +128,14 @@ static void begin_after_bulk(struct index *index)
 		begin_insert(index);
 }
 
+/* Nobody has searched it for so long that it may leave the memory, once it is saved. */
+static bool is_idle(const struct index *index, uint64_t now_ns)
+{
+	uint64_t idle_ns = index->collection->daemon->config.idle_unload_s * UINT64_C(1000000000);
+
+	return idle_ns > 0 && now_ns - index->serving->entry.used_ns >= idle_ns;
+}
+
 /* What a serving index does next: begin anew, fold in, save, move, or nothing. */
 static void look_serving(struct index *index, uint64_t now_ns)
 {
@@ -167,7 +175,7 @@ static void look_serving(struct index *index, uint64_t now_ns)
 		begin_insert(index);
 	} else if (n_unsaved > 0 && (n_unsaved == hnsw_covered(index->serving->hnsw) ||
 	                             n_unsaved >= index->serving->saved_nodes / INDEX_SAVE_SHARE ||
-	                             unsaved_ms >= INDEX_SAVE_AGE_MS)) {
+	                             unsaved_ms >= INDEX_SAVE_AGE_MS || is_idle(index, now_ns))) {
 		begin(index, FLIGHT_SAVE, &index->params, NULL);
 	} else if (!rests && index_is_misplaced(index, now_ns)) {
 		begin(index, FLIGHT_LOAD, &index->params, NULL);

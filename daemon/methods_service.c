@@ -41,7 +41,8 @@ static struct budget_row budget_of(const struct daemon *daemon)
 	        .record_tables_bytes = figures.used_by_kind[BUDGET_RECORD_TABLE],
 	        .graphs_bytes = figures.used_by_kind[BUDGET_HNSW],
 	        .vectors_bytes = figures.used_by_kind[BUDGET_VECTORS],
-	        .marks_bytes = figures.used_by_kind[BUDGET_MARKS],
+	        .marks_bytes =
+	                figures.used_by_kind[BUDGET_MARKS] + figures.spilled_by_kind[BUDGET_MARKS],
 	        .spilled_bytes = figures.spilled_bytes,
 	        .dirty_bytes = figures.dirty_bytes,
 	        .refused = figures.refused,

@@ -13,6 +13,7 @@
  * Threads: all [loop].
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,8 @@ struct peer {
 	pid_t pid;        /* 0: a guest, or not known */
 	uid_t uid;
 	uint32_t n_refs;
+	uint32_t n_sessions;     /* of them, the connections */
+	bool full_said;          /* that it has as many as it may */
 	struct loop_share share; /* of the loop's time */
 	struct list turn_link;   /* in the daemon's turns, or its resting peers */
 	struct list turns;       /* struct session.turn_link: its sessions that wait for theirs */

@@ -238,7 +238,7 @@ static void reading_begin(struct request *request)
 	}
 	if (request->wire.method == WIRE_METHOD_search)
 		vectors_cache_use(collection);
-	collection_pin(collection, &reading->pin);
+	collection_pin(collection, PIN_RECORDS, &reading->pin);
 	/* Without room for a worker's marks every record is compared. */
 	if (reading->generation &&
 	    scratch_lend(daemon, LANE_INTERACTIVE, reading->generation->hnsw) != 0)

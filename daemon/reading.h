@@ -28,9 +28,15 @@
 
 struct generation;
 
+enum pin_kind {
+	PIN_RECORDS, /* records that are seen at seq stay in the truth */
+	PIN_ROWS,    /* only the numbers of rows and their vectors are of use: records may go */
+};
+
 /* What was published when a job began; rows and retirements up to seq stay visible to it. */
 struct pin {
-	struct list link; /* in the collection's pins, oldest first; rows are reaped below it */
+	struct list link; /* in the collection's pins, oldest first */
+	enum pin_kind kind;
 	uint64_t seq;
 	uint64_t n_rows;
 	uint64_t mapped_rows;   /* of those, how many the vector file has */

@@ -15,20 +15,34 @@
 
 struct repairing {
 	struct long_job job; /* its request holds the damaged collection */
+	struct record_salvage_watch watch;
+	struct job *work; /* the catalog's, that the rows are saved in */
 	struct record_salvage found;
 };
 
 static const struct long_job_kind repair_kind = {.what = "repair"};
 
-/* A client that goes, a deadline and a stop cancel it: what was made of it goes again. [worker] */
-static int salvage(void *ctx, struct collection *collection)
+/* A client that goes, a deadline and a stop cancel it, and a full disk ends it: what was made of it
+ * goes again. [worker] */
+static int why_stop(struct record_salvage_watch *watch)
+{
+	struct repairing *repairing = LIST_ELEMENT(watch, struct repairing, watch);
+
+	job_phase(repairing->work, "row");
+	return reserve_why_stop(repairing->job.request->daemon->reserve,
+	                        &repairing->job.job.cancelled);
+}
+
+static int salvage(void *ctx, struct collection *collection, struct job *work)
 {
 	struct repairing *repairing = ctx;
-	int r = record_salvage(collection->daemon->io, repairing->job.request->collection->data_dir,
-	                       collection->data_dir, &collection->entry.spec,
-	                       &repairing->job.job.cancelled, collection->daemon->reserve,
-	                       &repairing->found);
+	int r;
 
+	repairing->work = work;
+	repairing->watch.why_stop = why_stop;
+	r = record_salvage(collection->daemon->io, repairing->job.request->collection->data_dir,
+	                   collection->data_dir, &collection->entry.spec, &repairing->watch,
+	                   &repairing->found);
 	return r > 0 ? -EBADMSG : r;
 }
 

@@ -16,23 +16,24 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/peer.h"
 #include "daemon/session.h"
+#include "daemon/share.h"
 #include "protocol/limits.h"
 #include "protocol/message.h"
 
 /* Connections that the kernel holds until they are accepted. */
 #define SERVER_BACKLOG 128
-/* Connections that are accepted before it is the sessions' turn, and in a moment: a flood of
- * connects must not keep the loop from those that are in. */
+/* Connections that are accepted before it is the sessions' turn: a flood of connects must not keep
+ * the loop from those that are in. */
 #define SERVER_TURN_CONNECTIONS 4
-#define SERVER_MOMENT_CONNECTIONS 8
-#define SERVER_MOMENT_MS 1
 
 struct server {
 	struct daemon *daemon;
 	uv_poll_t poll;
-	uv_timer_t moment;
-	uint32_t n_taken; /* in this moment */
+	uv_timer_t moment;  /* runs while it waits for the next one */
+	uint64_t moment_ns; /* when this one began, by the daemon's clock */
+	uint32_t n_taken;   /* in it */
 	uint32_t n_handles;
 	int fd;
 	int spare_fd; /* given up for a moment when descriptors are out; < 0: there is none */
@@ -64,8 +65,8 @@ static void turn_away(int fd, enum wire_error_code code, const char *field, cons
 	close(fd);
 }
 
-/* Whether the peer may come in; if not, it was turned away. */
-static bool check_peer(struct daemon *daemon, int fd, struct ucred *ret_peer,
+/* Whether that user may come in; if not, it was turned away. */
+static bool check_user(struct daemon *daemon, int fd, struct ucred *ret_peer,
                        struct guest **ret_guest)
 {
 	struct ucred peer;
@@ -99,11 +100,38 @@ static bool check_peer(struct daemon *daemon, int fd, struct ucred *ret_peer,
 	return false;
 }
 
+/* A reference to the process, or the guest, that comes in; NULL: it was turned away. */
+static struct peer *take_peer(struct daemon *daemon, int fd, const struct ucred *other,
+                              const struct guest *guest)
+{
+	/* A guest is one, however many processes it has. */
+	struct peer *peer = peer_get(daemon, other->uid, guest ? 0 : other->pid);
+
+	if (!peer) {
+		log_error("cannot serve a connection: %s", strerror(ENOMEM));
+		close(fd);
+		return NULL;
+	}
+	if (peer->n_sessions < LIMIT_PROCESS_CONNECTIONS) {
+		peer->full_said = false;
+		return peer;
+	}
+	if (!peer->full_said)
+		log_warning("refused a connection of process %d: it has %d, which is the limit",
+		            (int)peer->pid, LIMIT_PROCESS_CONNECTIONS);
+	peer->full_said = true;
+	turn_away(fd, WIRE_ERROR_OVER_LIMIT, "process_connections",
+	          "process %d has %d connections, which is the limit", (int)peer->pid,
+	          LIMIT_PROCESS_CONNECTIONS);
+	return peer_unref(peer);
+}
+
 static void accept_one(struct server *server, int fd)
 {
 	struct daemon *daemon = server->daemon;
 	struct guest *guest;
-	struct ucred peer;
+	struct peer *peer;
+	struct ucred other;
 	int r;
 
 	if (daemon->n_sessions >= LIMIT_CONNECTIONS) {
@@ -117,9 +145,12 @@ static void accept_one(struct server *server, int fd)
 		return;
 	}
 	server->full_said = false;
-	if (!check_peer(daemon, fd, &peer, &guest))
+	if (!check_user(daemon, fd, &other, &guest))
 		return;
-	r = session_new(daemon, fd, peer.uid, peer.pid, guest);
+	peer = take_peer(daemon, fd, &other, guest);
+	if (!peer)
+		return;
+	r = session_new(daemon, fd, peer, guest);
 	if (r < 0)
 		log_error("cannot serve a connection: %s", strerror(-r));
 }
@@ -149,20 +180,24 @@ static void on_moment(uv_timer_t *timer)
 {
 	struct server *server = timer->data;
 
-	server->n_taken = 0;
 	uv_poll_start(&server->poll, UV_READABLE, on_readable);
 }
 
-/* Whether one more may come in now; if not, the next moment goes on. */
-static bool take_place(struct server *server)
+/* Whether one more may come in now; if not, it is looked at again when the moment should be over.
+ */
+static bool has_place(struct server *server)
 {
-	if (server->n_taken == SERVER_MOMENT_CONNECTIONS) {
-		uv_poll_stop(&server->poll);
-		return false;
+	uint64_t now_ns = clock_monotonic_ns(server->daemon->clock);
+
+	if (now_ns - server->moment_ns >= SHARE_MOMENT_NS) {
+		server->moment_ns = now_ns;
+		server->n_taken = 0;
 	}
-	if (server->n_taken++ == 0)
-		uv_timer_start(&server->moment, on_moment, SERVER_MOMENT_MS, 0);
-	return true;
+	if (server->n_taken < SHARE_CONNECTIONS)
+		return true;
+	uv_poll_stop(&server->poll);
+	uv_timer_start(&server->moment, on_moment, SHARE_MOMENT_NS / 1000000, 0);
+	return false;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -172,15 +207,16 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	/* What is left wakes the loop again. */
-	for (uint32_t i = 0; i < SERVER_TURN_CONNECTIONS && take_place(server); i++) {
+	for (uint32_t i = 0; i < SERVER_TURN_CONNECTIONS && has_place(server); i++) {
 		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
 			accept_one(server, fd);
-		else if ((errno == EMFILE || errno == ENFILE) && turn_one_away(server))
+		else if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		else if (errno != EINTR && errno != ECONNABORTED)
+		else if ((errno != EMFILE && errno != ENFILE) || !turn_one_away(server))
 			return; /* none left, or no memory: the next event tries again */
+		server->n_taken++;
 	}
 }
 

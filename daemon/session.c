@@ -482,6 +482,7 @@ void session_close(struct session *session)
 		return;
 	session->closing = true;
 	session->daemon->n_sessions--;
+	session->peer->n_sessions--;
 	list_remove(&session->link);
 	list_remove(&session->turn_link);
 	inflight_forget(&session->wait);
@@ -577,26 +578,22 @@ void session_check_stall(struct session *session, uint64_t now_ns)
 	}
 }
 
-int session_new(struct daemon *daemon, int fd, uid_t uid, pid_t pid, struct guest *guest)
+int session_new(struct daemon *daemon, int fd, struct peer *peer, struct guest *guest)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	int r = session ? 0 : -ENOMEM;
 
-	/* A guest is one, however many processes it has. */
-	if (session)
-		session->peer = peer_get(daemon, uid, guest ? 0 : pid);
-	if (session && !session->peer)
-		r = -ENOMEM;
 	if (r == 0)
 		r = uv_pipe_init(daemon->loop, &session->pipe, 0);
 	if (r) {
-		if (session)
-			peer_unref(session->peer);
+		peer_unref(peer);
 		free(session);
 		close(fd);
 		return r;
 	}
 	session->daemon = daemon;
+	session->peer = peer;
+	peer->n_sessions++;
 	session->due_ns = UINT64_MAX;
 	session->pipe.data = session;
 	session->wait.granted = on_granted;

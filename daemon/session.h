@@ -75,9 +75,9 @@ struct session {
 	char client[LIMIT_NAME_BYTES + 1];
 };
 
-/* Takes over the accepted pipe of fd, whose other end is that process of that user's (0: not
- * known), perhaps a guest's. -errno; then fd is closed. */
-int session_new(struct daemon *daemon, int fd, uid_t uid, pid_t pid, struct guest *guest);
+/* Takes over the accepted pipe of fd, and a reference to who is at its other end, perhaps a guest.
+ * -errno; then fd is closed and the reference given back. */
+int session_new(struct daemon *daemon, int fd, struct peer *peer, struct guest *guest);
 void session_close(struct session *session);
 /* Gives the session what is left of its peer's turn: dispatches what it has. */
 void session_turn(struct session *session, struct turn *turn);

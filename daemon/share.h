@@ -33,6 +33,8 @@
  * however few they were. */
 #define TURN_FRAMES 16
 #define TURN_NS UINT64_C(200000)
+/* Connections that come in at most in a moment, before the next one. */
+#define SHARE_CONNECTIONS 8
 /* How long one is one of several after the last change of who asks. */
 #define SHARE_LATELY_NS UINT64_C(100000000)
 

@@ -53,8 +53,8 @@ enum care {
 };
 
 /* Bounds. */
-#define UPKEEP_WAL_PASSIVE_BYTES (16u << 20) /* checkpoint beside the writes from here on */
-#define UPKEEP_WAL_RESTART_BYTES (64u << 20) /* stop writes and new reads, begin the WAL anew */
+#define UPKEEP_WAL_PASSIVE_BYTES (8u << 20)  /* checkpoint beside the writes from here on */
+#define UPKEEP_WAL_RESTART_BYTES (24u << 20) /* stop writes and new reads, begin the WAL anew */
 #define UPKEEP_WAL_IDLE_BYTES (1u << 20)     /* more is not left in a pause: a start reads it */
 #define UPKEEP_REAP_ROWS 512              /* a transaction of the reaper, at least, and at most */
 #define UPKEEP_REAP_ROWS_MAX 16384        /* when groups do not retire more (upkeep_reap_rows) */

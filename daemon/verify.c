@@ -245,7 +245,7 @@ static void verify_stepped(struct long_job *job)
 		verifying->saved_nodes[verifying->n_indexes++] =
 		        index->serving ? index->serving->saved_nodes : 0;
 	}
-	collection_pin(verifying->collection, &verifying->pin);
+	collection_pin(verifying->collection, PIN_ROWS, &verifying->pin);
 	verifying->pinned = true;
 	long_job_step(job);
 }

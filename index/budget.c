@@ -67,6 +67,7 @@ struct budget {
 	uint64_t peak_runs;
 	uint64_t spilled_runs;
 	uint64_t used_runs_by_kind[BUDGET_N_KINDS];
+	uint64_t spilled_runs_by_kind[BUDGET_N_KINDS];
 	uint64_t refused;
 
 	uint32_t n_slabs;
@@ -191,6 +192,7 @@ static void charge(struct grant *grant, const struct budget_run *run)
 
 	if (run->slab->spilled) {
 		budget->spilled_runs++;
+		budget->spilled_runs_by_kind[grant->kind]++;
 		grant->spilled_bytes += RUN_BYTES;
 		return;
 	}
@@ -204,8 +206,9 @@ static void discharge(struct grant *grant, const struct budget_run *run)
 	struct budget *budget = grant->budget;
 
 	if (run->slab->spilled) {
-		assert(budget->spilled_runs > 0);
+		assert(budget->spilled_runs_by_kind[grant->kind] > 0);
 		budget->spilled_runs--;
+		budget->spilled_runs_by_kind[grant->kind]--;
 		grant->spilled_bytes -= RUN_BYTES;
 		return;
 	}
@@ -345,8 +348,10 @@ void budget_figures(const struct budget *budget, struct budget_figures *ret)
 	        .dirty_bytes = ((uint64_t)budget->n_dirty + budget->n_away) * SLAB_BYTES,
 	        .refused = budget->refused,
 	};
-	for (size_t kind = 0; kind < BUDGET_N_KINDS; kind++)
+	for (size_t kind = 0; kind < BUDGET_N_KINDS; kind++) {
 		ret->used_by_kind[kind] = budget->used_runs_by_kind[kind] * RUN_BYTES;
+		ret->spilled_by_kind[kind] = budget->spilled_runs_by_kind[kind] * RUN_BYTES;
+	}
 }
 
 uint32_t budget_dirty(struct budget *budget, uint32_t *ret_slabs, uint32_t max)
@@ -403,13 +408,17 @@ static void reclaim_runs(struct budget *budget, uint64_t n_runs, bool is_needed)
 	}
 }
 
-/* What a call that asked for memory ends with. */
-static int settle(struct budget *budget, int r)
+/* What a call that asked for memory ends with. Who asks again and again is refused once. */
+static int settle(struct grant *grant, int r)
 {
+	struct budget *budget = grant->budget;
+
 	if (r == BUDGET_FULL)
-		budget->refused++;
+		budget->refused += !grant->is_refused;
 	else if (budget->used_runs > budget->peak_runs)
 		budget->peak_runs = budget->used_runs;
+	if (r >= 0)
+		grant->is_refused = r == BUDGET_FULL;
 	return r;
 }
 
@@ -467,7 +476,7 @@ int grant_reserve(struct grant *grant, uint64_t bytes, bool may_spill)
 	if (bytes <= have_bytes)
 		return 0;
 	uint64_t n_runs = (bytes - have_bytes - 1) / RUN_BYTES + 1;
-	int r = settle(grant->budget, take_runs(grant, n_runs, may_spill, &fresh));
+	int r = settle(grant, take_runs(grant, n_runs, may_spill, &fresh));
 	if (r != 0)
 		return r;
 

@@ -66,8 +66,9 @@ struct budget_figures {
 	uint64_t peak_bytes;
 	uint64_t spilled_bytes;
 	uint64_t dirty_bytes; /* given back, not purged yet */
-	uint64_t refused;     /* grants that got BUDGET_FULL */
+	uint64_t refused; /* grants that got BUDGET_FULL, until they got some or were released */
 	uint64_t used_by_kind[BUDGET_N_KINDS];
+	uint64_t spilled_by_kind[BUDGET_N_KINDS];
 };
 
 struct budget;
@@ -105,6 +106,7 @@ struct grant {
 	size_t left_bytes;       /* behind it, in the same run */
 	uint64_t granted_bytes;  /* charged to the budget */
 	uint64_t spilled_bytes;  /* beside it */
+	bool is_refused;         /* asked in vain last: that is counted once */
 };
 
 void grant_init(struct grant *grant, struct budget *budget, enum budget_kind kind);

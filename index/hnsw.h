@@ -82,15 +82,14 @@ struct hnsw_space {
 	const void *(*query)(const struct hnsw_space *space, const float *vector, void *buf);
 	const void *(*query_of)(const struct hnsw_space *space, uint32_t row, void *buf);
 	size_t query_bytes;
-	/* Where distances() estimates, and NULL where it does not: better estimates of n (at most
-	 * HNSW_BATCH) rows, and the distances themselves, for queries that were made of a vector.
+	/* For queries that were made of a vector, where distances() estimates, and NULL where it
+	 * does not: better estimates of n (at most HNSW_BATCH) rows, and the distances themselves.
 	 */
 	void (*sharpen)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	                uint32_t n, float *ret);
 	void (*refine)(const struct hnsw_space *space, const void *query, const uint32_t *rows,
 	               uint32_t n, float *ret);
-	/* How far a row's better estimate, `distance`, is from the distance itself, nearly always.
-	 */
+	/* How far, nearly always, a better estimate `distance` of a row is from the distance. */
 	float (*spread)(const struct hnsw_space *space, const void *query, uint32_t row,
 	                float distance);
 };
@@ -223,7 +222,8 @@ struct hnsw_search {
 	const struct hnsw_space *space;
 	const float *query;    /* from vector_prepare() */
 	uint32_t k;            /* at least 1 */
-	uint32_t ef;           /* at most what the scratch was reserved for; at least k is used */
+	uint32_t ef;           /* at most what the scratch was reserved for; at least k is used,
+	                        * and some more where distances are estimates */
 	uint32_t below;        /* returns nodes below this: hnsw_covered() when it was planned */
 	hnsw_visible *visible; /* NULL: all are */
 	void *visible_ctx;

@@ -140,7 +140,8 @@ int hnsw_scratch_size(struct hnsw_scratch *scratch, uint32_t n_nodes, uint32_t e
 int hnsw_scratch_reserve(struct hnsw_scratch *scratch, const struct hnsw *hnsw,
                          const struct hnsw_space *space, uint32_t ef)
 {
-	return hnsw_scratch_size(scratch, hnsw_n_nodes(hnsw), ef, space->query_bytes);
+	return hnsw_scratch_size(scratch, hnsw_n_nodes(hnsw), hnsw_width(space, ef),
+	                         space->query_bytes);
 }
 
 void hnsw_scratch_rest(struct hnsw_scratch *scratch)

@@ -119,6 +119,13 @@ static inline bool hnsw_mark(struct hnsw_scratch *scratch, uint32_t node)
 	return true;
 }
 
+/* How many candidates a search keeps that is to keep ef: some more where estimates decide who is
+ * among them, so that at the same ef it finds as many as by distances. */
+static inline uint32_t hnsw_width(const struct hnsw_space *space, uint32_t ef)
+{
+	return space->sharpen ? ef + ef / 16 + 2 : ef;
+}
+
 /* Sizes it for n_nodes nodes, ef candidates, and two queries of query_bytes. -ENOMEM. */
 int hnsw_scratch_size(struct hnsw_scratch *scratch, uint32_t n_nodes, uint32_t ef,
                       size_t query_bytes);

@@ -17,6 +17,9 @@
  * 5,291 notes of 384 by 0 to 5 % (ef 15), and building costs 2 % more. Asking for part of the next
  * batch only is slower, the more so the smaller the part: for 1 KiB of it by 13 % on the notes.
  *
+ * Where distances are estimates, some more than ef are found (hnsw_width()), told better in the
+ * end, and from the nearest on replaced by the distances themselves, as far as estimates err.
+ *
  * Only strictly nearer nodes displace those found: among many equal ones (duplicates) every
  * step would otherwise find one with a lower number, and the walk would go through all of them.
  */
@@ -368,8 +371,8 @@ uint32_t hnsw_search(const struct hnsw *hnsw, const struct hnsw_search *search,
 		uint64_t nearest = hnsw_walk_key(&walk, (uint32_t)entry);
 		for (uint32_t level = (uint32_t)(entry >> 32); level > 0; level--)
 			nearest = hnsw_walk_greedy(&walk, nearest, level);
-		n = hnsw_walk_beam(&walk, nearest, 0,
-		                   search->ef > search->k ? search->ef : search->k);
+		uint32_t ef = search->ef > search->k ? search->ef : search->k;
+		n = hnsw_walk_beam(&walk, nearest, 0, hnsw_width(search->space, ef));
 	}
 	if (n > 0 && search->space->refine) {
 		n = refine(&walk, n, search->k, ret_hits);

@@ -5,16 +5,16 @@
  * some 100 ns where multiplying takes 10. So the first plane of a code is asked for a hop before it
  * is needed (ask()), and again some codes before, in case it went meanwhile: without that, searches
  * of 60,000 images were slower by 15 %. The second is asked for only where the coarse distance did
- * not settle it, which is for one code in three.
+ * not settle it.
  *
- * A search takes the coarse distance also of what is near, where it errs by little (COARSE_ERROR),
- * and what it found is measured by both planes in the end: ef second planes are read instead of
- * those of all that were wanted on the way. Errors of 0.9 to 1.2 % of a distance are what codes of
- * texts and images come to. At recall 0.99 searches of the images and of 9,746 texts of 768
- * dimensions are faster by 9 to 12 % for it; of the notes by 8 % at the same ef, half of which a
- * larger ef takes back: with few candidates beyond k, ranks are decided by less than that error.
- * Where one element dwarfs the others, coarse codes are poor, and the second plane is read as ever;
- * so it is for inner products, of which no distance says how near is near.
+ * That a code is too far it settles for two codes in three. A search takes it also of what is near,
+ * where it errs by little (COARSE_ERROR), and what it found is measured by both planes in the end:
+ * ef second planes are read instead of those of all that were wanted on the way. Errors of 0.9
+ * to 1.2 % of a distance are what codes of texts and images come to. At recall 0.99 searches of the
+ * images and of 9,746 texts of 768 dimensions are faster by 9 to 12 % for it, of the notes by 3 %:
+ * with few candidates beyond k, ranks are decided by less than that error, so that some more are
+ * kept (hnsw_width()). Where one element dwarfs the others, coarse codes are poor, and the second
+ * plane is read as ever; so it is for inner products, of which no distance says how near is near.
  *
  * Codes are multiplied one at a time: four at once, as rows of f32 are, have their lines compete
  * for the few misses that a core can have under way, and took half as long again (Zen 3, 60,000

@@ -15,6 +15,9 @@
  * some of the errors, to the side of more effort. That the node has a distance and leads, but only
  * as far out as its tenth neighbour, gave the same figures as dropping it.
  *
+ * A search that was cut (is_cut) counts by what it found. In earnest every record would be compared
+ * instead, which is right, but slow: so the curve asks for an ef at which that need not be.
+ *
  * Vectors that found all at one ef are not searched for with a larger one, which would find the
  * same: most of the work is then with small ef, and recall cannot descend.
  */

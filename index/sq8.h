@@ -15,7 +15,7 @@
  *
  * What takes time is to wait for codes, so a code is two planes of nibbles, 16 h + l = c + 128, of
  * which the first alone gives a coarse distance, with l as 7.5. Mostly that is enough to see that a
- * vector is too far to be of interest, and half the code is never read.
+ * vector is too far to be of interest, or about how near it is, and half the code is never read.
  *
  * The two parts of a code lie apart, so that who goes over many codes reads the first parts only:
  *

@@ -455,7 +455,7 @@ static uint32_t find_field(const struct wire_schema *schema, const msgpack_objec
 }
 
 static int decode_pair(struct decoder *decoder, const struct wire_schema *schema,
-                       msgpack_object_kv *pair, uint32_t *at, uint32_t *seen, uint8_t *fields)
+                       msgpack_object_kv *pair, uint32_t *at, uint64_t *seen, uint8_t *fields)
 {
 	const msgpack_object_str *name = &pair->key.via.str;
 	const struct wire_field *field;
@@ -477,10 +477,10 @@ static int decode_pair(struct decoder *decoder, const struct wire_schema *schema
 		return MESSAGE_REFUSED;
 	}
 	field = &schema->fields[found];
-	if (*seen & UINT32_C(1) << found)
+	if (*seen & UINT64_C(1) << found)
 		return refuse_value(decoder, field, NO_ROW, "is there twice");
 	*at = found + 1;
-	*seen |= UINT32_C(1) << found;
+	*seen |= UINT64_C(1) << found;
 	if (pair->val.type != MSGPACK_OBJECT_NIL)
 		return decode_value(decoder, field, &pair->val, fields + field->offset);
 	return set_absent(decoder, field, fields);
@@ -489,7 +489,8 @@ static int decode_pair(struct decoder *decoder, const struct wire_schema *schema
 int decode_fields(struct decoder *decoder, msgpack_object *map, const struct wire_schema *schema,
                   void *fields)
 {
-	uint32_t seen = 0, at = 0;
+	uint64_t seen = 0;
+	uint32_t at = 0;
 	int r = 0;
 
 	if (map->type != MSGPACK_OBJECT_MAP) {
@@ -500,7 +501,7 @@ int decode_fields(struct decoder *decoder, msgpack_object *map, const struct wir
 	for (uint32_t i = 0; i < map->via.map.size && r == 0; i++)
 		r = decode_pair(decoder, schema, &map->via.map.ptr[i], &at, &seen, fields);
 	for (uint32_t i = 0; i < schema->n_fields && r == 0; i++) {
-		if ((seen & UINT32_C(1) << i) == 0)
+		if ((seen & UINT64_C(1) << i) == 0)
 			r = set_absent(decoder, &schema->fields[i], fields);
 	}
 	return r;

@@ -37,6 +37,7 @@
 	L(F, X, INDEX_EF, index_ef, 4096, "candidates of a build or a search")                  \
 	L(F, X, PATH_BYTES, path_bytes, 900, "the path of a directory")                         \
 	L(F, X, CONNECTIONS, connections, 1024, "connections of a daemon")                      \
+	L(F, X, PROCESS_CONNECTIONS, process_connections, 1000, "of them, of one process")      \
 	L(F, X, SESSION_REQUESTS, session_requests, 256, "unanswered requests of a connection") \
 	L(F, X, SESSION_BYTES, session_bytes, 32u << 20,                                        \
 	  "bytes of them and of answers not read yet")                                          \

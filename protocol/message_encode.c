@@ -240,13 +240,14 @@ static bool is_default(const struct wire_field *field, const void *at)
 static void encode_fields(struct encoder *encoder, const struct wire_schema *schema,
                           const void *fields)
 {
-	uint32_t left_out = 0, n = 0;
+	uint64_t left_out = 0;
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < schema->n_fields; i++) {
 		const struct wire_field *field = &schema->fields[i];
 
 		if (!field->required && is_default(field, (const uint8_t *)fields + field->offset))
-			left_out |= UINT32_C(1) << i;
+			left_out |= UINT64_C(1) << i;
 		else
 			n++;
 	}
@@ -254,7 +255,7 @@ static void encode_fields(struct encoder *encoder, const struct wire_schema *sch
 	for (uint32_t i = 0; i < schema->n_fields; i++) {
 		const struct wire_field *field = &schema->fields[i];
 
-		if (left_out & UINT32_C(1) << i)
+		if (left_out & UINT64_C(1) << i)
 			continue;
 		encode_text(encoder, field->name);
 		encode_value(encoder, field->kind, (const uint8_t *)fields + field->offset);

@@ -2,6 +2,7 @@
 
 #include "protocol/methods.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define REQUIRED true
@@ -19,7 +20,10 @@ WIRE_KINDS(KIND)
 /* Each array ends in an empty row, so that a method without fields has one too. */
 #define FIELD(X, kind, name, need, min, max, def) \
 	{#name, &kind_##kind, need, min, max, def, offsetof(struct X, name)},
-#define FIELDS(list, X) static const struct wire_field X##_fields[] = {list(FIELD, X){0}};
+#define FIELDS(list, X)                                                                  \
+	static const struct wire_field X##_fields[] = {list(FIELD, X){0}};               \
+	static_assert(sizeof(X##_fields) / sizeof(X##_fields[0]) - 1 <= WIRE_FIELDS_MAX, \
+	              #X " has too many fields");
 #define SCHEMA(X)                                                                            \
 	{                                                                                    \
 		X##_fields, sizeof(X##_fields) / sizeof(X##_fields[0]) - 1, sizeof(struct X) \

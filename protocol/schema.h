@@ -46,8 +46,11 @@ struct wire_field {
 	size_t offset;          /* in the struct */
 };
 
+/* Who encodes or decodes has a bit for each. */
+#define WIRE_FIELDS_MAX 64
+
 struct wire_schema {
 	const struct wire_field *fields;
-	uint32_t n_fields; /* at most 32 */
+	uint32_t n_fields; /* at most WIRE_FIELDS_MAX */
 	size_t size;       /* of the struct */
 };

@@ -48,8 +48,6 @@ struct salvage {
 	sqlite3_stmt *stmts[SALVAGE_N_STMTS];
 	struct record_store *store; /* the new one */
 	struct record_writer *writer;
-	const atomic_bool *cancelled;
-	const struct reserve *reserve;
 	size_t vector_bytes;
 	uint32_t n_batch; /* records in the open transaction */
 	struct record_field *fields;
@@ -62,6 +60,11 @@ struct salvage {
 static bool is_bad(int r)
 {
 	return r == -EBADMSG || r == -EIO;
+}
+
+static int why_stop(struct record_salvage_watch *watch)
+{
+	return watch ? watch->why_stop(watch) : 0;
 }
 
 /* Writing ------------------------------------------------------------------------------------- */
@@ -219,13 +222,16 @@ static int take_record(struct salvage *salvage, uint64_t slot)
 	return r;
 }
 
-static int take_records(struct salvage *salvage)
+static int take_records(struct salvage *salvage, struct record_salvage_watch *watch)
 {
 	sqlite3_stmt *stmt = salvage->stmts[SALVAGE_RECORD];
 	uint64_t slot = 0, gap = 0;
 	int r;
 
 	while (gap < SALVAGE_GAP_SLOTS) {
+		r = why_stop(watch);
+		if (r < 0)
+			return r;
 		sql_bind_u64(stmt, 1, slot);
 		r = sql_step(stmt);
 		/* A page that stands in another's place may lead back to where we were. */
@@ -244,8 +250,6 @@ static int take_records(struct salvage *salvage)
 			break;
 		}
 		sqlite3_reset(stmt);
-		if (r == 0)
-			r = reserve_why_stop(salvage->reserve, salvage->cancelled);
 		if (r < 0)
 			return r;
 	}
@@ -320,18 +324,15 @@ static void count_lost(struct salvage *salvage)
 }
 
 int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
-                   const struct record_spec *spec, const atomic_bool *cancelled,
-                   const struct reserve *reserve, struct record_salvage *ret)
+                   const struct record_spec *spec, struct record_salvage_watch *watch,
+                   struct record_salvage *ret)
 {
-	struct salvage salvage = {
-	        .cancelled = cancelled,
-	        .reserve = reserve,
-	        .vector_bytes = spec->dim * (spec->dtype == RECORD_DTYPE_F16 ? 2u : 4u),
-	};
+	struct salvage salvage = {.vector_bytes =
+	                                  spec->dim * (spec->dtype == RECORD_DTYPE_F16 ? 2u : 4u)};
 	int r = open_damaged(&salvage, io, dir);
 
 	if (r == 0)
-		r = reserve_why_stop(reserve, cancelled);
+		r = why_stop(watch);
 	if (r == 0)
 		r = record_store_create(io, to_dir, spec);
 	if (r == 0)
@@ -339,15 +340,13 @@ int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
 	if (r == 0)
 		r = record_writer_new(salvage.store, &salvage.writer);
 	if (r == 0)
-		r = take_records(&salvage);
+		r = take_records(&salvage, watch);
 	if (r == 0)
 		r = take_indexes(&salvage);
 	if (r == 0)
 		count_lost(&salvage);
 	if (r == 0 && salvage.found.n_records == 0 && salvage.found.n_lost > 0)
 		r = sql_fail_because(-EBADMSG, "no record can be read");
-	if (r == 0)
-		r = reserve_why_stop(reserve, cancelled);
 	record_writer_free(salvage.writer);
 	record_store_free(salvage.store);
 	sql_finalize_all(salvage.stmts, SALVAGE_N_STMTS);

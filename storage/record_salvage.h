@@ -7,11 +7,15 @@
  * Threads: any; the connections are its own. [worker]
  */
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "storage/record_store.h"
-#include "storage/reserve.h"
+
+/* Asked before each row: anything but 0 ends it, and is why. */
+struct record_salvage_watch {
+	int (*why_stop)(struct record_salvage_watch *watch);
+};
 
 struct record_salvage {
 	uint64_t n_records; /* that were saved */
@@ -20,9 +24,9 @@ struct record_salvage {
 };
 
 /* Makes a store of that spec in to_dir, which exists and is empty, with every live record of the
- * one in dir whose id and vector can be read, and the indexes that are declared. When cancelled
- * becomes true: -ECANCELED, soon; when the reserve is given up: -ENOSPC.
- * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. */
+ * one in dir whose id and vector can be read, and the indexes that are declared.
+ * RECORD_STORE_MISSING, _FOREIGN, _NEWER, and -EBADMSG when nothing at all can be read. What an
+ * error leaves in to_dir is the caller's to remove. watch may be NULL. */
 int record_salvage(struct store_io *io, const char *dir, const char *to_dir,
-                   const struct record_spec *spec, const atomic_bool *cancelled,
-                   const struct reserve *reserve, struct record_salvage *ret);
+                   const struct record_spec *spec, struct record_salvage_watch *watch,
+                   struct record_salvage *ret);

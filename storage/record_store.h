@@ -218,7 +218,7 @@ int record_reader_indexes(struct record_reader *reader,
 /* How far the WAL's frames reach, as of the last commit: what a checkpoint has to move, and what
  * the WAL's bound is kept on. Begins again when a commit begins the WAL anew, which it does once a
  * checkpoint moved everything and no reader needs the old frames. The file itself is as long as it
- * ever had to be and is cut back to 32 MiB when the WAL begins anew after growing beyond; after
+ * ever had to be and is cut back to 24 MiB when the WAL begins anew after growing beyond; after
  * open() the answer is the file's size, until the first commit. Cheap after each commit. [any] */
 uint64_t record_store_wal_bytes(struct record_store *store);
 /* What the WAL's file takes on the disk, with what frames that are not of use any more left. [any]

@@ -28,7 +28,7 @@ enum {
 };
 
 /* The WAL file is cut back to this size when it is begun anew after it grew beyond. */
-#define SQL_WAL_KEEP_BYTES (32 << 20)
+#define SQL_WAL_KEEP_BYTES (24 << 20)
 
 /* Errors -------------------------------------------------------------------------------------- */
 

@@ -130,6 +130,7 @@ static const struct number limits_numbers[] = {
         NUMBER(kith_limits_result, index_ef),
         NUMBER(kith_limits_result, path_bytes),
         NUMBER(kith_limits_result, connections),
+        NUMBER(kith_limits_result, process_connections),
         NUMBER(kith_limits_result, session_requests),
         NUMBER(kith_limits_result, session_bytes),
         NUMBER(kith_limits_result, guest_connections),

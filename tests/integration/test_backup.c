@@ -2,7 +2,6 @@
 
 /* Backups, taking them back, checkpoints, looking files through. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,6 +17,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "tests/lib/damage.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/saved_index.h"
 #include "tests/lib/scratch_dir.h"
@@ -305,61 +305,45 @@ static void what_a_cut_backup_left_is_in_nobodys_way(void **state)
 
 /* A full disk --------------------------------------------------------------------------------- */
 
-/* A call that takes its time, on a connection of its own. */
-struct long_call {
+struct backing_up {
 	struct stage *stage;
-	int (*make)(struct kith_conn *conn, const struct stage *stage);
 	pthread_t thread;
 	struct gate *gate;
 	int result;
 };
 
-static void *long_call_main(void *ctx)
+static void *backup_main(void *ctx)
 {
-	struct long_call *call = ctx;
-	struct kith_conn *conn = connect_to(call->stage->daemon);
+	struct backing_up *backing_up = ctx;
+	struct kith_conn *conn = connect_to(backing_up->stage->daemon);
 
-	call->result = call->make(conn, call->stage);
+	backing_up->result = try_backup(conn, backing_up->stage->place, NULL);
 	kith_close(conn);
 	return NULL;
 }
 
-/* Until its job comes to the gate. */
-static void begin_long_call(struct long_call *call, const char *job, const char *phase)
-{
-	call->gate = daemon_thread_gate(call->stage->daemon, job, phase);
-	assert_int_equal(pthread_create(&call->thread, NULL, long_call_main, call), 0);
-	gate_await(call->gate);
-}
-
-static void expect_no_room_for(struct long_call *call)
-{
-	gate_open(call->gate);
-	assert_int_equal(pthread_join(call->thread, NULL), 0);
-	assert_int_equal(call->result, KITH_ERROR_STORAGE_FULL);
-}
-
-static int make_backup(struct kith_conn *conn, const struct stage *stage)
-{
-	return try_backup(conn, stage->place, NULL);
-}
-
 /* It stands where it would copy its first collection; from then on the disk is full. */
-static void begin_backup_on_full_disk(struct long_call *call)
+static void begin_backup_on_full_disk(struct backing_up *backing_up)
 {
-	begin_long_call(call, "backup", "start");
-	gate_pass(call->gate);
-	gate_await(call->gate);
-	store_twin_fill(call->stage->twin, 1);
+	struct stage *stage = backing_up->stage;
+
+	backing_up->gate = daemon_thread_gate(stage->daemon, "backup", "start");
+	assert_int_equal(pthread_create(&backing_up->thread, NULL, backup_main, backing_up), 0);
+	gate_await(backing_up->gate);
+	gate_pass(backing_up->gate);
+	gate_await(backing_up->gate);
+	store_twin_fill(stage->twin, 1);
 }
 
 /* It left nothing, and when there is room again, it is made. */
-static void expect_no_backup(struct long_call *call)
+static void expect_no_backup(struct backing_up *backing_up)
 {
-	struct stage *stage = call->stage;
+	struct stage *stage = backing_up->stage;
 	char tmp[PATH_SIZE + 16];
 
-	expect_no_room_for(call);
+	gate_open(backing_up->gate);
+	assert_int_equal(pthread_join(backing_up->thread, NULL), 0);
+	assert_int_equal(backing_up->result, KITH_ERROR_STORAGE_FULL);
 	snprintf(tmp, sizeof(tmp), "%s.kith-tmp", stage->place);
 	assert_false(is_there(tmp));
 	assert_false(is_there(stage->place));
@@ -375,10 +359,10 @@ static void expect_backup_with_room(struct stage *stage)
 static void a_backup_that_fills_the_disk_goes_and_deletes_go_on(void **state)
 {
 	struct stage *stage = *state;
-	struct long_call call = {.stage = stage, .make = make_backup};
+	struct backing_up backing_up = {.stage = stage, .result = -1};
 
-	begin_backup_on_full_disk(&call);
-	expect_no_backup(&call);
+	begin_backup_on_full_disk(&backing_up);
+	expect_no_backup(&backing_up);
 	delete_records(stage->conn, NOTES, 0, 20);
 	delete_records(stage->conn, MAIL, 0, 10);
 	expect_backup_with_room(stage);
@@ -388,13 +372,13 @@ static void a_backup_that_fills_the_disk_goes_and_deletes_go_on(void **state)
 static void a_backup_leaves_what_was_reserved_to_deletes(void **state)
 {
 	struct stage *stage = *state;
-	struct long_call call = {.stage = stage, .make = make_backup};
+	struct backing_up backing_up = {.stage = stage, .result = -1};
 
-	begin_backup_on_full_disk(&call);
+	begin_backup_on_full_disk(&backing_up);
 	delete_records(stage->conn, NOTES, 0, 20);
 	assert_int_equal(try_put_records(stage->conn, NOTES, 100, 5, 1, NULL),
 	                 KITH_ERROR_STORAGE_FULL);
-	expect_no_backup(&call);
+	expect_no_backup(&backing_up);
 	delete_records(stage->conn, NOTES, 20, 20);
 	delete_records(stage->conn, MAIL, 0, 10);
 	expect_backup_with_room(stage);
@@ -585,53 +569,13 @@ static void a_checkpoint_leaves_nothing_in_the_log(void **state)
 
 /* Files --------------------------------------------------------------------------------------- */
 
-static struct kith_verify_result *look_through(struct stage *stage, const char *name)
-{
-	struct kith_verify_params params = {.collection = kith_text(name)};
-	struct kith_verify_result *result;
-
-	DONE(stage->conn, kith_verify(stage->conn, &params, &result));
-	return result;
-}
-
-static void expect_sound(struct stage *stage, const char *name, uint64_t n_records)
-{
-	struct kith_verify_result *result = look_through(stage, name);
-
-	assert_int_equal(result->findings.n, 0);
-	assert_int_equal(result->records, n_records);
-	kith_free(result);
-}
-
-static void expect_finding(struct stage *stage, const char *name, const char *file, bool derived)
-{
-	struct kith_verify_result *result = look_through(stage, name);
-
-	assert_true(result->findings.n > 0);
-	assert_true(strncmp(result->findings.v[0].file.data, file, strlen(file)) == 0);
-	assert_int_equal(result->findings.v[0].derived, derived);
-	kith_free(result);
-}
-
-/* Writes over n bytes at an offset of a file. */
-static void spoil(const char *path, long at, size_t n)
-{
-	FILE *file = fopen(path, "r+b");
-
-	assert_non_null(file);
-	assert_int_equal(fseek(file, at, SEEK_SET), 0);
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(putc(0xa5, file), 0xa5);
-	assert_int_equal(fclose(file), 0);
-}
-
 static void damaged_records_are_named_and_the_others_serve(void **state)
 {
 	struct stage *stage = *state;
 	char path[2 * PATH_SIZE], dir[DAEMON_PROCESS_PATH_SIZE];
 
-	expect_sound(stage, NOTES, N_NOTES - 10);
-	expect_sound(stage, MAIL, N_MAIL);
+	expect_sound(stage->conn, NOTES, N_NOTES - 10);
+	expect_sound(stage->conn, MAIL, N_MAIL);
 	DONE(stage->conn, try_backup(stage->conn, stage->place, NULL));
 	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
 	kith_close(stage->conn);
@@ -640,9 +584,9 @@ static void damaged_records_are_named_and_the_others_serve(void **state)
 	spoil(path, 3 * 4096, 4096); /* a table's root */
 	daemon_thread_start(stage->daemon);
 	stage->conn = connect_to(stage->daemon);
-	expect_finding(stage, NOTES, "records.db", false);
+	expect_finding(stage->conn, NOTES, "records.db", false);
 	expect_journaled(stage->conn, "verify: records.db: ");
-	expect_sound(stage, MAIL, N_MAIL);
+	expect_sound(stage->conn, MAIL, N_MAIL);
 	/* A backup of it is refused, and one that is damaged is not taken back. */
 	snprintf(path, sizeof(path), "%s-2", stage->place);
 	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
@@ -709,228 +653,6 @@ static void a_backup_whose_catalog_lies_is_not_taken_back(void **state)
 	expect_count(stage->conn, MAIL, N_MAIL);
 }
 
-static int try_repair(struct kith_conn *conn, const char *collection, const char *name,
-                      struct kith_repair_result *ret)
-{
-	struct kith_repair_params params = {.collection = kith_text(collection),
-	                                    .name = kith_text(name)};
-	struct kith_repair_result *result;
-	int r = kith_repair(conn, &params, &result);
-
-	if (r == 0) {
-		*ret = *result;
-		kith_free(result);
-	}
-	return r;
-}
-
-/* How many of the records [first, first + n) are there, each of which is whole. */
-static uint64_t count_whole(struct kith_conn *conn, const char *name, uint64_t first, uint32_t n,
-                            uint32_t version)
-{
-	uint64_t n_whole = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct kith_search_result *hits =
-		        search_near(conn, name, first + i, version, 1, true);
-
-		n_whole += holds_record(hits, first + i, version);
-		kith_free(hits);
-	}
-	return n_whole;
-}
-
-static void what_can_be_read_of_damaged_records_is_saved(void **state)
-{
-	struct stage *stage = *state;
-	struct kith_repair_result sound, damaged;
-	char dir[DAEMON_PROCESS_PATH_SIZE], path[2 * PATH_SIZE];
-	unsigned char *before, *after;
-	size_t n_before, n_after;
-
-	put_records(stage->conn, NOTES, 100, 400, 1);
-	ensure(stage->conn, (struct ask){.collection = NOTES, .m = 8, .wait = true});
-	/* Of a sound one nothing is lost, and its index is declared again. */
-	DONE(stage->conn, try_repair(stage->conn, NOTES, "copy", &sound));
-	assert_int_equal(sound.records, N_NOTES + 390);
-	assert_int_equal(sound.partial + sound.lost, 0);
-	expect_records(stage->conn, "copy", 0, 10, 2);
-	expect_records(stage->conn, "copy", 100, 20, 1);
-	assert_true(find_index(stage->conn, "copy", NULL, &(struct index_view){0}));
-	REFUSED(stage->conn, KITH_ERROR_COLLECTION_EXISTS, "name",
-	        try_repair(stage->conn, NOTES, MAIL, &sound));
-
-	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
-	kith_close(stage->conn);
-	daemon_thread_stop(stage->daemon);
-	snprintf(path, sizeof(path), "%s/records.db", dir);
-	/* The last pages are some of the vectors'. */
-	before = scratch_file_load(path, &n_before);
-	free(before);
-	spoil(path, (long)(n_before / 2 - n_before / 2 % 4096), 4096);
-	before = scratch_file_load(path, &n_before);
-	daemon_thread_start(stage->daemon);
-	stage->conn = connect_to(stage->daemon);
-	expect_finding(stage, NOTES, "records.db", false);
-	DONE(stage->conn, try_repair(stage->conn, NOTES, "saved", &damaged));
-	assert_true(damaged.partial + damaged.lost > 0);
-	assert_true(damaged.records > 200);
-	assert_int_equal(damaged.records + damaged.lost, N_NOTES + 390);
-	expect_count(stage->conn, "saved", damaged.records);
-	assert_int_equal(count_whole(stage->conn, "saved", 0, 10, 2) +
-	                         count_whole(stage->conn, "saved", 10, 40, 1) +
-	                         count_whole(stage->conn, "saved", 100, 400, 1),
-	                 damaged.records - damaged.partial);
-	expect_sound(stage, "saved", damaged.records);
-	after = scratch_file_load(path, &n_after);
-	assert_int_equal(n_after, n_before);
-	assert_memory_equal(after, before, n_before);
-	free(before);
-	free(after);
-}
-
-static uint64_t n_connections(struct kith_conn *conn)
-{
-	struct kith_stats_result *stats;
-	uint64_t n;
-
-	DONE(conn, kith_stats(conn, &stats));
-	n = stats->connections;
-	kith_free(stats);
-	return n;
-}
-
-static bool is_alone(void *ctx)
-{
-	return n_connections(ctx) == 1;
-}
-
-static bool can_repair(void *ctx)
-{
-	struct stage *stage = ctx;
-	struct kith_repair_result saved;
-
-	return try_repair(stage->conn, NOTES, "saved", &saved) == 0;
-}
-
-/* How many directories of collections there are. */
-static uint32_t n_directories(const struct stage *stage)
-{
-	DIR *dir = opendir(daemon_thread_data_dir(stage->daemon));
-	const struct dirent *entry;
-	uint32_t n = 0;
-
-	assert_non_null(dir);
-	while ((entry = readdir(dir)))
-		n += entry->d_type == DT_DIR && entry->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
-static int make_repair(struct kith_conn *conn, const struct stage *stage)
-{
-	struct kith_repair_result saved;
-
-	(void)stage;
-	return try_repair(conn, NOTES, "saved", &saved);
-}
-
-/* There would be room for it in what the delete has left of the reserve. */
-static void a_repair_leaves_what_was_reserved_to_deletes(void **state)
-{
-	struct stage *stage = *state;
-	struct long_call call = {.stage = stage, .make = make_repair};
-
-	begin_long_call(&call, "catalog", "fill");
-	store_twin_fill(stage->twin, 1);
-	delete_records(stage->conn, NOTES, 0, 20);
-	assert_int_equal(try_put_records(stage->conn, NOTES, 100, 5, 1, NULL),
-	                 KITH_ERROR_STORAGE_FULL);
-	expect_no_room_for(&call);
-	delete_records(stage->conn, NOTES, 20, 20);
-	delete_records(stage->conn, MAIL, 0, 10);
-	store_twin_heal(stage->twin);
-	put_records(stage->conn, NOTES, 0, 5, 7);
-	await(can_repair, stage, "its name is free again");
-	expect_count(stage->conn, "saved", 15);
-	assert_int_equal(n_directories(stage), 3);
-}
-
-static void a_client_that_goes_takes_its_repair_along(void **state)
-{
-	struct stage *stage = *state;
-	struct gate *gate = daemon_thread_gate(stage->daemon, "catalog", "start");
-	struct kith_conn *other = connect_to(stage->daemon);
-	struct kith_repair_result saved;
-
-	DONE(other, kith_set_timeout(other, 1));
-	assert_int_equal(try_repair(other, NOTES, "saved", &saved), -ETIMEDOUT);
-	gate_await(gate);
-	REFUSED(stage->conn, KITH_ERROR_OVER_LIMIT, NULL,
-	        try_backup(stage->conn, stage->place, NULL));
-	kith_close(other);
-	await(is_alone, stage->conn, "its client has gone");
-	gate_open(gate);
-	/* Nothing is left of it: the name is free, and the next one is the only one. */
-	await(can_repair, stage, "its place is free again");
-	expect_count(stage->conn, "saved", N_NOTES - 10);
-	expect_notes(stage->conn);
-	assert_int_equal(n_directories(stage), 3);
-}
-
-/* Number i of the pages that a table's inner page leads to. */
-static long child_of(const unsigned char *head, uint32_t i)
-{
-	const unsigned char *cell = head + (head[12 + 2 * i] << 8 | head[13 + 2 * i]);
-
-	return cell[1] << 16 | cell[2] << 8 | cell[3];
-}
-
-/* As after writes that went to the wrong place: behind a table's first leaf comes the first leaf.
- * Returns for how many tables. */
-static uint32_t misplace_leaves(const char *path)
-{
-	size_t n;
-	unsigned char *pages = scratch_file_load(path, &n);
-	FILE *file = fopen(path, "r+b");
-	uint32_t n_misplaced = 0;
-
-	assert_non_null(file);
-	for (const unsigned char *head = pages + 4096; head < pages + n; head += 4096) {
-		if (head[0] != 5 || (head[3] << 8 | head[4]) < 2) /* inner, of two cells or more */
-			continue;
-		assert_int_equal(fseek(file, (child_of(head, 1) - 1) * 4096, SEEK_SET), 0);
-		assert_int_equal(fwrite(pages + (child_of(head, 0) - 1) * 4096, 1, 4096, file),
-		                 4096);
-		n_misplaced++;
-	}
-	assert_int_equal(fclose(file), 0);
-	free(pages);
-	return n_misplaced;
-}
-
-static void records_that_lead_back_to_themselves_end_a_repair(void **state)
-{
-	struct stage *stage = *state;
-	struct kith_repair_result saved;
-	char dir[DAEMON_PROCESS_PATH_SIZE], path[2 * PATH_SIZE];
-
-	put_records(stage->conn, NOTES, 100, 1500, 1);
-	collection_path(stage->conn, NOTES, daemon_thread_data_dir(stage->daemon), dir);
-	kith_close(stage->conn);
-	daemon_thread_stop(stage->daemon);
-	snprintf(path, sizeof(path), "%s/records.db", dir);
-	assert_true(misplace_leaves(path) >= 3); /* records, vectors, contents */
-	daemon_thread_start(stage->daemon);
-	stage->conn = connect_to(stage->daemon);
-	/* It would be served with records that come twice. */
-	REFUSED(stage->conn, KITH_ERROR_DAMAGED, "collection",
-	        try_put_records(stage->conn, NOTES, 0, 1, 1, NULL));
-	DONE(stage->conn, try_repair(stage->conn, NOTES, "saved", &saved));
-	assert_true(saved.lost > 0);
-	expect_sound(stage, "saved", saved.records);
-}
-
 static void damaged_derived_files_are_named(void **state)
 {
 	struct stage *stage = *state;
@@ -940,7 +662,7 @@ static void damaged_derived_files_are_named(void **state)
 
 	ensure(stage->conn, (struct ask){.collection = NOTES, .m = 8, .wait = true});
 	await_settled(stage->conn, NOTES, NULL);
-	expect_sound(stage, NOTES, N_NOTES - 10);
+	expect_sound(stage->conn, NOTES, N_NOTES - 10);
 	collection_path(stage->conn, NOTES, daemon_thread_cache_dir(stage->daemon), dir);
 	path[0] = '\0';
 	DONE(stage->conn, kith_disk_usage(stage->conn, &usage));
@@ -958,20 +680,16 @@ static void damaged_derived_files_are_named(void **state)
 	assert_true(has_truth);
 	assert_true(path[0] != '\0');
 	spoil(path, 4096, 8);
-	expect_finding(stage, NOTES, "hnsw-", true);
+	expect_finding(stage->conn, NOTES, "hnsw-", true);
 	expect_journaled(stage->conn, "verify: hnsw-");
 	assert_int_equal(unlink(path), 0);
-	expect_finding(stage, NOTES, "hnsw-", true);
+	expect_finding(stage->conn, NOTES, "hnsw-", true);
 	expect_notes(stage->conn);
 }
 
 static bool is_sound(void *ctx)
 {
-	struct kith_verify_result *result = look_through(ctx, NOTES);
-	bool found_none = result->findings.n == 0;
-
-	kith_free(result);
-	return found_none;
+	return is_found_sound(ctx, NOTES);
 }
 
 /* No reading has met it. */
@@ -986,8 +704,8 @@ static void damage_to_vectors_that_is_found_is_mended(void **state)
 	spoil_vectors(dir, 7);
 	daemon_thread_start(stage->daemon);
 	stage->conn = connect_to(stage->daemon);
-	expect_finding(stage, NOTES, "vectors", true);
-	await(is_sound, stage, "the vector file is written again");
+	expect_finding(stage->conn, NOTES, "vectors", true);
+	await(is_sound, stage->conn, "the vector file is written again");
 	expect_notes(stage->conn);
 }
 
@@ -1039,8 +757,6 @@ int main(void)
 	                                        setup_twin, teardown),
 	        cmocka_unit_test_setup_teardown(a_backup_leaves_what_was_reserved_to_deletes,
 	                                        setup_twin, teardown),
-	        cmocka_unit_test_setup_teardown(a_repair_leaves_what_was_reserved_to_deletes,
-	                                        setup_twin, teardown),
 	        TEST(a_restore_waits_until_what_was_dropped_is_gone),
 	        TEST(a_restore_that_waits_does_not_hold_up_a_stop),
 	        TEST(no_link_inside_a_backup_is_followed),
@@ -1049,9 +765,6 @@ int main(void)
 	        TEST(damaged_records_are_named_and_the_others_serve),
 	        TEST(a_damaged_backup_is_not_taken_back),
 	        TEST(a_backup_whose_catalog_lies_is_not_taken_back),
-	        TEST(what_can_be_read_of_damaged_records_is_saved),
-	        TEST(a_client_that_goes_takes_its_repair_along),
-	        TEST(records_that_lead_back_to_themselves_end_a_repair),
 	        TEST(damaged_derived_files_are_named),
 	        TEST(damage_to_vectors_that_is_found_is_mended),
 	        TEST(a_checkpoint_waits_for_who_looks_at_the_disk),

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -70,6 +71,38 @@ static void without_a_budget_everything_is_served_mapped(void **state)
 	expect_records(service->conn, "notes", 0, N_RECORDS, 1);
 	put_records(service->conn, "notes", 0, N_RECORDS, 2);
 	expect_records(service->conn, "notes", 0, N_RECORDS, 2);
+}
+
+/* Runs of 64 KiB in a budget of 2 MiB. */
+#define N_RUNS 32
+
+static bool is_refused(void *ctx)
+{
+	return budget_of(ctx).refused > 0;
+}
+
+/* Each search asks for room for the vectors again. */
+static void what_a_full_budget_refuses_again_and_again_is_counted_once(void **state)
+{
+	struct service_fixture *service = fill(state, "2");
+	struct kith_budget budget;
+	char name[32];
+
+	/* The table of each takes a run at least. */
+	for (uint32_t i = 0; i < N_RUNS; i++) {
+		snprintf(name, sizeof(name), "other%u", i);
+		make_collection(service->conn, name, KITH_METRIC_L2);
+		put_records(service->conn, name, 0, 1, 1);
+	}
+	budget = budget_of(service->conn);
+	assert_int_equal(budget.used_bytes, budget.limit_bytes);
+	assert_int_equal(budget.refused, 0);
+	for (int i = 0; i < 20; i++)
+		source_of_a_search(service->conn);
+	await(is_refused, service->conn, "the vectors have no room");
+	for (int i = 0; i < 20; i++)
+		source_of_a_search(service->conn);
+	assert_int_equal(budget_of(service->conn).refused, 1);
 }
 
 static void less_than_a_slab_is_no_budget_and_warned_about(void **state)
@@ -158,6 +191,9 @@ int main(void)
 	                                        service_setup_stopped, service_teardown),
 	        cmocka_unit_test_setup_teardown(less_than_a_slab_is_no_budget_and_warned_about,
 	                                        service_setup_stopped, service_teardown),
+	        cmocka_unit_test_setup_teardown(
+	                what_a_full_budget_refuses_again_and_again_is_counted_once,
+	                service_setup_stopped, service_teardown),
 	        cmocka_unit_test_setup_teardown(the_config_says_what_keeps_the_cache,
 	                                        service_setup_stopped, service_teardown),
 	        cmocka_unit_test_setup_teardown(what_a_dropped_collection_held_is_given_back,

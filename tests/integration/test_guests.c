@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "protocol/limits.h"
+#include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
 #include "tests/lib/raw_client.h"
 
@@ -266,6 +267,46 @@ static void a_guest_has_so_many_bytes_over_all_its_connections(void **state)
 	stopped_guest_release(&guest);
 }
 
+static bool two_have_come(void *ctx)
+{
+	return gate_n_came(ctx) == 2;
+}
+
+/* Nothing is kept back from one process of a guest for the other: as of one process, each scan has
+ * its worker, of which there are two. Time stands still, so that who asked once has asked lately.
+ */
+static void the_processes_of_a_guest_are_one(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct gate *scans;
+	struct kith_conn *conn;
+	struct raw_client others[2];
+
+	(void)state;
+	fake_clock_init(&clock, 1000000);
+	daemon = daemon_thread_new_stopped(store_io_posix(), &clock.clock, 16);
+	daemon_thread_set_owner(daemon, geteuid() + 1);
+	daemon_thread_set_guest(daemon, geteuid());
+	daemon_thread_start(daemon);
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, 10, 1);
+	raw_greet_from_another(daemon_thread_socket(daemon), others, 2);
+	DONE(conn, kith_ping(conn));
+	scans = daemon_thread_gate(daemon, "scan", "start");
+	for (uint32_t i = 0; i < 2; i++)
+		raw_say(&others[i], "[0, 1, 'scan', {'collection': 'notes'}]");
+	await(two_have_come, scans, "both scans have a worker");
+	gate_open(scans);
+	for (uint32_t i = 0; i < 2; i++) {
+		raw_expect_result(&others[i], 1, WIRE_METHOD_scan, &(struct scan_result){0});
+		raw_close(&others[i]);
+	}
+	kith_close(conn);
+	daemon_thread_free(daemon);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -275,6 +316,7 @@ int main(void)
 	        TEST(a_guest_has_so_many_connections_and_the_owner_more),
 	        TEST(a_guest_has_so_many_requests_over_all_its_connections),
 	        TEST(a_guest_has_so_many_bytes_over_all_its_connections),
+	        cmocka_unit_test(the_processes_of_a_guest_are_one),
 	};
 
 	return cmocka_run_group_tests_name("guests", tests, NULL, NULL);

@@ -510,6 +510,50 @@ static void what_nobody_searches_leaves_the_memory_without_being_asked(void **st
 	end(daemon, conn);
 }
 
+struct ageing {
+	struct kith_conn *conn;
+	struct fake_clock *clock;
+};
+
+/* A row's age begins at the tick that finds it: time goes on as the loop does, until it is old
+ * enough to go in. */
+static bool holds_unsaved(void *ctx)
+{
+	const struct ageing *ageing = ctx;
+	struct index_view view = index_of(ageing->conn, "notes", NULL);
+
+	if (view.at.pending > 0)
+		fake_clock_advance_ms(ageing->clock, 5);
+	return view.at.pending == 0 && view.at.nodes == RECORDS + 10 &&
+	       view.at.saved_nodes == RECORDS;
+}
+
+/* It is not kept in memory until its save is due by age. */
+static void what_is_idle_is_saved_so_that_it_can_leave(void **state)
+{
+	struct fake_clock clock;
+	struct daemon_thread *daemon;
+	struct kith_conn *conn;
+
+	(void)state;
+	fake_clock_init(&clock, 1700000000000);
+	daemon = daemon_thread_new_stopped(store_io_posix(), &clock.clock, 32);
+	daemon_thread_set_idle_unload(daemon, 25);
+	daemon_thread_start(daemon);
+	conn = connect_to(daemon);
+	make_collection(conn, "notes", KITH_METRIC_L2);
+	put_records(conn, "notes", 0, RECORDS, 1);
+	ensure(conn, usual);
+	await_settled(conn, "notes", NULL);
+	put_records(conn, "notes", RECORDS, 10, 1);
+	await(holds_unsaved, &(struct ageing){conn, &clock}, "the new ones are in, and not saved");
+	fake_clock_advance_ms(&clock, 25000);
+	await_state(conn, "notes", NULL, KITH_INDEX_STATE_EVICTED);
+	assert_int_equal(graphs_bytes(conn), 0);
+	expect_records(conn, "notes", 0, RECORDS + 10, 1);
+	end(daemon, conn);
+}
+
 /* Marks come in runs of the budget. */
 #define RUN_BYTES (64u << 10)
 
@@ -600,6 +644,7 @@ static void without_room_for_marks_every_record_is_compared(void **state)
 	store_twin_heal(twin);
 	fake_clock_advance_ms(&clock, SCRATCH_PAUSE_MS);
 	expect_search(conn, "notes", true, false);
+	assert_true(marks_bytes(conn) > 0); /* though all of them are spilled */
 	end(daemon, conn);
 	store_twin_free(twin);
 }
@@ -683,6 +728,7 @@ int main(void)
 	        cmocka_unit_test(a_snapshot_that_was_damaged_meanwhile_is_built_anew),
 	        cmocka_unit_test(a_file_that_has_not_changed_is_read_and_not_looked_at),
 	        cmocka_unit_test(what_nobody_searches_leaves_the_memory_without_being_asked),
+	        cmocka_unit_test(what_is_idle_is_saved_so_that_it_can_leave),
 	        cmocka_unit_test(what_walks_a_graph_is_charged_until_there_is_none),
 	        cmocka_unit_test(without_room_for_marks_every_record_is_compared),
 	        cmocka_unit_test(more_indexes_than_fit_take_turns_and_never_more_than_the_budget),

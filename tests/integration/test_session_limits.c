@@ -253,6 +253,13 @@ static int64_t holding_wall_ms(struct clock *clock)
 	return clock_wall_ms(clock_system());
 }
 
+static void set_step(struct holding_clock *holding, uint64_t step_ns)
+{
+	pthread_mutex_lock(&holding->mutex);
+	holding->step_ns = step_ns;
+	pthread_mutex_unlock(&holding->mutex);
+}
+
 static void set_hold(struct holding_clock *holding, bool hold)
 {
 	pthread_mutex_lock(&holding->mutex);
@@ -287,7 +294,7 @@ static uint64_t n_before_another(uint64_t step_ns, uint32_t n_crowd, uint32_t n_
 {
 	struct holding_clock holding = {
 	        .clock = {holding_monotonic_ns, holding_wall_ms},
-	        .step_ns = step_ns,
+	        .step_ns = SHARE_MOMENT_NS, /* so that the crowd comes in */
 	        .mutex = PTHREAD_MUTEX_INITIALIZER,
 	        .changed = PTHREAD_COND_INITIALIZER,
 	};
@@ -304,6 +311,7 @@ static uint64_t n_before_another(uint64_t step_ns, uint32_t n_crowd, uint32_t n_
 	/* The loop has left the turn of that one: it must not be held there, as its time would be.
 	 */
 	raw_expect_alive(&crowd[0]);
+	set_step(&holding, step_ns);
 	set_hold(&holding, true);
 	for (uint32_t i = 0; i < n_crowd; i++) {
 		pile_make(&piles[i], n_frames, WIRE_METHOD_ping, &nothing);
@@ -477,23 +485,24 @@ static void a_worker_is_left_for_who_else_asks(void **state)
 		DONE(stage->many, kith_collect_scan(stage->many, tickets[i], KITH_USUAL, NULL));
 }
 
-/* The same of a process with as many connections as it has scans. */
+/* The same of a process with as many connections as it has scans, which came in at once. */
 static void a_worker_is_left_for_another_process(void **state)
 {
 	struct shared_stage *stage = *state;
 	struct gate *scans = daemon_thread_gate(stage->daemon, "scan", "start");
-	struct raw_client crowd[N_SEARCHES];
+	struct raw_client crowd[SHARE_CONNECTIONS];
 	struct scan_result page;
 
-	raw_greet_from_another(daemon_thread_socket(stage->daemon), crowd, N_SEARCHES);
-	for (uint32_t i = 0; i < N_SEARCHES; i++) {
+	fake_clock_advance_ns(&stage->clock, SHARE_MOMENT_NS);
+	raw_greet_from_another(daemon_thread_socket(stage->daemon), crowd, SHARE_CONNECTIONS);
+	for (uint32_t i = 0; i < SHARE_CONNECTIONS; i++) {
 		raw_say(&crowd[i], "[0, 1, 'scan', {'collection': 'notes'}]");
 		raw_expect_alive(&crowd[i]); /* the daemon has it */
 	}
 	gate_await(scans);
 	expect_records(stage->one, "notes", 0, N_SEARCHES, 1);
 	gate_open(scans);
-	for (uint32_t i = 0; i < N_SEARCHES; i++) {
+	for (uint32_t i = 0; i < SHARE_CONNECTIONS; i++) {
 		raw_expect_result(&crowd[i], 1, WIRE_METHOD_scan, &page);
 		assert_int_equal(page.ids.n, N_SEARCHES);
 		raw_close(&crowd[i]);
@@ -588,6 +597,56 @@ static void small_answers_that_are_not_read_are_bounded_and_all_come(void **stat
 	raw_close(&raw);
 }
 
+static uint32_t n_connections(struct kith_conn *conn)
+{
+	struct kith_stats_result *stats;
+	uint32_t n;
+
+	DONE(conn, kith_stats(conn, &stats));
+	n = stats->connections;
+	kith_free(stats);
+	return n;
+}
+
+struct coming_in {
+	struct kith_conn *conn;
+	uint32_t n; /* connections */
+};
+
+static bool are_in(void *ctx)
+{
+	const struct coming_in *coming_in = ctx;
+
+	return n_connections(coming_in->conn) == coming_in->n;
+}
+
+/* Those that are in have the loop meanwhile. */
+static void expect_no_more_in(const struct coming_in *coming_in)
+{
+	for (uint32_t i = 0; i < N_ROUNDS; i++)
+		assert_int_equal(n_connections(coming_in->conn), coming_in->n);
+}
+
+static void a_crowd_comes_in_so_many_in_a_moment(void **state)
+{
+	struct shared_stage *stage = *state;
+	struct coming_in coming_in = {stage->one, 2 + SHARE_CONNECTIONS};
+	struct raw_client crowd[2 * SHARE_CONNECTIONS];
+
+	fake_clock_advance_ns(&stage->clock, SHARE_MOMENT_NS);
+	for (uint32_t i = 0; i < 2 * SHARE_CONNECTIONS; i++)
+		raw_connect_at(daemon_thread_socket(stage->daemon), &crowd[i]);
+	await(are_in, &coming_in, "as many are in as may be");
+	expect_no_more_in(&coming_in);
+	fake_clock_advance_ns(&stage->clock, SHARE_MOMENT_NS - 1);
+	expect_no_more_in(&coming_in);
+	fake_clock_advance_ns(&stage->clock, 1);
+	coming_in.n += SHARE_CONNECTIONS;
+	await(are_in, &coming_in, "the others are in");
+	for (uint32_t i = 0; i < 2 * SHARE_CONNECTIONS; i++)
+		raw_close(&crowd[i]);
+}
+
 int main(void)
 {
 #define ON_SHARED(test) cmocka_unit_test_setup_teardown(test, shared_setup, shared_teardown)
@@ -602,6 +661,7 @@ int main(void)
 	        ON_DAEMON(reads_are_taken_in_turn_from_the_connections),
 	        ON_SHARED(a_worker_is_left_for_who_else_asks),
 	        ON_SHARED(a_worker_is_left_for_another_process),
+	        ON_SHARED(a_crowd_comes_in_so_many_in_a_moment),
 	        ON_SHARED(who_is_alone_has_all_workers),
 	        ON_SHARED(unread_answers_are_fewer_beside_others),
 	        ON_SHARED(small_answers_that_are_not_read_are_bounded_and_all_come),

@@ -421,8 +421,12 @@ static void three_hundred_connections_are_all_served(void **state)
 static void one_connection_more_than_the_limit_is_refused(void **state)
 {
 	struct service_fixture *service = *state;
-	static struct raw_client raws[LIMIT_CONNECTIONS];
-	char message[256];
+	enum {
+		N_OTHERS = LIMIT_CONNECTIONS - LIMIT_PROCESS_CONNECTIONS
+	};
+	static struct raw_client raws[LIMIT_PROCESS_CONNECTIONS];
+	struct raw_client others[N_OTHERS];
+	char message[256], expected[256];
 	const struct kith_options options = {.socket_path = service->daemon->socket,
 	                                     .ret_message = message,
 	                                     .message_size_bytes = sizeof(message)};
@@ -435,8 +439,19 @@ static void one_connection_more_than_the_limit_is_refused(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 	if (files.rlim_max < 2 * LIMIT_CONNECTIONS)
 		skip();
-	for (uint32_t i = 1; i < LIMIT_CONNECTIONS; i++)
+	for (uint32_t i = 1; i < LIMIT_PROCESS_CONNECTIONS; i++)
 		raw_greet(service->daemon, &raws[i]);
+	await_connections(service->conn, LIMIT_PROCESS_CONNECTIONS);
+	raw_connect(service->daemon, &more);
+	raw_expect_error(&more, UINT64_MAX, WIRE_ERROR_OVER_LIMIT, "process_connections");
+	raw_expect_closed(&more);
+	raw_close(&more);
+	assert_int_equal(kith_connect(&options, &refused), KITH_ERROR_OVER_LIMIT);
+	snprintf(expected, sizeof(expected), "process %d has 1000 connections, which is the limit",
+	         (int)getpid());
+	assert_string_equal(message, expected);
+	/* There is room for another process. */
+	raw_greet_from_another(service->daemon->socket, others, N_OTHERS);
 	await_connections(service->conn, LIMIT_CONNECTIONS);
 	raw_connect(service->daemon, &more);
 	raw_expect_error(&more, UINT64_MAX, WIRE_ERROR_OVER_LIMIT, "connections");
@@ -446,14 +461,17 @@ static void one_connection_more_than_the_limit_is_refused(void **state)
 	assert_string_equal(message, "there are 1024 connections, which is the limit");
 	assert_true(daemon_process_said(service->daemon, "which is the limit"));
 	raw_expect_alive(&raws[1]);
-	raw_expect_alive(&raws[LIMIT_CONNECTIONS - 1]);
+	raw_expect_alive(&raws[LIMIT_PROCESS_CONNECTIONS - 1]);
+	raw_expect_alive(&others[N_OTHERS - 1]);
 	/* One leaves, one may come. */
 	raw_close(&raws[7]);
 	await_connections(service->conn, LIMIT_CONNECTIONS - 1);
 	raw_greet(service->daemon, &raws[7]);
 	raw_expect_alive(&raws[7]);
-	for (uint32_t i = 1; i < LIMIT_CONNECTIONS; i++)
+	for (uint32_t i = 1; i < LIMIT_PROCESS_CONNECTIONS; i++)
 		raw_close(&raws[i]);
+	for (uint32_t i = 0; i < N_OTHERS; i++)
+		raw_close(&others[i]);
 }
 
 /* It is told at once, instead of waiting until somebody leaves. */

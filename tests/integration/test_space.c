@@ -19,6 +19,7 @@
 #include "daemon/upkeep.h"
 #include "tests/lib/fake_clock.h"
 #include "tests/lib/kith_calls.h"
+#include "tests/lib/raw_client.h"
 #include "tests/lib/scale.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/store_twin.h"
@@ -133,17 +134,22 @@ static void what_was_deleted_leaves_the_disk_in_a_pause(void **state)
 	assert_true(file_of(stage, "/records.db").size_bytes <= stage->bound);
 }
 
-/* The clock stands: there is no pause. What the reaper leaves is what one request or two replaced,
- * and the pages of what went are used for what comes. */
-static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **state)
+/* Puts the records; returns what they take. */
+static uint64_t put_once(struct stage *stage)
 {
-	struct stage *stage = *state;
 	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
-	uint64_t once;
 
 	put_records(stage->conn, NOTES, 0, REPLACED, 1);
 	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
-	once = size_of(stage);
+	return size_of(stage);
+}
+
+/* The clock stands: there is no pause. What the reaper leaves is what one request or two replaced,
+ * and the pages of what went are used for what comes. */
+static void replace_often(struct stage *stage, uint64_t once)
+{
+	struct kith_checkpoint_params checkpoint = {.collection = kith_text(NOTES)};
+
 	for (uint32_t round = 2; round < 2 + ROUNDS; round++)
 		put_records(stage->conn, NOTES, 0, REPLACED, round);
 	DONE(stage->conn, kith_checkpoint(stage->conn, &checkpoint, NULL));
@@ -151,6 +157,68 @@ static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **stat
 	assert_true(size_of(stage) <= 4 * once);
 	expect_records(stage->conn, NOTES, 0, FEW, 1 + ROUNDS);
 	expect_count(stage->conn, NOTES, REPLACED);
+}
+
+static void records_that_are_replaced_without_a_pause_do_not_pile_up(void **state)
+{
+	struct stage *stage = *state;
+
+	replace_often(stage, put_once(stage));
+}
+
+static void restart_with_background(struct stage *stage, uint32_t n_threads)
+{
+	kith_close(stage->conn);
+	daemon_thread_stop(stage->daemon);
+	daemon_thread_set_background(stage->daemon, n_threads);
+	daemon_thread_start(stage->daemon);
+	stage->conn = connect_to(stage->daemon);
+}
+
+/* Stands where it reads rows, when it has looked the records through. */
+static void begin_verify(struct raw_client *raw, struct gate *gate)
+{
+	raw_say(raw, "[0, 1, 'verify', {'collection': '" NOTES "'}]");
+	gate_await(gate);
+	gate_pass(gate);
+	gate_await(gate);
+}
+
+static void expect_verified(struct raw_client *raw)
+{
+	struct verify_result result;
+
+	raw_expect_result(raw, 1, WIRE_METHOD_verify, &result);
+	assert_int_equal(result.findings.n, 0);
+}
+
+/* They take vectors and numbers of rows, and a build leaves out at its end what was replaced. */
+static void records_do_not_pile_up_beside_a_build_and_a_verify(void **state)
+{
+	struct stage *stage = *state;
+	struct gate *collecting, *verifying;
+	struct raw_client looker;
+	struct kith_conn *asker;
+	uint64_t ticket, once;
+
+	restart_with_background(stage, 2);
+	asker = connect_to(stage->daemon);
+	raw_greet_at(daemon_thread_socket(stage->daemon), &looker);
+	collecting = daemon_thread_gate(stage->daemon, "collect", "start");
+	verifying = daemon_thread_gate(stage->daemon, "verify", "start");
+	once = put_once(stage);
+	begin_verify(&looker, verifying);
+	ticket = submit_ensure(asker, (struct ask){.collection = NOTES, .wait = true});
+	gate_await(collecting);
+	replace_often(stage, once);
+	gate_open(verifying);
+	expect_verified(&looker);
+	gate_open(collecting);
+	assert_int_equal(collect_ensure(asker, ticket).outcome, KITH_ENSURED_BUILT);
+	await_settled(stage->conn, NOTES, NULL);
+	expect_records(stage->conn, NOTES, 0, FEW, 1 + ROUNDS);
+	raw_close(&looker);
+	kith_close(asker);
 }
 
 /* The end ------------------------------------------------------------------------------------- */
@@ -371,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(what_was_deleted_leaves_the_disk_in_a_pause),
 	        TEST(records_that_are_replaced_without_a_pause_do_not_pile_up),
+	        TEST(records_do_not_pile_up_beside_a_build_and_a_verify),
 	        TEST(what_clears_up_comes_to_an_end),
 	        TEST(what_the_log_is_too_long_is_room_again_on_a_full_disk),
 	        TEST(what_is_reserved_is_listed_as_the_daemons_own),

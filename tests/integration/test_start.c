@@ -19,6 +19,7 @@
 #include <sqlite3.h>
 
 #include "protocol/limits.h"
+#include "tests/lib/saved_index.h"
 #include "tests/lib/scratch_dir.h"
 #include "tests/lib/service_fixture.h"
 
@@ -453,6 +454,23 @@ static void a_damaged_database_costs_its_own_collection_only(void **state)
 	}
 }
 
+/* And no more about it: it is not looked for again. */
+static void that_memory_pressure_cannot_be_watched_is_said_once(void **state)
+{
+	struct service_fixture *service = *state;
+
+	assert_int_equal(daemon_process_setenv(service->daemon, "MEMORY_PRESSURE_WATCH",
+	                                       "/nonexistent/pressure"),
+	                 0);
+	service_start(service);
+	make_collection(service->conn, "notes", KITH_METRIC_L2);
+	put_records(service->conn, "notes", 0, 10, 1);
+	service_stop(service);
+	assert_int_equal(n_said(service->daemon, "memory pressure cannot be watched: No such file"),
+	                 1);
+	assert_int_equal(n_said(service->daemon, "memory pressure"), 1);
+}
+
 /* Else its files would have these numbers, and its log would go into one of them. */
 static void standard_streams_that_are_closed_do_no_harm(void **state)
 {
@@ -489,6 +507,7 @@ int main(void)
 	        STOPPED(a_catalog_of_a_newer_version_is_refused_and_left_as_it_is),
 	        STOPPED(a_catalog_that_is_none_is_refused_and_left_as_it_is),
 	        STOPPED(a_damaged_database_costs_its_own_collection_only),
+	        STOPPED(that_memory_pressure_cannot_be_watched_is_said_once),
 	        STOPPED(standard_streams_that_are_closed_do_no_harm),
 	};
 

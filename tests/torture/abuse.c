@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One polite client, which asks and waits for the answer, alone and beside one abusive client: by
- * turns of a moment each, so that what else the machine does meets both alike. The p99 of its
- * searches may be three times as long as alone; that of its writes is told too (they wait for
- * the disk, whose syncs are shared with whoever writes).
+ * One polite client, which asks and waits for the answer, alone and beside an abusive one, another
+ * process: by turns of a moment each, so that what else the machine does meets both alike. The p99
+ * of its searches may be three times as long as alone; that of its writes is told too (they wait
+ * for the disk, whose syncs are shared with whoever writes).
  */
 
 #include "tests/torture/torture.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -18,8 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,6 +41,7 @@
 #define PINGS 256u
 #define GIANT_ROWS LIMIT_BATCH_ROWS
 
+/* In memory that both processes have. */
 struct abuse {
 	struct service_fixture *service;
 	atomic_bool enough;
@@ -173,18 +176,50 @@ static const struct {
 };
 #define N_ABUSES (sizeof(abuses) / sizeof(abuses[0]))
 
-struct abuser {
-	pthread_t thread;
-	void (*run)(struct abuse *abuse);
-	struct abuse *abuse;
-};
-
-static void *abuser_main(void *arg)
+static struct abuse *abuse_new(struct service_fixture *service)
 {
-	struct abuser *abuser = arg;
+	struct abuse *abuse = mmap(NULL, sizeof(*abuse), PROT_READ | PROT_WRITE,
+	                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	abuser->run(abuser->abuse);
-	return NULL;
+	assert_true(abuse != MAP_FAILED);
+	abuse->service = service;
+	return abuse;
+}
+
+static pid_t abuse_begin(struct abuse *abuse, void (*run)(struct abuse *abuse))
+{
+	pid_t pid;
+
+	atomic_store(&abuse->enough, false);
+	fflush(stdout);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	run(abuse);
+	_exit(EXIT_SUCCESS);
+}
+
+static bool is_alone(void *ctx)
+{
+	struct kith_stats_result *stats;
+	bool alone;
+
+	DONE(ctx, kith_stats(ctx, &stats));
+	alone = stats->connections == 1;
+	kith_free(stats);
+	return alone;
+}
+
+/* Until nothing is left of its connections either. */
+static void abuse_end(struct abuse *abuse, pid_t pid)
+{
+	int status;
+
+	atomic_store(&abuse->enough, true);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	await(is_alone, abuse->service->conn, "the abuser's connections are closed");
 }
 
 /* The polite one ------------------------------------------------------------------------------- */
@@ -229,25 +264,22 @@ static void be_polite(struct kith_conn *conn, uint64_t *random, struct figures *
 static bool beside(struct service_fixture *service, size_t which, uint64_t *random)
 {
 	struct figures alone = {0}, together = {0};
-	uint64_t n_done = 0;
+	struct abuse *abuse = abuse_new(service);
 	double ratio, write_ratio;
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
-		struct abuse abuse = {.service = service};
-		struct abuser abuser = {.run = abuses[which].run, .abuse = &abuse};
+		pid_t abuser;
 
 		be_polite(service->conn, random, &alone);
-		assert_int_equal(pthread_create(&abuser.thread, NULL, abuser_main, &abuser), 0);
+		abuser = abuse_begin(abuse, abuses[which].run);
 		be_polite(service->conn, random, &together);
-		atomic_store(&abuse.enough, true);
-		assert_int_equal(pthread_join(abuser.thread, NULL), 0);
-		n_done += abuse.n_done;
+		abuse_end(abuse, abuser);
 	}
 	ratio = sample_p99(&together.searches) / sample_p99(&alone.searches);
 	write_ratio = sample_p99(&together.writes) / sample_p99(&alone.writes);
 	printf("abuse: %s (%llu %s): search p50 %.0f -> %.0f us, p99 %.0f -> %.0f us, %.1f x%s; "
 	       "write p99 %.0f -> %.0f us, %.1f x\n",
-	       abuses[which].what, (unsigned long long)n_done, abuses[which].unit,
+	       abuses[which].what, (unsigned long long)abuse->n_done, abuses[which].unit,
 	       sample_p50(&alone.searches), sample_p50(&together.searches),
 	       sample_p99(&alone.searches), sample_p99(&together.searches), ratio,
 	       ratio <= MAX_RATIO ? "" : " (over the bound)", sample_p99(&alone.writes),
@@ -256,6 +288,7 @@ static bool beside(struct service_fixture *service, size_t which, uint64_t *rand
 	sample_release(&alone.writes);
 	sample_release(&together.searches);
 	sample_release(&together.writes);
+	munmap(abuse, sizeof(*abuse));
 	return ratio <= MAX_RATIO;
 }
 

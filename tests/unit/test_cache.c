@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -201,6 +205,67 @@ static void what_was_put_is_found_until_it_is_evicted(void **state)
 	assert_int_equal(figures.n_entries, 0);
 	assert_int_equal(figures.size_bytes, 0);
 	assert_int_equal(cache_approx_count(cache), 0);
+	cache_free(cache);
+}
+
+/* What another thread sees while the cache's own changes it. */
+struct onlooker {
+	const struct cache *cache;
+	pthread_t thread;
+	sem_t go, done;
+	uint64_t count, size_bytes;
+	uint64_t max_count; /* of those that it saw meanwhile */
+	atomic_bool ends;
+};
+
+static void *look_on(void *ctx)
+{
+	struct onlooker *onlooker = ctx;
+
+	sem_wait(&onlooker->go);
+	while (!atomic_load_explicit(&onlooker->ends, memory_order_relaxed)) {
+		uint64_t count = cache_approx_count(onlooker->cache);
+
+		if (count > onlooker->max_count)
+			onlooker->max_count = count;
+		(void)cache_approx_size_bytes(onlooker->cache);
+	}
+	sem_post(&onlooker->done);
+	sem_wait(&onlooker->go);
+	onlooker->count = cache_approx_count(onlooker->cache);
+	onlooker->size_bytes = cache_approx_size_bytes(onlooker->cache);
+	return NULL;
+}
+
+#define N_SEEN 8u
+
+static void approximate_figures_are_for_any_thread(void **state)
+{
+	struct cache *cache = cache_on(state);
+	struct onlooker onlooker = {.cache = cache};
+
+	assert_int_equal(sem_init(&onlooker.go, 0, 0), 0);
+	assert_int_equal(sem_init(&onlooker.done, 0, 0), 0);
+	assert_int_equal(pthread_create(&onlooker.thread, NULL, look_on, &onlooker), 0);
+	sem_post(&onlooker.go);
+	for (uint32_t round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < N_SEEN; i++)
+			put(cache, key_of(1, i, &graph), 100);
+		cache_invalidate(cache, NULL);
+	}
+	atomic_store_explicit(&onlooker.ends, true, memory_order_relaxed);
+	sem_wait(&onlooker.done);
+	/* Nothing was there more often than there was room for, and when it stands still all is. */
+	assert_in_range(onlooker.max_count, 0, N_SEEN);
+	for (uint32_t i = 0; i < N_SEEN; i++)
+		put(cache, key_of(1, i, &graph), 100);
+	sem_post(&onlooker.go);
+	assert_int_equal(pthread_join(onlooker.thread, NULL), 0);
+	assert_int_equal(onlooker.count, N_SEEN);
+	if ((uintptr_t)*state != ARRAY) /* which only knows how many there are */
+		assert_int_equal(onlooker.size_bytes, N_SEEN * 100);
+	sem_destroy(&onlooker.go);
+	sem_destroy(&onlooker.done);
 	cache_free(cache);
 }
 
@@ -532,6 +597,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        ON_EACH(what_was_put_is_found_until_it_is_evicted),
+	        ON_EACH(approximate_figures_are_for_any_thread),
 	        ON_EACH(sizes_are_the_entries_own_however_they_grow),
 	        ON_EACH(what_is_replaced_is_let_go_of),
 	        ON_EACH(what_is_in_use_outlives_its_eviction),
