@@ -454,7 +454,8 @@ static void a_bulk_import_holds_a_single_writer_back_by_one_group_at_most(void *
 
 /* The WAL -------------------------------------------------------------------------------------- */
 
-#define WAL_BOUND_BYTES ((64u + 24u) << 20)
+#define WAL_FULL_BYTES (UPKEEP_WAL_RESTART_BYTES - (4u << 20))
+#define WAL_BOUND_BYTES (UPKEEP_WAL_RESTART_BYTES + (24u << 20))
 #define WAL_BATCHES 40
 /* More than has room up to the bound. */
 #define WAL_HELD 5
@@ -508,7 +509,7 @@ static void the_wal_stays_under_its_bound_with_a_reader_held_open(void **state)
 	assert_int_equal(kith_flush(reader), 0);
 	gate_await(gate);
 	/* Writes go on under the reader until the WAL is full, then they wait for it. */
-	while (wal < 60u << 20) {
+	while (wal < WAL_FULL_BYTES) {
 		struct bulk *bulk = bulk_new("bulk", (sent + 1) * BULK_ROWS);
 
 		assert_true(sent < WAL_BATCHES);

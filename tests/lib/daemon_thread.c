@@ -49,6 +49,7 @@ struct daemon_thread {
 	struct daemon *daemon;
 	int start_result, close_result;
 	bool running;
+	bool stopping;         /* it was asked to end */
 	pthread_mutex_t mutex; /* protects the gates */
 	pthread_cond_t changed;
 	struct gate gates[N_GATES];
@@ -230,6 +231,7 @@ int daemon_thread_try_start(struct daemon_thread *thread)
 	uv_sem_wait(&thread->started);
 	uv_sem_destroy(&thread->started);
 	thread->running = thread->start_result == 0;
+	thread->stopping = false;
 	if (!thread->running) {
 		uv_thread_join(&thread->thread);
 		assert_int_equal(thread->close_result, 0);
@@ -242,9 +244,12 @@ void daemon_thread_start(struct daemon_thread *thread)
 	assert_int_equal(daemon_thread_try_start(thread), 0);
 }
 
+/* Once: the loop may have ended since, and nobody can be sent anything in it then. */
 void daemon_thread_stop_soon(struct daemon_thread *thread)
 {
-	uv_async_send(&thread->stop);
+	if (!thread->stopping)
+		uv_async_send(&thread->stop);
+	thread->stopping = true;
 }
 
 void daemon_thread_stop(struct daemon_thread *thread)

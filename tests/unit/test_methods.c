@@ -31,7 +31,7 @@ static void check_schema(const struct wire_schema *schema, bool in_request)
 {
 	size_t end = 0;
 
-	assert_true(schema->n_fields <= 32);
+	assert_true(schema->n_fields <= WIRE_FIELDS_MAX);
 	for (uint32_t i = 0; i < schema->n_fields; i++) {
 		const struct wire_field *field = &schema->fields[i];
 		const struct wire_kind *kind = field->kind;
