@@ -156,23 +156,42 @@ static void giant_batches(struct abuse *abuse)
 	kith_close(conn);
 }
 
-/* No abuse of Kith at all: what a machine with few cores makes of one busy program more. */
+/* No abuse of Kith at all: what the machine makes of one busy program more, */
 static void busy_neighbour(struct abuse *abuse)
 {
 	while (!atomic_load(&abuse->enough))
 		abuse->n_done++;
 }
 
+/* and of one on each core. */
+static void busy_neighbours(struct abuse *abuse)
+{
+	for (long i = sysconf(_SC_NPROCESSORS_ONLN); i > 1; i--) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			busy_neighbour(abuse);
+			_exit(EXIT_SUCCESS);
+		}
+	}
+	busy_neighbour(abuse);
+	while (wait(NULL) > 0)
+		;
+}
+
 static const struct {
 	const char *what, *unit;
 	void (*run)(struct abuse *abuse);
+	bool asks_nothing; /* what becomes of the polite one is the machine's affair */
 } abuses[] = {
-        {"a busy neighbour that asks nothing", "rounds", busy_neighbour},
-        {"a flood of pings", "bytes sent", flood_of_pings},
-        {"a flood of connects", "connects", flood_of_connects},
-        {"a slow reader", "bytes read", slow_reader},
-        {"a slow reader of refusals", "bytes read", slow_reader_of_refusals},
-        {"giant batches", "records", giant_batches},
+        {"a busy neighbour that asks nothing", "rounds", busy_neighbour, true},
+        {"such neighbours on all cores", "rounds", busy_neighbours, true},
+        {"a flood of pings", "bytes sent", flood_of_pings, false},
+        {"a flood of connects", "connects", flood_of_connects, false},
+        {"a slow reader", "bytes read", slow_reader, false},
+        {"a slow reader of refusals", "bytes read", slow_reader_of_refusals, false},
+        {"giant batches", "records", giant_batches, false},
 };
 #define N_ABUSES (sizeof(abuses) / sizeof(abuses[0]))
 
@@ -266,6 +285,7 @@ static bool beside(struct service_fixture *service, size_t which, uint64_t *rand
 	struct figures alone = {0}, together = {0};
 	struct abuse *abuse = abuse_new(service);
 	double ratio, write_ratio;
+	bool holds;
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
 		pid_t abuser;
@@ -276,20 +296,21 @@ static bool beside(struct service_fixture *service, size_t which, uint64_t *rand
 		abuse_end(abuse, abuser);
 	}
 	ratio = sample_p99(&together.searches) / sample_p99(&alone.searches);
+	holds = ratio <= MAX_RATIO || abuses[which].asks_nothing;
 	write_ratio = sample_p99(&together.writes) / sample_p99(&alone.writes);
 	printf("abuse: %s (%llu %s): search p50 %.0f -> %.0f us, p99 %.0f -> %.0f us, %.1f x%s; "
 	       "write p99 %.0f -> %.0f us, %.1f x\n",
 	       abuses[which].what, (unsigned long long)abuse->n_done, abuses[which].unit,
 	       sample_p50(&alone.searches), sample_p50(&together.searches),
 	       sample_p99(&alone.searches), sample_p99(&together.searches), ratio,
-	       ratio <= MAX_RATIO ? "" : " (over the bound)", sample_p99(&alone.writes),
+	       holds ? "" : " (over the bound)", sample_p99(&alone.writes),
 	       sample_p99(&together.writes), write_ratio);
 	sample_release(&alone.searches);
 	sample_release(&alone.writes);
 	sample_release(&together.searches);
 	sample_release(&together.writes);
 	munmap(abuse, sizeof(*abuse));
-	return ratio <= MAX_RATIO;
+	return holds;
 }
 
 bool torture_abuse(const struct torture_options *options)
