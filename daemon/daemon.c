@@ -157,7 +157,7 @@ static void look_at_room(struct daemon *daemon)
 
 /* Turns and ticks ----------------------------------------------------------------------------- */
 
-static void on_turn(uv_idle_t *idle);
+static void do_not_wait(uv_idle_t *idle);
 
 /* Its turn comes after the others', if it has sessions that wait for theirs. */
 static void queue_peer(struct daemon *daemon, struct peer *peer)
@@ -165,7 +165,7 @@ static void queue_peer(struct daemon *daemon, struct peer *peer)
 	if (list_empty(&peer->turns) || !list_empty(&peer->turn_link))
 		return;
 	list_append(&daemon->turns, &peer->turn_link);
-	uv_idle_start(&daemon->turner, on_turn);
+	uv_idle_start(&daemon->turner, do_not_wait);
 }
 
 static void begin_moment(struct daemon *daemon);
@@ -188,9 +188,16 @@ static void peer_turn(struct daemon *daemon, struct peer *peer)
 	}
 }
 
-static void on_turn(uv_idle_t *idle)
+/* The loop looks who else has come, and waits for nobody, while it runs. */
+static void do_not_wait(uv_idle_t *idle)
 {
-	struct daemon *daemon = idle->data;
+	(void)idle;
+}
+
+/* Right after the loop has looked: what it found takes its turn without another look. */
+static void on_looked(uv_check_t *check)
+{
+	struct daemon *daemon = check->data;
 	struct list turns, gatherings, *link;
 
 	list_init(&turns);
@@ -248,7 +255,7 @@ void daemon_rest_session(struct daemon *daemon, struct session *session)
 void daemon_queue_gathering(struct daemon *daemon, struct collection *collection)
 {
 	list_append(&daemon->gatherings, &collection->gather_link);
-	uv_idle_start(&daemon->turner, on_turn);
+	uv_idle_start(&daemon->turner, do_not_wait);
 }
 
 static void stop_step(struct daemon *daemon);
@@ -336,6 +343,7 @@ static void stop_step(struct daemon *daemon)
 	pressure_close(&daemon->pressure);
 	uv_close((uv_handle_t *)&daemon->tick, NULL);
 	uv_close((uv_handle_t *)&daemon->turner, NULL);
+	uv_close((uv_handle_t *)&daemon->looked, NULL);
 	uv_close((uv_handle_t *)&daemon->moment, NULL);
 }
 
@@ -454,6 +462,9 @@ static int start_lanes(struct daemon *daemon, struct lanes_observer *observer)
 	uv_timer_start(&daemon->tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
 	uv_idle_init(daemon->loop, &daemon->turner);
 	daemon->turner.data = daemon;
+	uv_check_init(daemon->loop, &daemon->looked);
+	daemon->looked.data = daemon;
+	uv_check_start(&daemon->looked, on_looked);
 	uv_timer_init(daemon->loop, &daemon->moment);
 	daemon->moment.data = daemon;
 	return 0;
@@ -581,6 +592,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 			pressure_close(&daemon->pressure);
 			uv_close((uv_handle_t *)&daemon->tick, NULL);
 			uv_close((uv_handle_t *)&daemon->turner, NULL);
+			uv_close((uv_handle_t *)&daemon->looked, NULL);
 			uv_close((uv_handle_t *)&daemon->moment, NULL);
 		}
 		uv_run(daemon->loop, UV_RUN_DEFAULT);

@@ -69,7 +69,8 @@ struct daemon {
 	struct collections *collections;
 	struct server *server;
 	uv_timer_t tick;   /* each DAEMON_TICK_MS: stalls, quiet collections, purging */
-	uv_idle_t turner;  /* runs while there are turns or gatherings */
+	uv_idle_t turner;  /* runs while there are turns or gatherings, */
+	uv_check_t looked; /* which are taken here */
 	struct list turns; /* struct peer.turn_link: they wait for their turn */
 	/* Those that had their share, until the next moment: struct session.turn_link, struct
 	 * peer.turn_link. */
